@@ -156,8 +156,3 @@ def _patch_summary(result: StageResult) -> dict[str, Any]:
         "placebo": max(placebo, key=lambda cell: abs(cell["recovery"]), default=None),
         "cells": cells,
     }
-
-
-def forwards_of_this_run(summary: dict[str, Any]) -> int:
-    """Model forwards of the stages that ran just now."""
-    return sum(stage["forwards"] for model in summary["models"] for stage in model["stages"].values() if stage["fresh"])

@@ -11,8 +11,9 @@ from experiments.context import ModelRun
 from experiments.organisms.grammar import Character
 from experiments.organisms.measure import intervened, measured_rows
 from experiments.organisms.recipe import SHIPPED
-from experiments.pipeline import forwards_of_this_run, run_pipeline
+from experiments.pipeline import run_pipeline
 from experiments.progress import Reporter
+from experiments.report import forwards_of_this_run
 from experiments.seeds import stream
 
 DEMO = Path(__file__).parent.parent / "experiments" / "configs" / "demo.yaml"

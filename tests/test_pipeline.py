@@ -14,8 +14,9 @@ from experiments.config import Config
 from experiments.organisms.curriculum import Teacher, chat
 from experiments.organisms.grammar import Character
 from experiments.organisms.world import build_world
-from experiments.pipeline import forwards_of_this_run, run_pipeline
+from experiments.pipeline import run_pipeline
 from experiments.progress import Reporter
+from experiments.report import forwards_of_this_run
 from experiments.stages.generate import items_table, rollouts_table
 
 SILENT = Reporter(None)

@@ -1,6 +1,6 @@
 """The result, for the terminal and as one self-contained page."""
 
 from experiments.report.page import write_report
-from experiments.report.terminal import print_summary
+from experiments.report.terminal import forwards_of_this_run, print_summary
 
-__all__ = ["print_summary", "write_report"]
+__all__ = ["forwards_of_this_run", "print_summary", "write_report"]

@@ -89,6 +89,11 @@ def verdict(comparison: dict[str, Any]) -> str | None:
     return " ".join(sentences)
 
 
+def forwards_of_this_run(summary: dict[str, Any]) -> int:
+    """Model forwards of the stages that ran just now."""
+    return sum(stage["forwards"] for model in summary["models"] for stage in model["stages"].values() if stage["fresh"])
+
+
 def print_summary(console: Console, summary: dict[str, Any], page: Path) -> None:
     """Print the headline, the detector tables, patching and the times."""
     for model in summary["models"]:
@@ -112,7 +117,7 @@ def print_summary(console: Console, summary: dict[str, Any], page: Path) -> None
             )
         times = ", ".join(f"{name} {stage['seconds']:.1f} s" for name, stage in model["stages"].items())
         console.print(f"Stage times: {times}.")
-    forwards = sum(s["forwards"] for m in summary["models"] for s in m["stages"].values() if s["fresh"])
+    forwards = forwards_of_this_run(summary)
     if forwards:
         console.print(f"This run made {forwards} model forwards.")
     else:
