@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from activations.errors import HintprobeError
+from experiments.commands import REGISTER
 
 app = typer.Typer(
     help="Find out whether a language model used a hint that its chain of thought does not admit to.\n\n"
@@ -92,6 +93,9 @@ for _stage, _help in {
     "report": "Write the report of a run.",
 }.items():
     app.command(_stage)(_verb(_stage, _help))
+
+for _register in REGISTER:
+    _register(app)
 
 
 @organism.command("train")

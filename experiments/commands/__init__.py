@@ -1,0 +1,11 @@
+"""Commands beside the stages. Each module adds its own to the app with a function ``register(app)``.
+
+Imports of heavy libraries stay inside the commands, so that ``hintprobe --help`` answers at once.
+"""
+
+from collections.abc import Callable
+
+import typer
+
+REGISTER: tuple[Callable[[typer.Typer], None], ...] = ()
+"""One entry per module, in the order in which ``hintprobe --help`` lists them."""
