@@ -20,6 +20,7 @@ from transformers import (
     Qwen3Config,
     Qwen3ForCausalLM,
 )
+from wired import wired_folder
 
 from activations import LoadedModel, load_model
 from experiments.organisms.recipe import load_recipe
@@ -30,6 +31,7 @@ LAYERS, WIDTH, HEADS, KV_HEADS = 4, 64, 4, 2
 
 TinyFolder = Callable[..., Path]
 Tiny = Callable[..., LoadedModel]
+Wired = Callable[[str], LoadedModel]
 
 # Wider than the usual 0.02: attention then matters to the result, and greedy choices are no near-ties.
 _SPREAD = 0.2
@@ -89,6 +91,17 @@ def tiny(tiny_folder: TinyFolder) -> Tiny:
     @cache
     def load(arch: str, seed: int = 0, dtype: str = "float32") -> LoadedModel:
         return load_model(str(tiny_folder(arch, seed)), dtype=dtype, device="cpu")
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def wired(tmp_path_factory: pytest.TempPathFactory) -> Wired:
+    """``wired(circuit)``: a model whose circuit was set by hand (``tests/wired.py``)."""
+
+    @cache
+    def load(circuit: str) -> LoadedModel:
+        return load_model(str(wired_folder(circuit, tmp_path_factory.mktemp(circuit))), dtype="float32", device="cpu")
 
     return load
 

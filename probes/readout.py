@@ -1,0 +1,106 @@
+"""Teacher-forced readouts: what a model would say next after exactly these tokens."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from activations import LoadedModel
+from activations.batching import Ids, PaddedBatch, by_length, pad_left, with_backoff
+from activations.errors import HintprobeError
+
+Array = NDArray[np.float64]
+
+
+class Editing(Protocol):
+    """Opens the edit of a batch; ``indices`` says which of the rows are in it, in its order."""
+
+    def __call__(self, batch: PaddedBatch, indices: Sequence[int]) -> AbstractContextManager[object]:
+        """A context in which the batch's forward is edited."""
+        ...
+
+
+@dataclass(frozen=True)
+class Options:
+    """The answer tokens read at the last position of each row.
+
+    Attributes:
+        logits: of each option's token, in nats, ``[row, option]``; rows with fewer options hold -inf.
+        log_total: log of the sum of exp(logit) over the whole vocabulary, ``[row]``.
+    """
+
+    logits: Array
+    log_total: Array
+
+    def probability(self, chosen: Sequence[int]) -> Array:
+        """Probability of one option's token per row, over the whole vocabulary; ``[row]``."""
+        rows = np.arange(len(self.logits))
+        result: Array = np.exp(self.logits[rows, list(chosen)] - self.log_total)
+        return result
+
+    def difference(self, chosen: Sequence[int], against: Sequence[int]) -> Array:
+        """Logit of one option less that of another, per row; ``[row]``."""
+        rows = np.arange(len(self.logits))
+        result: Array = self.logits[rows, list(chosen)] - self.logits[rows, list(against)]
+        return result
+
+
+def last_logits(loaded: LoadedModel, batch: PaddedBatch) -> Tensor:
+    """Logits after the last token of each row, ``[batch, vocabulary]`` in float32.
+
+    Raises:
+        HintprobeError: logits that are not finite.
+    """
+    output = loaded.model(
+        input_ids=batch.ids,
+        attention_mask=batch.mask.long(),
+        position_ids=batch.position_ids,
+        use_cache=False,
+        logits_to_keep=1,
+    )
+    logits: Tensor = output.logits[:, -1].float()
+    if not torch.isfinite(logits).all():
+        raise HintprobeError(
+            "The logits are not finite. The dtype may overflow on this model, or an edit is too large: load it in "
+            "bfloat16 or float32, or use smaller scales."
+        )
+    return logits
+
+
+@torch.no_grad()
+def read_options(
+    loaded: LoadedModel,
+    rows: Sequence[Ids],
+    options: Sequence[Sequence[int]],
+    token_budget: int = 32_768,
+    editing: Editing | None = None,
+) -> Options:
+    """Read the answer tokens after the last token of each row.
+
+    Args:
+        rows: token ids.
+        options: per row, the token of each option.
+        editing: an edit of every forward; none by default.
+
+    Raises:
+        HintprobeError: logits that are not finite.
+    """
+    width = max((len(row) for row in options), default=0)
+    logits, total = np.full((len(rows), width), -np.inf), np.zeros(len(rows))
+
+    def run(indices: list[int]) -> None:
+        batch = pad_left([rows[i] for i in indices], loaded.tokenizer.pad_token_id, loaded.device)
+        with editing(batch, indices) if editing else nullcontext():
+            read = last_logits(loaded, batch)
+        total[indices] = read.logsumexp(-1).double().cpu().numpy()
+        for k, i in enumerate(indices):
+            logits[i, : len(options[i])] = read[k, list(options[i])].double().cpu().numpy()
+
+    for planned in by_length([len(row) for row in rows], token_budget):
+        with_backoff(planned, run)
+    return Options(logits, total)
