@@ -4,7 +4,7 @@ from activations.capture import capture, capture_batch
 from activations.edits import replacing
 from activations.errors import HintprobeError
 from activations.generate import Completion, Decoding, generate
-from activations.hooks import counting_forwards, visiting
+from activations.hooks import counting_forwards, head_shape, visiting
 from activations.models import LoadedModel, fingerprint, load_model
 from activations.sites import Site, residual_sites
 from activations.store import ActivationStore, CaptureAccount, ModelStore, fill, row_hash
@@ -24,6 +24,7 @@ __all__ = [
     "fill",
     "fingerprint",
     "generate",
+    "head_shape",
     "load_model",
     "replacing",
     "residual_sites",

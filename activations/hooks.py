@@ -1,97 +1,250 @@
 """The one module that registers hooks. Everything is undone when the context ends, whatever happened inside."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from activations.anatomy import BlockParts, Call, UnknownAnatomyError, dissect, paired_stream
 from activations.errors import HintprobeError
 from activations.sites import Site, decoder_blocks
 
-Residual = Float[Tensor, "batch seq d_model"]
-Visitor = Callable[[Residual], Residual | None]
-"""Sees the tensor of a site; may return a replacement."""
+Visited = Float[Tensor, "batch seq width"]
+Visitor = Callable[[Visited], Visited | None]
+"""Sees the tensor of a site; may return a replacement of the same shape."""
+
+_parts: WeakKeyDictionary[nn.Module, list[BlockParts | str]] = WeakKeyDictionary()
+_tracing: ContextVar[bool] = ContextVar("_tracing", default=False)
 
 
 class _StopForwardError(Exception):
-    """Raised inside a hook once the deepest wanted site has been seen."""
+    """Raised inside a hook once every wanted site has been seen."""
 
 
-def _first_tensor(value: Tensor | tuple[Any, ...]) -> Tensor:
+def _first_output(value: Any) -> Any:
     # Decoder blocks return a tensor in current transformers and a tuple in older ones.
-    return value if isinstance(value, Tensor) else value[0]
+    return value[0] if isinstance(value, tuple) and value else value
 
 
-def _pre_hook(visit: Visitor, count: list[int], stop: Exception | None) -> Callable[..., Any]:
+def _first_input(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    return args[0] if args else kwargs.get("hidden_states")
+
+
+def _before(module: nn.Module, see: Visitor) -> Any:
+    """Let ``see`` have a module's input, and pass on what it returns."""
+
     def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        count[0] += 1
-        seen = args[0] if args else kwargs["hidden_states"]
-        changed = visit(seen)
-        if stop is not None:
-            raise stop
+        changed = see(_first_input(args, kwargs))
         if changed is None:
             return None
         if args:
             return (changed, *args[1:]), kwargs
         return args, {**kwargs, "hidden_states": changed}
 
-    return hook
+    return module.register_forward_pre_hook(hook, with_kwargs=True)
 
 
-def _post_hook(visit: Visitor, count: list[int], stop: Exception | None) -> Callable[..., Any]:
+def _after(module: nn.Module, see: Visitor) -> Any:
+    """Let ``see`` have a module's output, and give out what it returns."""
+
     def hook(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
-        count[0] += 1
-        changed = visit(_first_tensor(output))
-        if stop is not None:
-            raise stop
+        changed = see(_first_output(output))
         if changed is None:
             return None
         return changed if isinstance(output, Tensor) else (changed, *output[1:])
 
-    return hook
+    return module.register_forward_hook(hook)
+
+
+def _in_place(visit: Visitor) -> Visitor:
+    """The stream between attention and MLP is also what the MLP's output is added to: change the tensor itself."""
+
+    def see(middle: Visited) -> None:
+        # Where gradients are kept, what the visitor saw must not be written over, and must stay in the graph.
+        shown = middle.clone() if torch.is_grad_enabled() else middle
+        changed = visit(shown)
+        if changed is not None:
+            middle.copy_(changed)
+        elif shown is not middle:
+            middle.copy_(shown)
+
+    return see
+
+
+def _hook_site(model: nn.Module, site: Site, visit: Visitor) -> Any:
+    """Register a visitor where a site's tensor passes."""
+    block = decoder_blocks(model)[site.layer]
+    if site.component == "resid_pre":
+        return _before(block, visit)
+    if site.component == "resid_post":
+        return _after(block, visit)
+    parts = block_parts(model, site.layer)
+    if site.component == "attn_out":
+        return _after(parts.attn_out, visit)
+    if site.component == "mlp_out":
+        return _after(parts.mlp_out, visit)
+    if site.component == "head_z":
+        return _before(_projection(model, parts, site.layer), visit)
+    if parts.mid is None:
+        raise HintprobeError(
+            f"{site} was asked for, and the blocks of {type(model).__name__} are parallel: attention and MLP read the "
+            "same stream, and there is none between them. Ask for resid_pre, attn_out, mlp_out or resid_post."
+        )
+    return _before(parts.mid, _in_place(visit))
+
+
+def _projection(model: nn.Module, parts: BlockParts, layer: int) -> nn.Module:
+    if parts.projection is None:
+        raise HintprobeError(
+            f"The output projection of the attention in block {layer} of {type(model).__name__} could not be told, so "
+            "head_z cannot be read. The other components can."
+        )
+    return parts.projection
 
 
 @contextmanager
 def visiting(model: nn.Module, visitors: Mapping[Site, Visitor], stop_after_deepest: bool = False) -> Iterator[None]:
     """Let each visitor see (and perhaps replace) its site's tensor in every forward run inside the context.
 
+    What replaces ``resid_mid`` reaches both the MLP and the sum after it.
+
     Args:
-        stop_after_deepest: end the forward once the deepest site was seen; the forward's caller then gets nothing
-            back and must run as the last statement of the context.
+        visitors: per site, a function of its tensor; see :class:`~activations.sites.Site` for the shapes.
+        stop_after_deepest: end the forward once every site was seen; the forward's caller then gets nothing back and
+            must run as the last statement of the context.
 
     Raises:
         HintprobeError: a site that the model lacks, or a visitor that never fired.
     """
-    blocks = decoder_blocks(model)
-    counts = {site: [0] for site in visitors}
-    deepest = max(visitors, default=None)
+    n_blocks = len(decoder_blocks(model))
+    for site in visitors:
+        if not 0 <= site.layer < n_blocks:
+            raise HintprobeError(f"Site {site} was asked for, and the model has blocks 0 to {n_blocks - 1}.")
+    silent = set(visitors)
     own_stop = _StopForwardError()
-    handles = []
-    try:
+
+    def counted(site: Site, visit: Visitor) -> Visitor:
+        def see(tensor: Visited) -> Visited | None:
+            if _tracing.get():
+                return None
+            silent.discard(site)
+            changed = visit(tensor)
+            if stop_after_deepest and not silent:
+                raise own_stop
+            return changed
+
+        return see
+
+    with ExitStack() as stack:
         for site, visit in visitors.items():
-            if not 0 <= site.layer < len(blocks):
-                raise HintprobeError(f"Site {site} was asked for, and the model has blocks 0 to {len(blocks) - 1}.")
-            stop = own_stop if stop_after_deepest and site == deepest else None
-            if site.component == "resid_pre":
-                hook = _pre_hook(visit, counts[site], stop)
-                handles.append(blocks[site.layer].register_forward_pre_hook(hook, with_kwargs=True))
-            else:
-                handles.append(blocks[site.layer].register_forward_hook(_post_hook(visit, counts[site], stop)))
+            stack.callback(_hook_site(model, site, counted(site, visit)).remove)
         try:
             yield
         except _StopForwardError as error:
             # The stop of an enclosing context is not ours to end: its forward gave nothing back.
             if error is not own_stop:
                 raise
-    finally:
-        for handle in handles:
-            handle.remove()
-    silent = [str(site) for site, count in counts.items() if count[0] == 0]
     if silent:
-        raise HintprobeError(f"No forward reached {', '.join(silent)}: a hook that never fired is not a measurement.")
+        names = ", ".join(str(site) for site in sorted(silent))
+        raise HintprobeError(f"No forward reached {names}: a hook that never fired is not a measurement.")
+
+
+def block_parts(model: nn.Module, layer: int) -> BlockParts:
+    """The parts of a block, told once per model by a traced forward of a few tokens.
+
+    Raises:
+        HintprobeError: the block is built in a way that is not understood.
+    """
+    if model not in _parts:
+        _parts[model] = _trace(model)
+    parts = _parts[model][layer]
+    if isinstance(parts, str):
+        raise HintprobeError(
+            f"Block {layer} of {type(model).__name__} could not be taken apart: {parts}. resid_pre and resid_post can "
+            "be read, the components inside the block cannot."
+        )
+    return parts
+
+
+def head_shape(model: nn.Module, layer: int) -> tuple[int, int]:
+    """Heads and width of a head in ``head_z``: its last axis is ``[n_heads, head_dim]`` flattened.
+
+    Raises:
+        HintprobeError: the attention's output projection could not be told, or does not divide into heads.
+    """
+    parts = block_parts(model, layer)
+    _projection(model, parts, layer)
+    n_heads = _text_config(model).num_attention_heads
+    if not isinstance(n_heads, int) or parts.z_width % n_heads:
+        raise HintprobeError(
+            f"The attention in block {layer} of {type(model).__name__} is {parts.z_width} wide and its configuration "
+            f"speaks of {n_heads} heads, which does not divide."
+        )
+    return n_heads, parts.z_width // n_heads
+
+
+def _text_config(model: Any) -> Any:
+    return model.config.get_text_config()
+
+
+@torch.no_grad()
+def _trace(model: Any) -> list[BlockParts | str]:
+    """Take every block apart in one forward of two short rows; hooks of ours that are in place stay silent."""
+    positions = torch.arange(6, device=model.device).expand(2, -1)
+    ids = (positions * 7 + 3) % _text_config(model).vocab_size
+    result: list[BlockParts | str] = []
+    with ExitStack() as stack:
+        for block in decoder_blocks(model):
+            _trace_block(block, result, stack)
+        token = _tracing.set(True)
+        try:
+            mask = torch.ones_like(ids)
+            model.base_model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False)
+        finally:
+            _tracing.reset(token)
+    return result
+
+
+def _trace_block(block: nn.Module, result: list[BlockParts | str], stack: ExitStack) -> None:
+    calls: list[Call] = []
+    entered: list[Tensor] = []
+    pending: dict[str, Tensor] = {}
+
+    def begin(stream: Tensor) -> Tensor:
+        calls.clear()
+        entered[:] = [paired_stream(stream)]
+        return entered[0]
+
+    def end(stream: Tensor) -> None:
+        try:
+            result.append(dissect(entered[0], stream, calls))
+        except UnknownAnatomyError as error:
+            result.append(str(error))
+
+    def watch(name: str, module: nn.Module) -> Sequence[Any]:
+        def opened(seen: Tensor) -> None:
+            if isinstance(seen, Tensor):
+                pending[name] = seen
+
+        def closed(gave: Tensor) -> None:
+            if name in pending and isinstance(gave, Tensor):
+                calls.append(Call(name, module, name.count(".") + 1, pending.pop(name), gave))
+
+        return _before(module, opened), _after(module, closed)
+
+    handles = [_before(block, begin)]
+    for name, module in block.named_modules():
+        if name and not isinstance(module, nn.ModuleList):
+            handles += watch(name, module)
+    handles.append(_after(block, end))
+    for handle in handles:
+        stack.callback(handle.remove)
 
 
 @dataclass
@@ -108,6 +261,8 @@ def counting_forwards(model: nn.Module) -> Iterator[ForwardCount]:
     count = ForwardCount()
 
     def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if _tracing.get():
+            return
         ids = args[0] if args else kwargs["input_ids"]
         count.calls += 1
         count.rows += len(ids)

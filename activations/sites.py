@@ -8,17 +8,26 @@ from torch import nn
 
 from activations.errors import HintprobeError
 
-Component = Literal["resid_pre", "resid_post"]
+Component = Literal["resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "head_z"]
+
+_ORDER: tuple[Component, ...] = ("resid_pre", "head_z", "attn_out", "resid_mid", "mlp_out", "resid_post")
 
 
 @total_ordering
 @dataclass(frozen=True)
 class Site:
-    """A tensor of the residual stream. Sites sort in the order in which a forward passes them.
+    """A tensor of a decoder block. Sites sort in the order in which a forward passes them.
+
+    In sequential blocks ``resid_mid = resid_pre + attn_out`` and ``resid_post = resid_mid + mlp_out``; in parallel
+    ones ``resid_post = resid_pre + attn_out + mlp_out``, and there is no ``resid_mid``.
 
     Attributes:
         layer: decoder block, from 0.
-        component: ``resid_pre`` enters the block, ``resid_post`` leaves it (the last one before the final norm).
+        component: ``resid_pre`` enters the block, ``resid_mid`` is the stream between attention and MLP,
+            ``resid_post`` leaves the block (the last one before the final norm); ``attn_out`` and ``mlp_out`` are what
+            is added to the stream, norms after the part included (Gemma 2 and 3, OLMo 2); all of these
+            ``[batch, seq, d_model]``. ``head_z`` is the input of the attention's output projection,
+            ``[batch, seq, n_heads * head_dim]``, head by head.
     """
 
     layer: int
@@ -28,7 +37,7 @@ class Site:
         return f"{self.component}.{self.layer}"
 
     def __lt__(self, other: "Site") -> bool:
-        return (self.layer, self.component == "resid_post") < (other.layer, other.component == "resid_post")
+        return (self.layer, _ORDER.index(self.component)) < (other.layer, _ORDER.index(other.component))
 
     @classmethod
     def parse(cls, text: str) -> "Site":
@@ -49,22 +58,23 @@ def decoder_blocks(model: nn.Module) -> nn.ModuleList:
         HintprobeError: no such list, or more than one.
     """
     n_layers = getattr(model.config.get_text_config(), "num_hidden_layers", None)  # type: ignore[operator, union-attr]
-    found = [
-        (name, module)
+    lists = {
+        name: module
         for name, module in model.named_modules()
-        if isinstance(module, nn.ModuleList) and len(module) == n_layers and _holds_attention(module)
-    ]
+        if isinstance(module, nn.ModuleList) and len(module) == n_layers and all(_has_parts(block) for block in module)
+    }
+    # A list inside another one holds parts of its blocks, such as experts.
+    found = {name: blocks for name, blocks in lists.items() if not any(name.startswith(f"{n}.") for n in lists)}
     if len(found) != 1:
-        names = ", ".join(name for name, _ in found) or "none"
         raise HintprobeError(
             f"The decoder blocks of {type(model).__name__} could not be told apart: expected one list of {n_layers} "
-            f"blocks with attention, found {names}. This architecture is not supported yet."
+            f"blocks with parts, found {', '.join(found) or 'none'}. This architecture is not supported yet."
         )
-    return found[0][1]
+    return next(iter(found.values()))
 
 
-def _holds_attention(blocks: nn.ModuleList) -> bool:
-    return any("attention" in type(module).__name__.lower() for module in blocks[0].modules())
+def _has_parts(block: nn.Module) -> bool:
+    return len(list(block.children())) > 1
 
 
 def residual_sites(n_layers: int) -> list[Site]:

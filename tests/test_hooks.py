@@ -214,8 +214,10 @@ def test_sites_are_read_and_written_alike():
 
 
 def test_sites_sort_in_the_order_a_forward_passes_them():
-    shuffled = [Site(1, "resid_post"), Site(0, "resid_post"), Site(1, "resid_pre"), Site(0, "resid_pre")]
-    assert [str(s) for s in sorted(shuffled)] == ["resid_pre.0", "resid_post.0", "resid_pre.1", "resid_post.1"]
+    names = ["resid_pre", "head_z", "attn_out", "resid_mid", "mlp_out", "resid_post"]
+    ordered = [Site(layer, name) for layer in range(2) for name in names]
+    backwards = ordered[::-1]
+    assert sorted(backwards) == ordered
 
 
 def test_decoder_blocks_are_found_or_refused(tiny: Tiny):
