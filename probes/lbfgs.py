@@ -104,12 +104,20 @@ def _begin(x: Tensor, problems: Problems) -> _State:
 
 
 def _keep(problems: Problems, kept: Tensor) -> Problems:
-    return Problems(*(getattr(problems, name)[kept] for name in ("sign", "weight", "ridge", "beta", "margin")))
+    return Problems(
+        problems.sign[kept], problems.weight[kept], problems.ridge[kept], problems.beta[kept], problems.margin[kept]
+    )
 
 
 def _keep_state(state: _State, kept: Tensor) -> _State:
-    arrays = (getattr(state, name)[kept] for name in ("where", "gradient", "curvature", "best", "waited"))
-    return _State(*arrays, history=[(s[kept], y[kept], rho[kept]) for s, y, rho in state.history])
+    return _State(
+        state.where[kept],
+        state.gradient[kept],
+        state.curvature[kept],
+        state.best[kept],
+        state.waited[kept],
+        [(move[kept], change[kept], rho[kept]) for move, change, rho in state.history],
+    )
 
 
 def _gradient(x: Tensor, problems: Problems, miss: Tensor) -> Float[Tensor, "problem coordinate"]:
@@ -137,7 +145,9 @@ def _step(x: Tensor, problems: Problems, state: _State, preconditioner: Precondi
     state.gradient, state.curvature = new, line.curvature
 
 
-def _direction(problems: Problems, state: _State, preconditioner: Preconditioner) -> Float[Tensor, "problem coordinate"]:
+def _direction(
+    problems: Problems, state: _State, preconditioner: Preconditioner
+) -> Float[Tensor, "problem coordinate"]:
     """Two-loop recursion; the preconditioner follows each problem's present curvature."""
     q = state.gradient.clone()
     shares = []

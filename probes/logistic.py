@@ -60,7 +60,7 @@ def solve_logistic(
     # The intercept is free, so centring changes no optimum; it decouples the intercept from the coefficients.
     z = x - centre
     basis: Tensor | None = None
-    if _rotating_pays(*x.shape, n_problems):
+    if _rotating_pays(x.shape[0], x.shape[1], n_problems):
         basis, triangle = torch.linalg.qr(z.T)
         z = triangle.T.contiguous()
     preconditioner = Preconditioner.of(z, _RANK)
@@ -94,9 +94,8 @@ def _check(x: Tensor, labels: Tensor, masks: Tensor, penalties: Sequence[float])
         )
     if not penalties or min(penalties) <= 0:
         raise HintprobeError(f"Values of C must be positive, and at least one is needed; given: {list(penalties)}.")
-    finite = torch.isfinite(x).all(1)
-    if not bool(finite.all()):
-        bad = (~finite).nonzero()[:, 0]
+    # A sum is finite only where every term is, and is far cheaper than looking at every term.
+    if not bool(torch.isfinite(x.sum())) and len(bad := (~torch.isfinite(x).all(1)).nonzero()[:, 0]):
         raise HintprobeError(
             f"{len(bad)} of {len(x)} rows of features hold NaN or infinite values, the first at row {int(bad[0])}. "
             "Leave such rows out, or find out where their activations overflowed."
