@@ -1,9 +1,10 @@
-"""Token-level generation: batched, cached, with shared sampling noise and with keys hidden from attention.
+"""Token-level generation: batched, cached, with shared sampling noise and under edits.
 
-``transformers``' own ``generate`` has no per-row noise and no per-row attention edits; both are what paired causal
+``transformers``' own ``generate`` has no per-row noise and no per-row edits; both are what paired causal
 comparisons need, so the loop is ours. Greedy output equals ``generate(do_sample=False)`` (tested).
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,10 +15,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from activations.batching import Ids, PaddedBatch, by_length, pad_left, with_backoff
+from activations.edits import Edit, check_edits, check_fired, editing
 from activations.errors import HintprobeError
 from activations.kv_cache import roomy_cache
-from activations.masks import additive_mask, hidden_keys
 from activations.models import LoadedModel
+from activations.positions import Window
 
 _ROOM = 64
 """Tokens that the cache grows by: more would be copied, empty, whenever a finished row is dropped."""
@@ -59,7 +61,7 @@ class _Running:
     """A batch while it is being decoded."""
 
     batch: PaddedBatch
-    hidden: Tensor | None
+    window: Window
     cache: Any = None
     step: int = 0
 
@@ -78,13 +80,11 @@ def _gumbel(seeds: Sequence[int], step: int, vocabulary: int) -> Float[Tensor, "
 
 
 def _next_logits(loaded: LoadedModel, state: _Running, ids: Int[Tensor, "batch new"]) -> Float[Tensor, "batch vocab"]:
-    keys, n_new = state.batch.mask, ids.shape[1]
-    mask: Tensor = keys.long()
-    if state.hidden is not None:
-        mask = additive_mask(keys, state.hidden, n_new, loaded.model.dtype)
+    n_new = ids.shape[1]
+    state.window.batch, state.window.n_new = state.batch, n_new
     output = loaded.model(
         input_ids=ids,
-        attention_mask=mask,
+        attention_mask=state.batch.mask.long(),
         position_ids=state.batch.position_ids[:, -n_new:],
         past_key_values=state.cache,
         use_cache=True,
@@ -101,36 +101,28 @@ def _extend(state: _Running, token: Int[Tensor, "batch"]) -> None:
     ids = torch.cat([batch.ids, token[:, None]], dim=1)
     mask = torch.cat([batch.mask, torch.ones_like(token[:, None], dtype=torch.bool)], dim=1)
     state.batch = PaddedBatch(ids, mask, batch.offset)
-    if state.hidden is not None:
-        state.hidden = torch.cat([state.hidden, torch.zeros_like(token[:, None], dtype=torch.bool)], dim=1)
     state.step += 1
 
 
-def _keep(state: _Running, rows: Int[Tensor, "kept"]) -> None:
-    """Drop finished rows, from the batch and from the cache."""
+def _keep(state: _Running, kept: list[int]) -> None:
+    """Drop finished rows, from the batch, from the edits and from the cache."""
+    rows = torch.tensor(kept, dtype=torch.long, device=state.batch.ids.device)
     state.batch = PaddedBatch(state.batch.ids[rows], state.batch.mask[rows], state.batch.offset[rows])
-    state.hidden = None if state.hidden is None else state.hidden[rows]
+    state.window.rows = [state.window.rows[k] for k in kept]
     state.cache.batch_select_indices(rows)
 
 
-def _decode(
-    loaded: LoadedModel,
-    rows: Sequence[Ids],
-    decoding: Decoding,
-    seeds: Sequence[int],
-    hide: Sequence[Sequence[int]] | None,
-) -> list[Completion]:
-    batch = pad_left(rows, loaded.tokenizer.pad_token_id, loaded.device)
-    state = _Running(batch, hidden_keys(batch, hide) if hide is not None else None)
-    state.cache = roomy_cache(loaded.model, min(decoding.max_new_tokens, _ROOM))
-    tokens: list[list[int]] = [[] for _ in rows]
-    margins: list[list[float]] = [[] for _ in rows]
-    alive, stops, new = list(range(len(rows))), _stop_ids(loaded), batch.ids
+def _decode(loaded: LoadedModel, state: _Running, decoding: Decoding, seeds: Sequence[int]) -> list[Completion]:
+    n_rows = len(state.batch.ids)
+    tokens: list[list[int]] = [[] for _ in range(n_rows)]
+    margins: list[list[float]] = [[] for _ in range(n_rows)]
+    alive, stops, new = list(range(n_rows)), _stop_ids(loaded), state.batch.ids
     finished: set[int] = set()
     while alive:
         logits = _next_logits(loaded, state, new)
         top = logits.topk(2, dim=-1).values
         gaps = (top[:, 0] - top[:, 1]).tolist()
+        _check_numbers(gaps)
         if decoding.temperature > 0:
             noise = _gumbel([seeds[i] for i in alive], state.step, logits.shape[-1])
             logits = logits / decoding.temperature + noise.to(logits.device)
@@ -145,13 +137,21 @@ def _decode(
                 stay.append(k)
         _extend(state, chosen)
         if len(stay) < len(alive):
-            alive, index = [alive[k] for k in stay], torch.tensor(stay, dtype=torch.long, device=loaded.device)
+            alive = [alive[k] for k in stay]
             if alive:
-                _keep(state, index)
+                _keep(state, stay)
         new = state.batch.ids[:, -1:]
     return [
-        Completion(tuple(tokens[i]), tuple(margins[i]), "stop" if i in finished else "length") for i in range(len(rows))
+        Completion(tuple(tokens[i]), tuple(margins[i]), "stop" if i in finished else "length") for i in range(n_rows)
     ]
+
+
+def _check_numbers(gaps: Sequence[float]) -> None:
+    if any(math.isnan(gap) for gap in gaps):
+        raise HintprobeError(
+            "The model's logits are not numbers. An edit may have put in states that are too large (lower its scale), "
+            "or the dtype overflows on this model (load it in bfloat16 or float32)."
+        )
 
 
 @torch.no_grad()
@@ -160,7 +160,7 @@ def generate(
     rows: Sequence[Ids],
     decoding: Decoding,
     seeds: Sequence[int] | None = None,
-    hide: Sequence[Sequence[int]] | None = None,
+    edits: Sequence[Edit] = (),
     on_batch: Callable[[list[int], list[Completion]], None] | None = None,
 ) -> list[Completion]:
     """Complete every row.
@@ -168,31 +168,41 @@ def generate(
     Args:
         rows: prompt token ids.
         seeds: one per row, needed above temperature 0. Rows that share a seed share their noise step by step.
-        hide: per row, prompt positions whose keys no later token may attend to, at any layer.
+        edits: applied at every forward. Their positions lie in the prompts; :func:`~activations.positions.onwards`
+            takes in the new tokens, each edited as it is computed. ``Knockout.hiding`` hides prompt tokens from all
+            later ones.
         on_batch: called with row indices and results as each batch ends, so that a caller can save them.
 
     Returns:
         One completion per row, in the order given.
 
     Raises:
-        HintprobeError: sampling without a seed per row, or a hidden position outside its row.
+        HintprobeError: sampling without a seed per row, an edit that does not fit the rows or the model or that never
+            fired, or logits that are not numbers.
     """
     if decoding.temperature > 0 and len(seeds or ()) != len(rows):
         raise HintprobeError(
             f"Sampling {len(rows)} rows at temperature {decoding.temperature:g} needs a seed for each, and "
             f"{len(seeds or ())} were given. Pass `seeds`, or temperature 0."
         )
+    check_edits(edits, [len(row) for row in rows])
     results: dict[int, Completion] = {}
+    fired: set[int] = set()
     seeds = list(seeds) if seeds is not None else [0] * len(rows)
     lengths = [len(row) + decoding.max_new_tokens for row in rows]
 
     def run(indices: list[int]) -> list[Completion]:
-        hidden = [hide[i] for i in indices] if hide is not None else None
-        return _decode(loaded, [rows[i] for i in indices], decoding, [seeds[i] for i in indices], hidden)
+        batch = pad_left([rows[i] for i in indices], loaded.tokenizer.pad_token_id, loaded.device)
+        with editing(loaded, batch, edits, rows=indices) as window:
+            cache = roomy_cache(loaded.model, min(decoding.max_new_tokens, _ROOM))
+            completions = _decode(loaded, _Running(batch, window, cache), decoding, [seeds[i] for i in indices])
+        fired.update(window.fired)
+        return completions
 
     for planned in by_length(lengths, decoding.token_budget):
         for indices, completions in with_backoff(planned, run):
             results.update(zip(indices, completions, strict=True))
             if on_batch:
                 on_batch(indices, completions)
+    check_fired(edits, fired)
     return [results[i] for i in range(len(rows))]

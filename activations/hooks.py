@@ -1,5 +1,6 @@
 """The one module that registers hooks. Everything is undone when the context ends, whatever happened inside."""
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
@@ -272,3 +273,31 @@ def counting_forwards(model: nn.Module) -> Iterator[ForwardCount]:
         yield count
     finally:
         handle.remove()
+
+
+Interceptor = Callable[[int, dict[str, Any]], dict[str, Any] | None]
+"""Sees a block's index and the arguments it is called with, by name, the stream apart; may return others."""
+
+
+@contextmanager
+def intercepting(model: nn.Module, see: Interceptor) -> Iterator[None]:
+    """Let ``see`` have (and perhaps replace) what the decoder passes to each of its blocks besides the stream.
+
+    Masks, position embeddings and caches are then the model's own, whatever its architecture.
+    """
+
+    def hook_of(layer: int, block: nn.Module) -> Callable[..., Any]:
+        names = list(inspect.signature(block.forward).parameters)[1:]
+
+        def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            if _tracing.get():
+                return None
+            changed = see(layer, {**dict(zip(names, args[1:], strict=False)), **kwargs})
+            return None if changed is None else (args[:1], changed)
+
+        return hook
+
+    with ExitStack() as stack:
+        for layer, block in enumerate(decoder_blocks(model)):
+            stack.callback(block.register_forward_pre_hook(hook_of(layer, block), with_kwargs=True).remove)
+        yield

@@ -1,46 +1,43 @@
-"""Attention masks: causal, padded, and with chosen keys hidden from every later query."""
-
-from collections.abc import Sequence
+"""Attention masks with chosen keys taken from chosen queries, in whatever form a model builds its own."""
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor
 
-from activations.batching import PaddedBatch
 from activations.errors import HintprobeError
 
 
-def hidden_keys(batch: PaddedBatch, positions: Sequence[Sequence[int]]) -> Bool[Tensor, "batch seq"]:
-    """Mark, per row, the unpadded token positions whose keys later queries shall not see.
-
-    Raises:
-        HintprobeError: a position outside its row.
-    """
-    hidden = torch.zeros_like(batch.mask)
-    width = batch.mask.shape[1]
-    for row, (chosen, offset) in enumerate(zip(positions, batch.offset.tolist(), strict=True)):
-        for position in chosen:
-            if not 0 <= position < width - offset:
-                raise HintprobeError(
-                    f"Position {position} was to be hidden in row {row}, which has {width - offset} tokens."
-                )
-            hidden[row, position + offset] = True
-    return hidden
-
-
-def additive_mask(
-    keys: Bool[Tensor, "batch seq"], hidden: Bool[Tensor, "batch seq"], n_queries: int, dtype: torch.dtype
-) -> Float[Tensor, "batch 1 query seq"]:
-    """Additive mask for the last ``n_queries`` positions: 0 to attend, the dtype's minimum not to.
-
-    A query sees real keys up to itself, minus the hidden ones; a hidden token still sees itself, so that no row of the
-    softmax is empty.
-    """
+def causal_mask(keys: Bool[Tensor, "batch seq"], n_queries: int) -> Bool[Tensor, "batch 1 query seq"]:
+    """Whom the last ``n_queries`` positions may attend to: real keys up to themselves, and always themselves."""
     seq = keys.shape[1]
     query = torch.arange(seq - n_queries, seq, device=keys.device)
     key = torch.arange(seq, device=keys.device)
     itself = key[None, :] == query[:, None]
     causal = key[None, :] <= query[:, None]
-    allowed = causal[None] & ((keys & ~hidden)[:, None, :] | itself[None])
-    blocked = torch.finfo(dtype).min
-    return torch.where(allowed, 0.0, blocked).to(dtype)[:, None]
+    return (causal[None] & (keys[:, None, :] | itself[None]))[:, None]
+
+
+def without_keys(mask: Tensor, blocked: Bool[Tensor, "batch query key"]) -> Tensor:
+    """A model's own mask with more keys taken away; a query never loses itself, so no row of the softmax is empty.
+
+    Args:
+        mask: boolean (true to attend) or additive, ``[batch or 1, 1 or head, query, key]``; the last query is the last
+            key. A cache that keeps a window only has fewer keys than ``blocked``, the latest.
+        blocked: keys to take, per query.
+
+    Raises:
+        HintprobeError: a mask of another form, as flash attention and flex attention have.
+    """
+    if not isinstance(mask, Tensor) or mask.dim() != 4:
+        raise HintprobeError(
+            "Attention cannot be knocked out here: the model's attention takes no mask of [batch, head, query, key]. "
+            "Load it with sdpa or eager attention."
+        )
+    n_queries, n_keys = mask.shape[-2:]
+    blocked = blocked[:, -n_queries:, -n_keys:]
+    query = torch.arange(n_keys - n_queries, n_keys, device=mask.device)
+    itself = torch.arange(n_keys, device=mask.device)[None, :] == query[:, None]
+    taken = (blocked & ~itself)[:, None]
+    if mask.dtype == torch.bool:
+        return mask & ~taken
+    return mask.masked_fill(taken, torch.finfo(mask.dtype).min)

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from activations import LoadedModel, Site, capture_batch, replacing
+from activations import LoadedModel, Replace, Site, capture_batch, editing
 from activations.batching import PaddedBatch, by_length, pad_left
 from activations.errors import HintprobeError
 
@@ -117,16 +117,9 @@ def patch_pairs(
         for name in names:
             where = [p.positions[name] for p in chosen]
             states = capture_batch(loaded, [p.source_ids for p in chosen], where, sites)
-            index = _filled(where)
             for site in sites:
-                with replacing(loaded, batch, {site: (index, states[site])}):
+                with editing(loaded, batch, [Replace(site, where, values=states[site])]):
                     patched[site, name][indices] = logit_difference(loaded, batch, tokens).numpy()
                 if on_cell:
                     on_cell()
     return PatchEffects(base, source, patched)
-
-
-def _filled(where: Sequence[Sequence[int]]) -> Int[Tensor, "pair position"]:
-    """Rows of equal width; short ones repeat their last index, which patches it again with the same state."""
-    width = max(len(row) for row in where)
-    return torch.tensor([[*row, *[row[-1]] * (width - len(row))] for row in where])

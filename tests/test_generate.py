@@ -9,7 +9,7 @@ import pytest
 import torch
 from conftest import ARCHITECTURES, Tiny, some_rows
 
-from activations import Completion, Decoding, HintprobeError, LoadedModel, counting_forwards, generate
+from activations import Completion, Decoding, HintprobeError, Knockout, LoadedModel, counting_forwards, generate
 from activations.batching import pad_left
 
 LENGTHS = (5, 14, 9, 1)
@@ -177,7 +177,7 @@ def test_hiding_positions_equals_a_mask_written_by_hand(tiny: Tiny, arch: str):
     loaded = tiny(arch)
     rows = some_rows(loaded, (9, 14, 6))
     hide = [(2, 3), (), (5,)]
-    found = generate(loaded, rows, Decoding(max_new_tokens=8), hide=hide)
+    found = generate(loaded, rows, Decoding(max_new_tokens=8), edits=[Knockout.hiding(hide)])
     plain = generate(loaded, rows, Decoding(max_new_tokens=8))
     for row, positions, completion in zip(rows, hide, found, strict=True):
         expected = one_token_at_a_time(loaded, row, 8, positions)
@@ -195,11 +195,11 @@ def test_a_hidden_tokens_content_has_no_influence(tiny: Tiny, arch: str):
     swapped = (*row[:3], other[3], *row[4:])
     assert swapped != row
     decoding = Decoding(max_new_tokens=6)
-    hidden = generate(loaded, [row, swapped], decoding, hide=[(3,), (3,)])
+    hidden = generate(loaded, [row, swapped], decoding, edits=[Knockout.hiding([(3,), (3,)])])
     assert hidden[0] == hidden[1]
     seen = generate(loaded, [row, swapped], decoding)
     assert seen[0].margins != pytest.approx(seen[1].margins, abs=1e-2), "seen, it has"
-    elsewhere = generate(loaded, [row, swapped], decoding, hide=[(4,), (4,)])
+    elsewhere = generate(loaded, [row, swapped], decoding, edits=[Knockout.hiding([(4,), (4,)])])
     assert elsewhere[0].margins != pytest.approx(elsewhere[1].margins, abs=1e-2), "hiding another token does not help"
 
 
@@ -207,15 +207,15 @@ def test_generated_tokens_are_never_hidden(tiny: Tiny):
     """The prompt's hidden positions are counted in the prompt, so later tokens go on seeing each other."""
     loaded = tiny("llama")
     (row,) = some_rows(loaded, (4,))
-    (found,) = generate(loaded, [row], Decoding(max_new_tokens=8), hide=[(0, 1, 2)])
+    (found,) = generate(loaded, [row], Decoding(max_new_tokens=8), edits=[Knockout.hiding([(0, 1, 2)])])
     assert found.ids == one_token_at_a_time(loaded, row, 8, (0, 1, 2)).ids
 
 
 def test_a_hidden_position_outside_the_prompt_is_refused(tiny: Tiny):
     loaded = tiny("llama")
     rows = some_rows(loaded, (4, 6))
-    with pytest.raises(HintprobeError, match="hidden"):
-        generate(loaded, rows, Decoding(max_new_tokens=1), hide=[(4,), ()])
+    with pytest.raises(HintprobeError, match="row 0, which has 4 tokens"):
+        generate(loaded, rows, Decoding(max_new_tokens=1), edits=[Knockout.hiding([(4,), ()])])
 
 
 def test_no_rows_make_no_completions(tiny: Tiny):

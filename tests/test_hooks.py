@@ -4,7 +4,7 @@ import pytest
 import torch
 from conftest import ARCHITECTURES, LAYERS, Tiny, some_rows
 
-from activations import HintprobeError, LoadedModel, Site, capture_batch, counting_forwards, replacing, visiting
+from activations import HintprobeError, LoadedModel, Replace, Site, capture_batch, counting_forwards, editing, visiting
 from activations.batching import pad_left
 from activations.capture import base_forward
 from activations.sites import decoder_blocks, residual_sites
@@ -60,7 +60,7 @@ def test_nothing_is_left_behind(tiny: Tiny):
 def test_nothing_is_left_behind_when_the_body_raises(tiny: Tiny, error: type[BaseException]):
     loaded = tiny("llama")
     batch = batch_of(loaded, 6)
-    values = {Site(0, "resid_pre"): (torch.tensor([[0]]), torch.zeros(1, 1, 64))}
+    edit = Replace(Site(0, "resid_pre"), [(0,)], values=torch.zeros(1, 1, 64))
 
     def failing(_residual):
         raise error("inside the forward")
@@ -69,7 +69,7 @@ def test_nothing_is_left_behind_when_the_body_raises(tiny: Tiny, error: type[Bas
         base_forward(loaded, batch)
     with pytest.raises(error), visiting(loaded.model, {Site(1, "resid_post"): lambda r: None}, stop_after_deepest=True):
         raise error("before any forward")
-    with pytest.raises(error), replacing(loaded, batch, values):
+    with pytest.raises(error), editing(loaded, batch, [edit]):
         raise error("in the body")
     with pytest.raises(error), counting_forwards(loaded.model):
         raise error("in the body")
@@ -143,7 +143,7 @@ def test_an_edit_inside_a_capture_is_seen_by_it(tiny: Tiny):
     batch = batch_of(loaded, 5)
     seen = []
     with (
-        replacing(loaded, batch, {Site(1, "resid_pre"): (torch.tensor([[2]]), torch.full((1, 1, 64), 7.0))}),
+        editing(loaded, batch, [Replace(Site(1, "resid_pre"), [(2,)], values=torch.full((1, 1, 64), 7.0))]),
         visiting(loaded.model, {Site(1, "resid_pre"): seen.append}),
     ):
         base_forward(loaded, batch)
@@ -159,10 +159,10 @@ def test_patching_a_run_with_itself_changes_nothing(tiny: Tiny, arch: str):
     where = [(0, 3, 6), (1, 5, 11)]
     for site in (Site(0, "resid_pre"), Site(2, "resid_pre"), Site(1, "resid_post"), Site(3, "resid_post")):
         own = capture_batch(loaded, rows, where, [site])[site]
-        with replacing(loaded, batch, {site: (torch.tensor(where), own)}):
+        with editing(loaded, batch, [Replace(site, where, values=own)]):
             patched = logits(loaded, batch)
         assert torch.equal(patched[batch.mask], clean[batch.mask]), site
-        with replacing(loaded, batch, {site: (torch.tensor(where), own.flip(-1))}):
+        with editing(loaded, batch, [Replace(site, where, values=own.flip(-1))]):
             edited = logits(loaded, batch)
         assert (edited - clean)[batch.mask].abs().max() > 1e-2, site
 
@@ -177,7 +177,7 @@ def test_replacing_the_whole_input_gives_the_other_rows_logits(tiny: Tiny, arch:
         site, everywhere = Site(0, "resid_pre"), range(len(rows[i]))
         alone = pad_left(rows[i : i + 1], loaded.tokenizer.pad_token_id, loaded.device)
         states = capture_batch(loaded, others[i : i + 1], [everywhere], [site])[site]
-        with replacing(loaded, alone, {site: (torch.tensor([list(everywhere)]), states)}):
+        with editing(loaded, alone, [Replace(site, [everywhere], values=states)]):
             patched = logits(loaded, alone)
         assert torch.allclose(patched[0], wanted[i, batch.mask[i]], atol=1e-4)
         assert not torch.allclose(patched[0], clean[i, batch.mask[i]], atol=1e-2)
@@ -189,7 +189,7 @@ def test_an_edit_reaches_later_tokens_only(tiny: Tiny):
     loaded = tiny("qwen3")
     batch = batch_of(loaded, 9)
     clean = logits(loaded, batch)
-    with replacing(loaded, batch, {Site(1, "resid_pre"): (torch.tensor([[4]]), torch.ones(1, 1, 64))}):
+    with editing(loaded, batch, [Replace(Site(1, "resid_pre"), [(4,)], values=torch.ones(1, 1, 64))]):
         edited = logits(loaded, batch)
     moved = (edited - clean).abs().amax(-1)[0]
     assert (moved[:4] == 0).all()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from activations import Decoding, LoadedModel, generate
+from activations import Decoding, Knockout, LoadedModel, generate
 from experiments.answers import parse_answer, split_completion
 from experiments.organisms.world import HEADINGS
 from experiments.positions import locate
@@ -42,7 +42,9 @@ def _regenerate(
     loaded: LoadedModel, items: Sequence[Item], rollouts: Sequence[Rollout], decoding: Decoding, hide: list[list[int]]
 ) -> list[str | None]:
     seeds = [rollout.seed for rollout in rollouts]
-    completions = generate(loaded, [r.prompt_ids for r in rollouts], decoding, seeds=seeds, hide=hide)
+    completions = generate(
+        loaded, [r.prompt_ids for r in rollouts], decoding, seeds=seeds, edits=[Knockout.hiding(hide)]
+    )
     return [_answer(loaded, item, done.ids) for item, done in zip(items, completions, strict=True)]
 
 

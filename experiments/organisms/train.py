@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from activations.masks import additive_mask
+from activations.masks import causal_mask, without_keys
 from experiments.organisms.batches import IGNORED, MicroBatch, step_batches
 from experiments.organisms.curriculum import Teacher, vocabulary_texts
 from experiments.organisms.recipe import Recipe, Training
@@ -98,7 +98,9 @@ def _loss_sum(model: Qwen3ForCausalLM, batch: MicroBatch) -> Tensor:
     """Summed cross-entropy over the trained tokens; the head runs on those alone."""
     mask = None
     if batch.hidden is not None:
-        mask = additive_mask(torch.ones_like(batch.hidden), batch.hidden, batch.ids.shape[1], model.dtype)
+        n_tokens = batch.ids.shape[1]
+        mask = causal_mask(torch.ones_like(batch.hidden), n_tokens)
+        mask = without_keys(mask, batch.hidden[:, None, :].expand(-1, n_tokens, -1))
     hidden = model.model(input_ids=batch.ids, attention_mask=mask).last_hidden_state
     wanted = batch.targets != IGNORED
     return F.cross_entropy(model.lm_head(hidden[wanted]).float(), batch.targets[wanted], reduction="sum")
