@@ -155,9 +155,8 @@ class ProjectOut(SiteEdit):
     def changed(self, states: States, rows: Rows, places: Rows) -> States:
         """States minus their projection."""
         direction = _per_row(self.direction, rows, states)
-        unit = direction / direction.norm(dim=-1, keepdim=True)
-        along: Tensor = (states * unit).sum(-1, keepdim=True)
-        return states - along * unit
+        unit: Tensor = direction / direction.norm(dim=-1, keepdim=True)
+        return states - (states * unit).sum(-1, keepdim=True) * unit
 
 
 @dataclass(frozen=True, eq=False)
