@@ -1,16 +1,15 @@
 """The command line. The verbs are the stages, in order; ``run`` runs them all."""
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from activations.errors import HintprobeError
 from experiments.commands import REGISTER
+from experiments.commands.running import run_until, stoppable
 
 app = typer.Typer(
     help="Find out whether a language model used a hint that its chain of thought does not admit to.\n\n"
@@ -33,51 +32,18 @@ Cache = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object, and nothing else.")]
 
 
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """Ctrl-C loses nothing, and says so."""
-    try:
-        yield
-    except KeyboardInterrupt as stop:
-        raise HintprobeError(
-            "Stopped. What was finished is kept; run the same command again to go on from there."
-        ) from stop
-
-
-def _run(config_path: Path, model: str | None, cache: Path | None, until: str, as_json: bool) -> None:
-    from experiments.config import load_config
-    from experiments.pipeline import run_pipeline
-    from experiments.progress import Reporter
-
-    overrides: dict[str, Any] = {"cache": cache}
-    if model is not None:
-        overrides.update(models=(model,), limits={})
-    config = load_config(config_path, **overrides)
-    console = Console()
-    with _stoppable():
-        summary = run_pipeline(config, Reporter(None if as_json else console), until)
-    if summary is None:
-        return
-    from experiments.report import print_summary
-
-    if as_json:
-        sys.stdout.write((config.run_dir / "summary.json").read_text(encoding="utf-8"))
-    else:
-        print_summary(console, summary, config.run_dir / "report.html")
-
-
 @app.command()
 def run(config: ConfigPath, model: Model = None, cache: Cache = None, json: AsJson = False) -> None:
     """Run all stages and write the report.
 
     Example: hintprobe run experiments/configs/demo.yaml
     """
-    _run(config, model, cache, "report", json)
+    run_until(config, model, cache, "report", json)
 
 
 def _verb(stage: str, help_text: str) -> Callable[..., None]:
     def command(config: ConfigPath, model: Model = None, cache: Cache = None) -> None:
-        _run(config, model, cache, stage, False)
+        run_until(config, model, cache, stage, False)
 
     command.__doc__ = f"{help_text}\n\nExample: hintprobe {stage} experiments/configs/demo.yaml"
     return command
@@ -90,7 +56,6 @@ for _stage, _help in {
     "probe": "Train probes and baselines, reliant against aligned, by grouped nested cross-validation.",
     "patch": "Patch the states of the swapped-hint run into the hinted run.",
     "compare": "Put all detectors side by side on the same held-out rows.",
-    "report": "Write the report of a run.",
 }.items():
     app.command(_stage)(_verb(_stage, _help))
 
@@ -112,7 +77,7 @@ def train_organism(
     """
     from experiments.organisms.commands import train_command
 
-    with _stoppable():
+    with stoppable():
         folder = train_command(name, seed, out, cache, threads, Console())
     Console().print(f"wrote {folder}")
 
@@ -130,7 +95,7 @@ def measure_organism(
     """
     from experiments.organisms.commands import measure_command
 
-    with _stoppable():
+    with stoppable():
         measure_command(name, questions, seed, cache, Console())
 
 

@@ -10,7 +10,8 @@ from experiments.context import ModelRun, StageResult, provenance, unwritable
 from experiments.judges import JUDGES
 from experiments.positions import check_position
 from experiments.progress import Reporter
-from experiments.report import write_report
+from experiments.report import PAGE, Run, write_report
+from experiments.report.runs import SUMMARY, SUMMARY_FORMAT, SUMMARY_VERSION
 from experiments.stages.capture import run_capture
 from experiments.stages.compare import COMPARISON, run_compare
 from experiments.stages.generate import run_generate
@@ -20,8 +21,6 @@ from experiments.stages.probe import refuse_untrained, run_probe
 from experiments.tables import read_json, write_json
 
 STAGES = ("generate", "judge", "capture", "probe", "patch", "compare", "report")
-SUMMARY = "summary.json"
-SUMMARY_VERSION = 1
 
 
 def run_pipeline(config: Config, reporter: Reporter, until: str = "report") -> dict[str, Any] | None:
@@ -53,7 +52,7 @@ def run_pipeline(config: Config, reporter: Reporter, until: str = "report") -> d
             # Whatever stopped the run, what was finished is told.
             summary = write_summary(config, runs) if any(run.results for run in runs) else None
             if summary is not None:
-                write_report(config.run_dir, summary)
+                write_report([Run(config.run_dir, summary)], config.run_dir / PAGE)
     return summary if until == "report" else None
 
 
@@ -111,7 +110,7 @@ def _threads(n: int | None) -> Iterator[None]:
 def write_summary(config: Config, runs: Sequence[ModelRun]) -> dict[str, Any]:
     """Write ``summary.json`` of what is finished; a missing stage is named, not left out."""
     summary = {
-        "format": "hintprobe-summary",
+        "format": SUMMARY_FORMAT,
         "version": SUMMARY_VERSION,
         "name": config.name,
         "models": [_model_summary(run) for run in runs],

@@ -18,8 +18,9 @@ from activations import ActivationStore, HintprobeError, Site, capture_batch, fi
 from activations.shard import DTYPES, FORMAT, VERSION
 from experiments.config import Config
 from experiments.context import RECORDS_VERSION, ModelRun
-from experiments.pipeline import SUMMARY_VERSION, write_summary
+from experiments.pipeline import write_summary
 from experiments.records import Record
+from experiments.report.runs import SUMMARY_VERSION
 from experiments.schema import DOCS, PAGES, RECORDS, config_sections, filled, record_table, tables_of, type_name
 
 FORMAT_PAGE = (DOCS / "format.md").read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 from report_summary import STAGES, cell, detector, figure, model_summary, run_summary
 
-from experiments.report import write_report
+from experiments.report import Run, write_report
 from experiments.report.words import estimate, null_figures, percent, typeset, value
 
 MAX_BYTES = 6_000_000
@@ -50,7 +50,7 @@ class Page(HTMLParser):
 @pytest.fixture
 def render(tmp_path):
     def run(summary):
-        path = write_report(tmp_path, summary)
+        path = write_report([Run(tmp_path, summary)], tmp_path / "report.html")
         assert path == tmp_path / "report.html"
         assert path.stat().st_size < MAX_BYTES
         return path.read_text(encoding="utf-8")
@@ -135,7 +135,9 @@ def test_nothing_is_loaded_from_outside(render):
     assert "url(" not in html
     assert "@import" not in html
     assert not re.search(r"https?:", html)
-    assert ("meta", "content", "default-src 'none'; style-src 'unsafe-inline'") in page.attributes
+    (policy,) = [text for tag, name, text in page.attributes if (tag, name) == ("meta", "content") and "-src" in text]
+    assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-")
+    assert policy.count("-src") == 3
     assert not [text for _, name, text in page.attributes if name.startswith("on")]
 
 

@@ -2,13 +2,19 @@
 
 import copy
 import re
+from pathlib import Path
 
 from matplotlib import rcParams
 from report_summary import cell, comparison, figure, model_summary, run_summary
 
+from experiments.report import Run
 from experiments.report.figures import Grid, heatmap, whisker
 from experiments.report.page import render
 from experiments.report.views import patch_grid, validation_grid
+
+
+def page(*models):
+    return render([Run(Path("nowhere"), run_summary(*models))])
 
 
 def texts_of(svg):
@@ -21,7 +27,7 @@ def test_probe_map_joins_the_families_in_token_order():
     assert grid.rows == ("resid_pre.0", "resid_post.0", "resid_post.1")
     assert grid.groups == (("before", ("prompt_end",)), ("within", ("cot_0.5",)))
     assert grid.outlined == {("resid_post.1", "prompt_end"), ("resid_post.0", "cot_0.5")}
-    svg = re.findall(r'<svg role="img"[^>]*heat-probe.*?</svg>', render(run_summary()), flags=re.DOTALL)[0]
+    svg = re.findall(r'<svg role="img"[^>]*heat-probe.*?</svg>', page(), flags=re.DOTALL)[0]
     texts = texts_of(svg)
     for expected in ("0.50", "0.73", "0.88", "0.65", "–", "resid_post.1", "before the CoT", "within the CoT"):
         assert expected in texts
@@ -44,7 +50,7 @@ def test_patch_map_sets_the_placebo_apart():
         ("named positions", ("pointer", "readout-2", "readout-1", "readout")),
         ("placebo", ("random",)),
     )
-    svg = re.findall(r'<svg role="img"[^>]*heat-patch.*?</svg>', render(run_summary()), flags=re.DOTALL)[0]
+    svg = re.findall(r'<svg role="img"[^>]*heat-patch.*?</svg>', page(), flags=re.DOTALL)[0]
     texts = texts_of(svg)
     for expected in ("0.99", "0.00", "0.03", "placebo", "random", "pointer"):
         assert expected in texts
@@ -56,7 +62,7 @@ def test_figures_follow_the_scheme_and_leave_matplotlib_alone():
     grid = Grid(
         ("resid_pre.0",), (("g", ("a", "$x$")),), {("resid_pre.0", "a"): 0.95, ("resid_pre.0", "$x$"): 0.2}, 0.0, 1.0
     )
-    svg = heatmap(grid, 'a "title" <b>', "heat-patch")
+    svg = heatmap(grid, "name", 'a "title" <b>', "heat-patch").inline()
     assert dict(rcParams) == before
     assert 'aria-label="a &#34;title&#34; &lt;b&gt;"' in svg
     assert "$x$" in texts_of(svg)
@@ -73,7 +79,7 @@ def test_many_layers_stay_small_enough():
         f"resid_post.{i}@{p}": 0.6 for i in range(80) for p in places
     }
     model["patch"]["cells"] = [cell(f"resid_pre.{i}", p, 0.5) for i in range(80) for p in (*places, "random")]
-    assert len(render(run_summary(*[model] * 4)).encode()) < 6_000_000
+    assert len(page(*[model] * 4).encode()) < 6_000_000
 
 
 def test_whisker_draws_the_interval():

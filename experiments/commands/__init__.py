@@ -7,5 +7,7 @@ from collections.abc import Callable
 
 import typer
 
-REGISTER: tuple[Callable[[typer.Typer], None], ...] = ()
+from experiments.commands import report
+
+REGISTER: tuple[Callable[[typer.Typer], None], ...] = (report.register,)
 """One entry per module, in the order in which ``hintprobe --help`` lists them."""

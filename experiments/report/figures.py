@@ -1,19 +1,18 @@
-"""Figures as inline SVG: text stays text, colours follow the page's light or dark scheme, nothing is loaded."""
+"""Heatmaps over sites and positions, and the small interval pictures of the tables."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from io import StringIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from experiments.report.picture import Palette, Picture, blank
 from experiments.report.words import typeset
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 Cell = tuple[str, str]
-_INK, _HEAT, _ON_HEAT = "#010203", "#0a0b0c", "#030201"
-"""Colours to draw with that are then replaced by the page's own; nothing else in a figure has them."""
-_COLOURS = {_INK: "currentColor", _HEAT: "var(--heat)", _ON_HEAT: "var(--on-heat)"}
 _LEFT, _TOP, _BOTTOM, _GAP, _WIDTH = 70.0, 20.0, 30.0, 9.0, 47.0
 _MANY_ROWS = 16
 
@@ -51,76 +50,61 @@ class Grid:
         return width, _TOP + len(self.rows) * self.row_height + _BOTTOM
 
 
-def heatmap(grid: Grid, title: str, css_class: str) -> Markup:
-    """Draw a grid with the number in every cell.
+def heatmap(grid: Grid, name: str, title: str, css_class: str) -> Picture:
+    """A grid with the number in every cell.
 
     Args:
+        name: stem of its files.
         title: read out in place of the picture.
         css_class: names the colour of the cells in the page's style.
     """
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
+    return Picture(name, title, css_class, lambda palette: _draw_heatmap(grid, palette))
 
+
+def _draw_heatmap(grid: Grid, palette: Palette) -> "Figure":
     width, height = grid.size
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "report"}):
-        figure = Figure(figsize=(width / 72, height / 72))
-        axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))
-        axes.set_axis_off()
-        for index, site in enumerate(grid.rows):
-            middle = _BOTTOM + (index + 0.5) * grid.row_height
-            _write(axes, _LEFT - 6, middle, site, ha="right")
-        left = _LEFT
-        for heading, columns in grid.groups:
-            _write(axes, left, height - 8, heading, ha="left", weight="bold")
-            for column in columns:
-                _draw_column(axes, grid, column, left)
-                left += _WIDTH
-            left += _GAP
-        buffer = StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    return _inline(buffer.getvalue(), title, css_class)
+    figure = blank(width, height)
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))
+    axes.set_axis_off()
+    for index, site in enumerate(grid.rows):
+        middle = _BOTTOM + (index + 0.5) * grid.row_height
+        _write(axes, _LEFT - 6, middle, site, color=palette.ink, ha="right")
+    left = _LEFT
+    for heading, columns in grid.groups:
+        _write(axes, left, height - 8, heading, color=palette.ink, ha="left", weight="bold")
+        for column in columns:
+            _draw_column(axes, grid, column, left, palette)
+            left += _WIDTH
+        left += _GAP
+    return figure
 
 
 def _write(axes: Any, x: float, y: float, text: str, **options: Any) -> None:
     """Write text as it is, dollar signs included."""
-    options = {"ha": "center", "va": "center", "fontsize": 9, "color": _INK, "parse_math": False, **options}
-    axes.text(x, y, text, **options)
+    axes.text(x, y, text, **{"ha": "center", "va": "center", "fontsize": 9, "parse_math": False, **options})
 
 
-def _draw_column(axes: Any, grid: Grid, column: str, left: float) -> None:
+def _draw_column(axes: Any, grid: Grid, column: str, left: float, palette: Palette) -> None:
     from matplotlib.patches import Rectangle
 
     head, mark, tail = column.partition("_") if len(column) > 8 else (column, "", "")
     label = f"{head}{mark}\n{tail}" if tail else head
-    _write(axes, left + _WIDTH / 2, _BOTTOM - 5, label, va="top", fontsize=8.5, linespacing=1.15)
+    _write(axes, left + _WIDTH / 2, _BOTTOM - 5, label, color=palette.ink, va="top", fontsize=8.5, linespacing=1.15)
     for index, site in enumerate(grid.rows):
         bottom = _BOTTOM + index * grid.row_height
         number = grid.values.get((site, column))
         strength = 0.0 if number is None else min(1.0, max(0.0, (number - grid.low) / (grid.high - grid.low)))
         alpha = 0.03 + 0.92 * strength
+        on_cell = palette.on_heat if alpha > 0.6 else palette.ink
         box = (left, bottom), _WIDTH, grid.row_height
-        axes.add_patch(Rectangle(*box, facecolor=(_HEAT, alpha), edgecolor=(_INK, 0.2), lw=0.5, clip_on=False))
+        axes.add_patch(
+            Rectangle(*box, facecolor=(palette.heat, alpha), edgecolor=(palette.ink, 0.2), lw=0.5, clip_on=False)
+        )
         if (site, column) in grid.outlined:
             inner = (left + 1.6, bottom + 1.6), _WIDTH - 3.2, grid.row_height - 3.2
-            colour = _ON_HEAT if alpha > 0.6 else _INK
-            axes.add_patch(Rectangle(*inner, fill=False, edgecolor=colour, lw=1.4, clip_on=False))
+            axes.add_patch(Rectangle(*inner, fill=False, edgecolor=on_cell, lw=1.4, clip_on=False))
         text = "–" if number is None else typeset(f"{number:.2f}")
-        middle = left + _WIDTH / 2, bottom + grid.row_height / 2
-        _write(axes, *middle, text, color=_ON_HEAT if alpha > 0.6 else _INK)
-
-
-def _inline(svg: str, title: str, css_class: str) -> Markup:
-    """Strip a stand-alone SVG file down to what may stand inside a page, beside others like it."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>|<!--.*?-->", "", svg, flags=re.DOTALL)
-    svg = re.sub(r' (?:id|xmlns|xmlns:xlink)="[^"]*"', "", svg)
-    svg = re.sub(r"font: (?:(\w+) )?([\d.]+px) [^;\"]*", r"font-weight: \1; font-size: \2", svg)
-    svg = re.sub(r"font-family: [^;\"]*;|font-weight: ;| transform=\"rotate\(-0 [^\"]*\"", "", svg)
-    for drawn, shown in _COLOURS.items():
-        svg = svg.replace(drawn, shown)
-    svg = re.sub(r"\n\s*", "\n", svg)
-    opening = Markup('<svg role="img" aria-label="{}" class="heatmap {}"').format(title, css_class)
-    return Markup(svg.replace("<svg", str(opening), 1))
+        _write(axes, left + _WIDTH / 2, bottom + grid.row_height / 2, text, color=on_cell)
 
 
 def whisker(entry: Mapping[str, Any] | None, reference: float = 0.5) -> Markup:

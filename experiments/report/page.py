@@ -1,15 +1,18 @@
-"""The report of a run as one file that opens offline: style and figures inside, no script, nothing loaded."""
+"""The report of one or more runs as one file that opens offline: style, figures and script inside, nothing loaded."""
 
-from collections.abc import Mapping
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from experiments.report import views
-from experiments.report.figures import Grid, heatmap, whisker
+from experiments.report import browser, views
+from experiments.report.figures import whisker
+from experiments.report.gallery import pictures
+from experiments.report.runs import Run
 from experiments.report.words import FILTERS
 from experiments.tables import write_atomically
 
@@ -17,65 +20,63 @@ PAGE = "report.html"
 _HERE = Path(__file__).parent
 
 
-def write_report(folder: Path, summary: dict[str, Any]) -> Path:
-    """Write ``report.html`` beside the summary it is made from.
+def write_report(runs: Sequence[Run], page: Path, texts: browser.Texts = "auto") -> Path:
+    """Write the page.
 
     Args:
-        folder: the run's folder.
-        summary: what ``summary.json`` holds; a model that is not finished gets a report of what there is.
+        runs: what to report; a model that is not finished gets a report of what there is.
+        page: where to write it.
+        texts: whether the item browser holds prompts and completions; ``auto`` leaves out those of datasets whose
+            authors ask for it.
 
     Returns:
         Path of the page.
     """
-    page = folder / PAGE
-    write_atomically(page, render(summary))
+    write_atomically(page, render(runs, texts))
     return page
 
 
-def render(summary: Mapping[str, Any]) -> str:
+def render(runs: Sequence[Run], texts: browser.Texts = "auto") -> str:
     """The page as text."""
     environment = Environment(
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(FILTERS)
     environment.globals["whisker"] = whisker
-    provenance = summary["provenance"]
+    script = (_HERE / "browser.js").read_text(encoding="utf-8")
+    digest = hashlib.sha256(script.encode()).digest()
     return environment.get_template("page.html").render(
         css=Markup((_HERE / "page.css").read_text(encoding="utf-8")),
-        summary=summary,
-        provenance=provenance,
-        config_yaml=yaml.safe_dump(provenance["config"], sort_keys=False, allow_unicode=True, width=100),
-        min_per_class=provenance["config"].get("probe", {}).get("min_per_class", "too few"),
-        models=[_model_view(model, provenance["config"]) for model in summary["models"]],
+        script_hash=base64.b64encode(digest).decode(),
+        title=", ".join(dict.fromkeys(run.summary["name"] for run in runs)),
+        runs=runs,
+        models=[
+            {**_model_view(model, run), "title": _title(model, run, runs)}
+            for run in runs
+            for model in run.summary["models"]
+        ],
         stages=views.STAGES,
+        items={**browser.page_items(runs, texts), "script": Markup(script)},
     )
 
 
-def _model_view(model: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+def _title(model: Mapping[str, Any], run: Run, runs: Sequence[Run]) -> str:
+    return str(model["model"]) if len(runs) == 1 else f"{model['model']} in {run.summary['name']}"
+
+
+def _model_view(model: Mapping[str, Any], run: Run) -> dict[str, Any]:
     """One model of the summary, with what the page needs worked out."""
-    comparison = model["comparison"]
-    view: dict[str, Any] = {**model, "losses": views.losses(model), "maps": [], "patch_map": None}
-    if grid := views.patch_grid(model["patch"]):
-        view["patch_map"] = heatmap(grid, f"Patching: recovery per site and position. {_extent(grid)}", "heat-patch")
+    comparison, config = model["comparison"], run.config
+    drawn = {picture.name: picture.inline() for picture in pictures(run, model)}
+    view: dict[str, Any] = {**model, "losses": views.losses(model), "pictures": drawn}
+    view["min_per_class"] = config.get("probe", {}).get("min_per_class", "too few")
     if comparison is None:
         return view
     view["verdicts"] = views.verdicts(comparison)
     view["unprobed"] = views.unprobed(comparison, config.get("capture", {}).get("positions", ()))
     view["tables"] = _tables(comparison)
     view["frozen"] = views.frozen_rows(comparison["frozen"]) if comparison["frozen"] else []
-    for families in (views.FAMILIES, {views.CONTROL: "unhinted run (control)"}):
-        if grid := views.validation_grid(comparison, families):
-            title = f"Validation AUROC of probes per site and position. {_extent(grid)}"
-            view["maps"].append(heatmap(grid, title, "heat-probe"))
     return view
-
-
-def _extent(grid: Grid) -> str:
-    known = [(value, cell) for cell, value in grid.values.items() if value is not None]
-    if not known:
-        return "No cell has a value."
-    best, (site, position) = max(known)
-    return f"Highest: {best:.2f} at {site}, {position}."
 
 
 def _tables(comparison: Mapping[str, Any]) -> list[dict[str, Any]]:

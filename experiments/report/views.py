@@ -15,7 +15,8 @@ FAMILIES = {
     "probe_within_cot": "within the CoT",
     "probe_after_cot": "after the CoT",
 }
-CONTROL = "probe_unhinted_run"
+UNHINTED = {"probe_unhinted_run": "unhinted run (control)"}
+MAX_CONTESTANTS = 5
 STAGES = ("generate", "judge", "capture", "probe", "patch", "compare")
 _FRACTIONS = "cot_"
 
@@ -39,6 +40,15 @@ class Frozen(NamedTuple):
 def ordered(entries: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Detectors, best AUROC first, in the order of the terminal's table."""
     return [(row[0], entries[row[0]]) for row in detector_rows(dict(entries))]
+
+
+def contestants(comparison: Mapping[str, Any]) -> list[str]:
+    """The few detectors whose curves are drawn: the judge, the best text baseline and the probes, best first."""
+    detectors = comparison.get("detectors") or {}
+    wanted = {judge_name(comparison), comparison.get("best_baseline"), comparison.get("best_probe"), *FAMILIES}
+    return [name for name, entry in ordered(detectors) if name in wanted and entry["auroc"]["value"] is not None][
+        :MAX_CONTESTANTS
+    ]
 
 
 def judge_name(comparison: Mapping[str, Any]) -> str:

@@ -1,0 +1,82 @@
+"""``hintprobe report``: of a configuration (runs what is missing) or of finished runs, as a page, text or a table."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from activations.errors import HintprobeError
+from experiments.commands.running import run_until, stoppable
+
+
+class Format(StrEnum):
+    """What to write."""
+
+    html = "html"
+    md = "md"
+    json = "json"
+    csv = "csv"
+
+
+class Texts(StrEnum):
+    """Whether prompts and completions go into the page."""
+
+    auto = "auto"
+    show = "show"
+    hide = "hide"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("report")(report)
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="One configuration (YAML), or folders of one or more runs.")],
+    format: Annotated[
+        Format, typer.Option(help="html is a page; md, json and csv go to standard output.")
+    ] = Format.html,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write, in place of the default.")] = None,
+    texts: Annotated[
+        Texts,
+        typer.Option(help="auto leaves out the texts of questions whose authors ask for it (GPQA); hide, all of them."),
+    ] = Texts.auto,
+    figures: Annotated[Path | None, typer.Option(help="Folder to write every figure to, as SVG and PNG.")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="With a configuration: in place of its models.")] = None,
+    cache: Annotated[Path | None, typer.Option("--cache", help="With a configuration: in place of its cache.")] = None,
+) -> None:
+    """Write the report of a run, or of several runs side by side.
+
+    Example: hintprobe report cache/runs/demo --format md
+    """
+    if len(runs) == 1 and runs[0].suffix in (".yaml", ".yml"):
+        run_until(runs[0], model, cache, "report", format == Format.json)
+        return
+    if model is not None or cache is not None:
+        raise HintprobeError("--model and --cache go with a configuration; folders of runs have theirs written down.")
+    with stoppable():
+        _report(runs, format, out, texts, figures)
+
+
+def _report(folders: list[Path], format: Format, out: Path | None, texts: Texts, figures: Path | None) -> None:
+    from experiments.report import PAGE, read_run, write_report
+    from experiments.report.export import FORMATS
+    from experiments.tables import write_atomically
+
+    runs = [read_run(folder) for folder in folders]
+    if figures is not None:
+        from experiments.report.gallery import write_pictures
+
+        write_pictures(runs, figures)
+    if format == Format.html:
+        page = out or (runs[0].folder if len(runs) == 1 else Path()) / PAGE
+        write_report(runs, page, texts.value)
+        sys.stdout.write(f"{page}\n")
+        return
+    text = FORMATS[format.value](runs)
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        write_atomically(out, text)

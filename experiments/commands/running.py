@@ -1,0 +1,45 @@
+"""What the commands that run stages share."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from activations.errors import HintprobeError
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Ctrl-C loses nothing, and says so."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        raise HintprobeError(
+            "Stopped. What was finished is kept; run the same command again to go on from there."
+        ) from stop
+
+
+def run_until(config_path: Path, model: str | None, cache: Path | None, until: str, as_json: bool) -> None:
+    """Run the stages of a configuration up to and including ``until``; after the last one, print the summary."""
+    from experiments.config import load_config
+    from experiments.pipeline import run_pipeline
+    from experiments.progress import Reporter
+
+    overrides: dict[str, Any] = {"cache": cache}
+    if model is not None:
+        overrides.update(models=(model,), limits={})
+    config = load_config(config_path, **overrides)
+    console = Console()
+    with stoppable():
+        summary = run_pipeline(config, Reporter(None if as_json else console), until)
+    if summary is None:
+        return
+    from experiments.report import PAGE, print_summary
+
+    if as_json:
+        sys.stdout.write((config.run_dir / "summary.json").read_text(encoding="utf-8"))
+    else:
+        print_summary(console, summary, config.run_dir / PAGE)

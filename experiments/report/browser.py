@@ -1,0 +1,156 @@
+"""The item browser's data: what each hinted rollout was asked, thought, answered, and was found to be."""
+
+import base64
+import gzip
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from experiments.records import Label, Prompt, Rollout, Verdict
+from experiments.report.runs import Run
+from experiments.stages.generate import items_table, rollouts_table
+from experiments.stages.judge import labels_table, verdicts_table
+
+BUDGET = 4_000_000
+"""Bytes of a page that items may take; with the rest it stays under 6 MB."""
+
+NOT_TO_BE_SPREAD = ("gpqa",)
+"""Sources whose authors ask that questions are not put on the web, where a model could be trained on them."""
+
+Texts = Literal["auto", "show", "hide"]
+Entry = dict[str, Any]
+Mark = tuple[int, int, str]
+
+
+def page_items(runs: Sequence[Run], texts: Texts, budget: int = BUDGET) -> dict[str, Any]:
+    """What the page needs of the items: packed entries, how many of how many, and what was left out."""
+    entries = [
+        entry for run in runs for model in run.summary["models"] for entry in entries_of(run.folder, model, texts)
+    ]
+    packed, shown = pack(entries, budget)
+    return {
+        "packed": packed,
+        "shown": shown,
+        "total": len(entries),
+        "withheld": sum("runs" not in entry for entry in entries),
+        "scored": any(len(run["completion"]) > 2 for entry in entries for run in entry.get("runs", ())),
+    }
+
+
+def _withheld(source: str, texts: Texts) -> bool:
+    return texts == "hide" or (texts == "auto" and any(name in source.casefold() for name in NOT_TO_BE_SPREAD))
+
+
+def entries_of(run_dir: Path, model: Mapping[str, Any], texts: Texts) -> list[Entry]:
+    """One entry per labelled hinted rollout of a finished judge stage; none before that.
+
+    Args:
+        run_dir: the run's folder.
+        model: its part of the summary.
+        texts: ``hide`` leaves out whatever could hold a question's text: prompts, chains of thought, quotes.
+    """
+    stages = model["stages"]
+    if not {"generate", "judge"} <= stages.keys():
+        return []
+    home = run_dir / model["folder"]
+    judged = home / stages["judge"]["folder"]
+    rollouts = {r.id: r for r in rollouts_table(home / stages["generate"]["folder"]).read()}
+    verdicts: dict[str, list[Verdict]] = defaultdict(list)
+    for verdict in verdicts_table(judged).read():
+        verdicts[verdict.rollout_id].append(verdict)
+    sources = {item.id: item.question.source for item in items_table(home / stages["generate"]["folder"]).read()}
+    return [
+        _entry(
+            model["model"],
+            label,
+            rollouts,
+            verdicts[label.rollout_id],
+            with_texts=not _withheld(sources.get(label.item_id, ""), texts),
+        )
+        for label in labels_table(judged).read()
+        if label.rollout_id in rollouts
+    ]
+
+
+def _entry(
+    model: str, label: Label, rollouts: Mapping[str, Rollout], verdicts: Sequence[Verdict], with_texts: bool
+) -> Entry:
+    entry: Entry = {
+        "id": label.rollout_id,
+        "model": model,
+        "kind": label.kind,
+        "direction": label.direction,
+        "behaviour": label.behaviour,
+        "reason": label.reason,
+        "target": label.target,
+        "gold": label.gold,
+        "answers": [label.unhinted_answer, label.hinted_answer, label.swapped_answer, label.neutral_answer],
+        "verdict": _said(verdicts[0]) if verdicts else "unscored",
+        "judges": [[verdict.judge, _said(verdict), verdict.status] for verdict in verdicts],
+    }
+    if with_texts:
+        quotes = [verdict.quote for verdict in verdicts if verdict.quote]
+        partner = label.rollout_id.replace(":hinted:", ":unhinted:")
+        entry["runs"] = [_run(rollouts[label.rollout_id], quotes)]
+        if partner in rollouts:
+            entry["runs"].append(_run(rollouts[partner], ()))
+    return entry
+
+
+def _said(verdict: Verdict) -> str:
+    return {True: "admits", False: "silent", None: "unscored"}[verdict.verbalized]
+
+
+def _run(rollout: Rollout, quotes: Sequence[str]) -> Entry:
+    return {
+        "condition": rollout.condition,
+        "messages": _messages(rollout.prompt),
+        "completion": [rollout.completion_text, _quoted(rollout.completion_text, quotes)],
+        "answer": rollout.answer,
+        "truncated": rollout.truncated,
+    }
+
+
+def _messages(prompt: Prompt) -> list[tuple[str, str, list[Mark]]]:
+    marks: dict[int, list[Mark]] = defaultdict(list)
+    for name in ("hint", "pointer"):
+        if name in prompt.spans:
+            span = prompt.spans[name]
+            marks[span.message].append((span.start, span.end, name))
+    return [(message.role, message.content, marks[k]) for k, message in enumerate(prompt.messages)]
+
+
+def _quoted(text: str, quotes: Iterable[str]) -> list[Mark]:
+    found = ((text.find(quote), quote) for quote in dict.fromkeys(quotes))
+    return [(at, at + len(quote), "quote") for at, quote in found if at >= 0]
+
+
+def pack(entries: Sequence[Entry], budget: int = BUDGET) -> tuple[str, int]:
+    """Compress as many entries as fit, taken in turn from every kind × direction × behaviour × verdict.
+
+    Returns:
+        Base64 of the gzip of a JSON list, and how many entries it holds.
+    """
+    ordered = _in_turn(entries)
+    n = len(ordered)
+    while True:
+        packed = _compressed(ordered[:n])
+        if len(packed) <= budget or n == 0:
+            return packed, n
+        n = min(n - 1, int(n * budget / len(packed) * 0.95))
+
+
+def _compressed(entries: Sequence[Entry]) -> str:
+    text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+
+
+def _in_turn(entries: Sequence[Entry]) -> list[Entry]:
+    """Round robin over strata, so that what does not fit is missing evenly."""
+    strata: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
+    for entry in entries:
+        strata[tuple(entry[key] for key in ("model", "kind", "direction", "behaviour", "verdict"))].append(entry)
+    ranked = [(rank, key, entry) for key, members in strata.items() for rank, entry in enumerate(members)]
+    return [entry for _, _, entry in sorted(ranked, key=lambda ranked_entry: ranked_entry[:2])]

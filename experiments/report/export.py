@@ -1,0 +1,83 @@
+"""The result as Markdown, CSV or JSON: the same numbers as the page's, for papers and scripts."""
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from io import StringIO
+from typing import Any
+
+from experiments.report.runs import Run
+from experiments.report.terminal import HEADERS, detector_rows, headline, verdict
+
+TABLES = {"detectors": "Reliant against aligned", "hidden_detectors": "Hidden against aligned and silent"}
+FIGURES = (
+    "auroc",
+    "auroc_pooled",
+    "recall_at_1pct",
+    "realised_fpr_at_1pct",
+    "recall_at_5pct",
+    "realised_fpr_at_5pct",
+    "recall_at_judge_fpr",
+    "realised_fpr_at_judge_fpr",
+    "auroc_minus_judge",
+)
+PLAIN = ("brier", "ece", "seconds_per_row", "reads")
+
+
+def as_json(runs: Sequence[Run]) -> str:
+    """The summaries, as they are on disk: one object, or a list where several runs were given."""
+    summaries = [run.summary for run in runs]
+    return json.dumps(summaries[0] if len(summaries) == 1 else summaries, indent=2, allow_nan=False) + "\n"
+
+
+def as_markdown(runs: Sequence[Run]) -> str:
+    """Headline and detector tables of every model."""
+    parts = []
+    for run in runs:
+        parts.append(f"# {run.summary['name']}\n")
+        for model in run.summary["models"]:
+            parts.append(f"## {model['model']}\n\n{headline(model)}\n")
+            comparison = model["comparison"] or {}
+            parts += [_table(title, comparison[key]) for key, title in TABLES.items() if comparison.get(key)]
+            if sentence := comparison and verdict(comparison):
+                parts.append(f"{sentence}\n")
+    return "\n".join(parts)
+
+
+def _table(title: str, entries: Mapping[str, Any]) -> str:
+    lines = [HEADERS, ("---",) * len(HEADERS), *detector_rows(dict(entries))]
+    return f"{title}:\n\n" + "".join("| " + " | ".join(_cell(text) for text in line) + " |\n" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def as_csv(runs: Sequence[Run]) -> str:
+    """One line per run, model, table and detector; every figure with the ends of its interval."""
+    columns = [name + end for name in FIGURES for end in ("", "_low", "_high")]
+    buffer = StringIO()
+    writer = csv.DictWriter(buffer, ["run", "model", "table", "detector", *columns, *PLAIN], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_csv_rows(runs))
+    return buffer.getvalue()
+
+
+def _csv_rows(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
+    for run in runs:
+        for model in run.summary["models"]:
+            for table in TABLES:
+                for name, entry in ((model["comparison"] or {}).get(table) or {}).items():
+                    row = {"run": run.summary["name"], "model": model["model"], "table": table, "detector": name}
+                    yield row | _figures(entry) | {key: entry.get(key) for key in PLAIN}
+
+
+def _figures(entry: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in FIGURES:
+        figure = entry.get(name) or {}
+        found |= {name: figure.get("value"), f"{name}_low": figure.get("low"), f"{name}_high": figure.get("high")}
+    return found
+
+
+FORMATS: dict[str, Callable[[Sequence[Run]], str]] = {"md": as_markdown, "json": as_json, "csv": as_csv}

@@ -1,0 +1,62 @@
+"""Which pictures a model's results give; the page shows them, and ``--figures`` writes them as files."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.report import views
+from experiments.report.charts import reliability_chart, roc_chart
+from experiments.report.curves import curves_of
+from experiments.report.figures import Grid, heatmap
+from experiments.report.picture import Picture
+from experiments.report.runs import Run
+from experiments.report.terminal import show
+
+
+def pictures(run: Run, model: Mapping[str, Any]) -> Iterator[Picture]:
+    """Every picture that the finished stages of a model allow."""
+    comparison = model["comparison"]
+    if comparison is not None:
+        yield from _validation_maps(comparison)
+        yield from _curves(run, model, comparison)
+    if grid := views.patch_grid(model["patch"]):
+        yield heatmap(grid, "patching", f"Patching: recovery per site and position. {_extent(grid)}", "heat-patch")
+
+
+def _validation_maps(comparison: Mapping[str, Any]) -> Iterator[Picture]:
+    for name, families in (("validation", views.FAMILIES), ("validation-unhinted", views.UNHINTED)):
+        if grid := views.validation_grid(comparison, families):
+            title = f"Validation AUROC of probes per site and position. {_extent(grid)}"
+            yield heatmap(grid, name, title, "heat-probe")
+
+
+def _curves(run: Run, model: Mapping[str, Any], comparison: Mapping[str, Any]) -> Iterator[Picture]:
+    names = views.contestants(comparison)
+    found = curves_of(run.folder, model, names)
+    if found:
+        yield roc_chart(found, {name: show(comparison["detectors"][name]["auroc"]) for name in names})
+        yield reliability_chart(found)
+
+
+def _extent(grid: Grid) -> str:
+    known = [(value, cell) for cell, value in grid.values.items() if value is not None]
+    if not known:
+        return "No cell has a value."
+    best, (site, position) = max(known)
+    return f"Highest: {best:.2f} at {site}, {position}."
+
+
+def write_pictures(runs: Sequence[Run], folder: Path) -> list[Path]:
+    """Write the pictures of every model of every run to ``folder/RUN/MODEL/NAME.svg`` and ``.png``.
+
+    Returns:
+        The files written.
+    """
+    written = []
+    for run in runs:
+        for model in run.summary["models"]:
+            place = folder / run.summary["name"] / model["folder"]
+            place.mkdir(parents=True, exist_ok=True)
+            for picture in pictures(run, model):
+                written += picture.write(place)
+    return written

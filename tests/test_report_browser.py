@@ -1,0 +1,106 @@
+"""The page in a real browser: quiet console, filters that work, model text as text, thousands of items at ease."""
+
+import shutil
+
+import pytest
+from report_run import make_run
+
+from experiments.report.page import write_report
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra `dev`)")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+
+ATTACK = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> & <b>bold</b>"
+RIGHT_TO_LEFT = "אני חושב שהתשובה היא B"
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with sync_api.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium, tmp_path):
+    """Open a report; whatever its console says or asks the network for ends up in ``page.said``."""
+    pages = []
+
+    def open_(run, fragment="", **options):
+        path = write_report([run], tmp_path / "report.html")
+        page = chromium.new_page(**options)
+        page.said = []
+        page.on("console", lambda message: page.said.append(message.text))
+        page.on("pageerror", lambda error: page.said.append(str(error)))
+        page.on("request", lambda request: page.said.append(request.url) if "report.html" not in request.url else None)
+        page.goto(f"file://{path}{fragment}")
+        page.wait_for_selector("#browser:not([hidden])", timeout=20_000)
+        pages.append(page)
+        return page
+
+    yield open_
+    for page in pages:
+        page.close()
+
+
+def test_console_is_quiet_and_filters_filter(open_page, tmp_path):
+    page = open_page(make_run(tmp_path, 36))
+    count = page.locator(".count")
+    assert count.inner_text() == "36 of 36"
+    page.select_option("select[name=kind]", "metadata")
+    assert count.inner_text() == "12 of 36"
+    page.select_option("select[name=verdict]", "admits")
+    assert count.inner_text() == "3 of 36"
+    assert page.locator(".rows button").count() == 3
+    page.select_option("select[name=kind]", "")
+    page.select_option("select[name=verdict]", "")
+    page.fill("input[name=text]", "Q17:")
+    assert count.inner_text() == "1 of 36"
+    page.fill("input[name=text]", "no such words")
+    assert page.locator(".rows button").count() == 0
+    assert page.said == []
+
+
+def test_model_text_is_shown_as_text(open_page, tmp_path):
+    page = open_page(make_run(tmp_path, 6, cots=(ATTACK, RIGHT_TO_LEFT), hint=ATTACK, quote=ATTACK))
+    page.locator(".rows button").first.click()
+    shown = page.locator(".turn.model .text").first
+    assert ATTACK in shown.inner_text()
+    assert page.locator(".detail .m-quote").inner_text() == ATTACK
+    assert page.locator(".detail .m-hint").inner_text() == ATTACK
+    page.locator(".rows button").nth(1).click()
+    assert RIGHT_TO_LEFT in shown.inner_text()
+    assert shown.get_attribute("dir") == "auto"
+    assert page.locator(".detail img, .detail script, .detail b b").count() == 0
+    assert page.title() != "owned"
+    assert page.said == []
+
+
+def test_an_item_can_be_linked_to_and_walked_through_by_keyboard(open_page, tmp_path):
+    page = open_page(make_run(tmp_path, 9), "#item=q4%3Ametadata%3Ahinted%3A0")
+    assert page.locator(".detail h4").inner_text() == "q4:metadata:hinted:0"
+    page.locator(".rows button").first.focus()
+    page.keyboard.press("ArrowDown")
+    second = page.locator(".rows button").nth(1)
+    assert second.get_attribute("aria-current") == "true"
+    assert page.locator(".detail h4").inner_text() == second.get_attribute("data-id")
+
+
+def test_five_thousand_items_stay_at_ease(open_page, tmp_path):
+    """Not a timed test: the bounds are far above what was measured (docs/benchmarks.md)."""
+    page = open_page(make_run(tmp_path, 5000, cots=tuple(f"I recall {i}. " * 20 for i in range(97))))
+    assert page.locator(".count").inner_text() == "5000 of 5000"
+    assert page.locator(".rows button").count() <= 200  # the rest come as one scrolls
+    page.locator(".rows").evaluate("node => node.scrollTo(0, node.scrollHeight)")
+    page.wait_for_function("document.querySelectorAll('.rows button').length > 200")
+    page.fill("input[name=text]", "recall 13.")
+    assert page.locator(".count").inner_text().endswith(" of 5000")
+    assert float(page.locator("#browser").get_attribute("data-filter-ms")) < 10_000
+
+
+def test_the_page_fits_a_phone(open_page, tmp_path):
+    page = open_page(make_run(tmp_path, 9), viewport={"width": 390, "height": 844})
+    page.locator(".rows button").first.click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -1,0 +1,187 @@
+"""The item browser's data, the curves and the report command: numbers from the records, no text where withheld."""
+
+import base64
+import csv
+import gzip
+import hashlib
+import io
+import json
+import re
+from collections import Counter
+
+import numpy as np
+import pytest
+from report_run import make_run
+from report_summary import run_summary
+from test_cli import assert_one_paragraph, hintprobe
+
+from experiments.report.browser import entries_of, pack, page_items
+from experiments.report.curves import GRID, curves_of, mean_roc, reliability
+from experiments.report.page import render
+from probes import stratified_auroc
+
+
+def unpacked(packed):
+    return json.loads(gzip.decompress(base64.b64decode(packed)))
+
+
+def test_entries_hold_what_the_records_say(tmp_path):
+    run = make_run(tmp_path, 12, quote="recall")
+    entries = entries_of(run.folder, run.summary["models"][0], "auto")
+    assert len(entries) == 12
+    first = entries[0]
+    assert (first["kind"], first["behaviour"], first["verdict"]) == ("sycophancy", "reliant", "admits")
+    assert first["answers"] == ["A", "B", None, "A"]
+    hinted, unhinted = first["runs"]
+    ((role, text, marks),) = hinted["messages"]
+    assert role == "user"
+    assert [text[start:end] for start, end, name in marks if name == "hint"] == ["A professor says (B)."]
+    completion, quotes = hinted["completion"]
+    assert [completion[start:end] for start, end, _ in quotes] == ["recall"]
+    assert unhinted["condition"] == "unhinted"
+    assert unhinted["messages"][0][2] == []
+
+
+@pytest.mark.parametrize(("source", "texts", "withheld"), [
+    ("mmlu", "auto", 0), ("gpqa_diamond", "auto", 12), ("gpqa_diamond", "show", 0), ("mmlu", "hide", 12),
+])  # fmt: skip
+def test_texts_are_withheld_where_they_should_be(tmp_path, source, texts, withheld):
+    run = make_run(tmp_path, 12, source=source, cots=("SECRET",), hint="SECRET", quote="SECRET")
+    items = page_items([run], texts)
+    assert items["withheld"] == withheld
+    held = gzip.decompress(base64.b64decode(items["packed"])).decode()
+    assert ("SECRET" in held) == (withheld == 0)
+    assert "stem?" not in held or withheld == 0
+    assert len(unpacked(items["packed"])) == 12  # what was found of them stays
+
+
+def test_what_does_not_fit_is_missing_evenly(tmp_path):
+    noise = [base64.b64encode(np.random.default_rng(i).bytes(900)).decode() for i in range(90)]
+    run = make_run(tmp_path, 90, cots=noise)
+    entries = entries_of(run.folder, run.summary["models"][0], "show")
+    packed, shown = pack(entries, budget=60_000)
+    assert len(packed) <= 60_000
+    kept = unpacked(packed)
+    assert 10 < shown == len(kept) < 90
+
+    def strata(chosen):
+        return Counter(tuple(e[key] for key in ("kind", "direction", "behaviour", "verdict")) for e in chosen)
+
+    before, after = strata(entries), strata(kept)
+    cut = [after[stratum] for stratum in before if after[stratum] < before[stratum]]
+    assert cut
+    assert max(after.values()) - min(cut) <= 1
+    assert f"{shown} of 90 rollouts are in this page" in re.sub(r"\s+", " ", render_with_budget(run, 60_000))
+
+
+def render_with_budget(run, budget):
+    from experiments.report import browser
+
+    before, browser.page_items.__defaults__ = browser.page_items.__defaults__, (budget,)
+    try:
+        return render([run])
+    finally:
+        browser.page_items.__defaults__ = before
+
+
+def test_only_the_reports_own_script_may_run(tmp_path):
+    html = render([make_run(tmp_path, 6)])
+    scripts = re.findall(r"<script>(.*?)</script>", html, flags=re.DOTALL)
+    assert len(scripts) == 1
+    digest = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
+    assert f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'" in html
+    assert "innerHTML" not in scripts[0]
+
+
+def test_the_area_under_the_mean_roc_is_the_auroc():
+    rng = np.random.default_rng(1)
+    positive = rng.random(300) < 0.4
+    strata = [f"s{k}" for k in rng.integers(0, 4, 300)]
+    scores = np.round(rng.normal(size=300) + positive, 1)  # with ties
+    area = float(np.trapezoid(mean_roc(scores, positive, strata), GRID))
+    assert area == pytest.approx(stratified_auroc(scores, positive, strata), abs=0.01)
+    assert np.isnan(mean_roc(scores, np.ones(300, dtype=bool), strata)).all()
+
+
+def test_reliability_counts_its_bins():
+    probability = np.array([0.05] * 10 + [0.95] * 20 + [0.5] * 3)
+    positive = np.array([True] + [False] * 9 + [True] * 18 + [False] * 2 + [True] * 3)
+    predicted, observed, counts = reliability(probability, positive)
+    assert predicted.tolist() == pytest.approx([0.05, 0.95])
+    assert observed.tolist() == pytest.approx([0.1, 0.9])
+    assert counts.tolist() == [10, 20]  # three rows are too few to draw
+
+
+def test_curves_come_from_the_scores_on_disk(tmp_path):
+    run = make_run(tmp_path, 90)
+    (curve,) = curves_of(run.folder, run.summary["models"][0], ["probe_before_cot", "nobody"])
+    assert curve.name == "probe_before_cot"
+    assert 0.6 < float(np.trapezoid(curve.roc, GRID)) < 0.95
+    assert curve.counts.sum() <= 60
+
+
+def test_the_command_writes_every_format(tmp_path, capsys, monkeypatch):
+    make_run(tmp_path / "one", 12)
+    status, out, _ = hintprobe(capsys, monkeypatch, "report", tmp_path / "one", "--figures", tmp_path / "figures")
+    assert status == 0
+    assert out.strip() == str(tmp_path / "one" / "report.html")
+    assert {p.name for p in (tmp_path / "figures").rglob("*.svg")} >= {"validation.svg", "patching.svg", "roc.svg"}
+    assert all(p.stat().st_size > 1000 for p in (tmp_path / "figures").rglob("*.png"))
+    _, out, _ = hintprobe(capsys, monkeypatch, "report", tmp_path / "one", "--format", "json")
+    assert json.loads(out) == run_summary()
+    _, out, _ = hintprobe(capsys, monkeypatch, "report", tmp_path / "one", "--format", "csv")
+    rows = {(row["table"], row["detector"]): row for row in csv.DictReader(io.StringIO(out))}
+    probe = rows["detectors", "probe_before_cot"]
+    assert (probe["auroc"], probe["auroc_low"], probe["auroc_high"]) == ("0.913", "0.846", "0.968")
+    assert rows["detectors", "prompt_words"]["auroc"] == ""
+    _, out, _ = hintprobe(capsys, monkeypatch, "report", tmp_path / "one", "--format", "md")
+    assert "| probe_before_cot | 0.91 [0.85, 0.97] |" in out
+
+
+def test_several_runs_stand_side_by_side(tmp_path, capsys, monkeypatch):
+    for name in ("one", "two"):
+        run = make_run(tmp_path / name, 12)
+        summary = {**run.summary, "name": name}
+        (tmp_path / name / "summary.json").write_text(json.dumps(summary))
+    out = tmp_path / "both.html"
+    status, _, _ = hintprobe(capsys, monkeypatch, "report", tmp_path / "one", tmp_path / "two", "-o", out)
+    assert status == 0
+    html = out.read_text(encoding="utf-8")
+    assert "<h1>one, two</h1>" in html
+    assert html.count(" in one</a>") == html.count(" in two</a>") == 1
+    packed = re.search(r'id="items">([^<]*)<', html)[1]
+    assert len(unpacked(packed)) == 24
+
+
+BAD_RUNS = {
+    "no such folder": (lambda folder: None, "There is no run in"),
+    "a damaged summary": (lambda folder: (folder / "summary.json").write_text("{"), "not complete JSON"),
+    "another file": (lambda folder: (folder / "summary.json").write_text("{}"), "not a summary of hintprobe"),
+    "a newer format": (
+        lambda folder: (folder / "summary.json").write_text('{"format": "hintprobe-summary", "version": 99}'),
+        "Upgrade hintprobe",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_RUNS)
+def test_a_bad_run_gets_one_paragraph(tmp_path, capsys, monkeypatch, case):
+    spoil, expected = BAD_RUNS[case]
+    spoil(tmp_path)
+    status, _, err = hintprobe(capsys, monkeypatch, "report", tmp_path)
+    assert status == 2
+    assert_one_paragraph(err)
+    assert expected in err
+
+
+def test_a_run_that_is_not_finished_gets_what_there_is(tmp_path):
+    run = make_run(tmp_path, 6)
+    model = run.summary["models"][0]
+    model.update(comparison=None, patch=None, missing_stages=["probe", "patch", "compare"])
+    for stage in ("probe", "patch", "compare"):
+        del model["stages"][stage]
+    html = render([run])
+    assert "Missing stages: probe, patch, compare" in html
+    assert 'id="browser"' in html  # what was judged can be read
+    del model["stages"]["judge"]
+    assert 'id="browser"' not in render([run])
