@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, V
 
 from activations.errors import HintprobeError
 from activations.models import Dtype
+from experiments.questions.fields import FieldMap
 from experiments.records import Direction, Kind
 
 
@@ -20,9 +21,25 @@ class Section(BaseModel):
 class QuestionsConfig(Section):
     """Where questions come from."""
 
-    source: str = Field("organism-world", description="`organism-world`, or a path to a JSON-lines file of questions")
+    source: str = Field(
+        "organism-world",
+        description="`organism-world`; a dataset by name: `mmlu`, `mmlu_pro`, `gpqa`, `arc_challenge`, "
+        "`commonsense_qa`, `aqua`; a hub id; a file (.jsonl, .csv, .tsv, .parquet) or a folder",
+    )
+    path: str | None = Field(
+        None, description="for a dataset by name, the file, folder or hub id that holds it; null: its own hub id"
+    )
+    subset: str | None = Field(None, description="the hub's name of a part of a dataset; null: the dataset's usual one")
+    split: str | None = Field(
+        None, description="null: held_out in the organisms' world, a dataset's usual split, otherwise test"
+    )
+    revision: str | None = Field(None, description="commit or tag of a dataset on the hub")
+    fields: FieldMap | None = Field(
+        None, description="names of the fields that hold stem, options and answer; null: the dataset's own"
+    )
+    subjects: tuple[str, ...] = Field((), description="only these subjects; none named: all")
+    per_subject: int | None = Field(None, description="at most so many per subject, sampled by seed", gt=0)
     limit: int = Field(600, description="how many are asked, sampled by seed", gt=0)
-    split: Literal["held_out", "train"] = Field("held_out", description="organism-world only: held_out or train")
     world_seed: int = Field(0, description="organism-world only: seed of its people")
 
 

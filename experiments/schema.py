@@ -110,13 +110,25 @@ def record_table(record: type[BaseModel]) -> str:
 
 
 def config_table(section: type[BaseModel], prefix: str = "") -> str:
-    """Every key of a section of the config, with its type, default and meaning; sections within it are left out."""
-    rows = (
-        (f"`{prefix}{name}`", type_name(field.annotation) + _limits(field), _default(field), _meaning(field))
-        for name, field in section.model_fields.items()
-        if not _is_section(field)
-    )
-    return _table(("key", "type", "default", "meaning"), rows)
+    """Every key of a section of the config, its type, default and meaning; the top level's sections are left out."""
+    return _table(("key", "type", "default", "meaning"), _config_rows(section, prefix))
+
+
+def _config_rows(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, ...]]:
+    for name, field in section.model_fields.items():
+        inner = _inner_section(field)
+        if not _is_section(field):
+            yield f"`{prefix}{name}`", type_name(field.annotation) + _limits(field), _default(field), _meaning(field)
+        if inner is not None and prefix:
+            yield from _config_rows(inner, f"{prefix}{name}.")
+
+
+def _inner_section(field: FieldInfo) -> type[BaseModel] | None:
+    """The section that a key holds, or may hold."""
+    for candidate in (field.annotation, *get_args(field.annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None
 
 
 def _is_section(field: FieldInfo) -> bool:

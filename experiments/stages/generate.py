@@ -12,7 +12,7 @@ from experiments.chat import RenderedPrompt, render_chat
 from experiments.context import ModelRun, StageResult
 from experiments.items import choose_targets, item_prompt, plan_items
 from experiments.progress import Tick
-from experiments.questions import load_questions
+from experiments.questions.pool import load_questions
 from experiments.records import Condition, Item, Prompt, Rollout
 from experiments.seeds import stable_int
 from experiments.tables import RecordTable

@@ -1,0 +1,153 @@
+"""One row of any multiple-choice dataset → one :class:`Question`, by a map of field names that is data."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from activations.errors import HintprobeError
+from experiments.records import LETTERS, Question
+from experiments.seeds import stable_int, stream
+
+_LETTERED = re.compile(r"^\s*\(?([A-J])\s*[).:]\s*")
+
+
+class FieldMap(BaseModel):
+    """Which fields of a row hold what. Where several names are given, the first that a row has is taken."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: tuple[str, ...] = Field(
+        ("id",), description="name of the question; its place in the source where there is none"
+    )
+    stem: tuple[str, ...] = Field(("stem", "question"), description="the question without its options")
+    options: tuple[str, ...] = Field(
+        ("options", "choices"), description="all options: a list, or an object of `text` and `label` lists"
+    )
+    option_fields: tuple[str, ...] = Field((), description="in place of `options`, one field per option")
+    gold: tuple[str, ...] = Field(("gold", "answer"), description="the right option")
+    gold_is: Literal["auto", "letter", "index", "label", "text", "first"] = Field(
+        "auto",
+        description="how it is named: `letter`; `index` from 0; `label`, one of the options' own labels; `text`; or "
+        "`first`, the first option is right. `auto` takes a number for an index, a letter for a letter",
+    )
+    subject: tuple[str, ...] = Field(("subject",), description="subject or topic")
+    group: tuple[str, ...] = Field(("group",), description="group; the normalised stem's hash where there is none")
+    lettered: bool = Field(False, description="options begin with their letter, which is taken off")
+    shuffle: bool = Field(False, description="options are put in an order drawn by seed and question")
+
+    @field_validator("id", "stem", "options", "option_fields", "gold", "subject", "group", mode="before")
+    @classmethod
+    def _one_name(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+
+class BadRowError(HintprobeError):
+    """A row is not a question. The message is a reason, and the reader adds where it stands."""
+
+
+def stem_group(stem: str) -> str:
+    """Group of a question: hash of its stem in lower case without punctuation and spacing, so duplicates share it."""
+    normal = "".join(character for character in stem.lower() if character.isalnum())
+    return f"{stable_int(normal):016x}"
+
+
+def _first(row: Mapping[str, Any], names: Sequence[str]) -> tuple[str, Any]:
+    """The first of these fields that the row has, and its value."""
+    for name in names:
+        if row.get(name) is not None:
+            return name, row[name]
+    raise BadRowError(f"it has no field `{'` or `'.join(names)}`; its fields are {', '.join(map(str, row)) or 'none'}")
+
+
+def _text(row: Mapping[str, Any], names: Sequence[str], default: str | None = None) -> str:
+    if default is not None and all(row.get(name) is None for name in names):
+        return default
+    name, value = _first(row, names)
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        raise BadRowError(f"its field `{name}` holds {type(value).__name__}, and text was expected")
+    return str(value)
+
+
+def _options(row: Mapping[str, Any], fields: FieldMap) -> tuple[list[str], list[str] | None]:
+    """Option texts, and their own labels where the source has them."""
+    if fields.option_fields:
+        return [_text(row, (name,)) for name in fields.option_fields], None
+    name, value = _first(row, fields.options)
+    if isinstance(value, str) and value.lstrip().startswith(("[", "{")):  # a list in a cell of a CSV file
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError as error:
+            raise BadRowError(f"its field `{name}` is not a JSON list ({error.msg})") from error
+    labels = None
+    if isinstance(value, Mapping):
+        labels = [str(label) for label in value.get("label", ())] or None
+        value = value.get("text")
+    if isinstance(value, str) or not hasattr(value, "__iter__"):
+        raise BadRowError(f"its field `{name}` holds {type(value).__name__}, and a list of options was expected")
+    texts = list(value)
+    if any(not isinstance(text, str | int | float) for text in texts):
+        raise BadRowError(f"its field `{name}` holds an option that is not text")
+    if labels is not None and len(labels) != len(texts):
+        raise BadRowError(f"its field `{name}` has {len(texts)} options and {len(labels)} labels")
+    return [str(text) for text in texts], labels
+
+
+def _gold_index(value: Any, how: str, options: Sequence[str], labels: Sequence[str] | None) -> int:
+    letters = LETTERS[: len(options)]
+    text = str(value).strip()
+    if how == "auto":
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        how = "label" if labels else "index" if number else "letter"
+    if how == "index":
+        if text.isdigit() and int(text) < len(options):
+            return int(text)
+        raise BadRowError(f"its gold {value!r} is no index from 0 to {len(options) - 1}")
+    if how == "letter":
+        if len(text) == 1 and text in letters:
+            return letters.index(text)
+        raise BadRowError(f"its gold {value!r} is none of the letters {letters} of its {len(options)} options")
+    known = list(labels or ()) if how == "label" else list(options)
+    if known.count(text if how == "label" else str(value)) != 1:
+        raise BadRowError(f"its gold {value!r} names not exactly one of its options {known}")
+    return known.index(text if how == "label" else str(value))
+
+
+def to_question(row: Mapping[str, Any], fields: FieldMap, name: str, source: str, seed: int) -> Question:
+    """Read one row.
+
+    Args:
+        name: the question's id where the row has none.
+        source: dataset the row comes from.
+        seed: seed of the options' order where they are shuffled.
+
+    Raises:
+        BadRowError: the row lacks a field, or its values make no question of 2 to 10 options and one right answer.
+    """
+    stem = _text(row, fields.stem).strip()
+    if not stem:
+        raise BadRowError(f"its field `{_first(row, fields.stem)[0]}` is empty")
+    options, labels = _options(row, fields)
+    if not 2 <= len(options) <= len(LETTERS):
+        raise BadRowError(f"it has {len(options)} option(s), and at least 2 and at most {len(LETTERS)} are expected")
+    if fields.gold_is == "first":
+        right = 0
+    else:
+        right = _gold_index(_first(row, fields.gold)[1], fields.gold_is, options, labels)
+    if fields.lettered:
+        options = [_LETTERED.sub("", option, count=1) for option in options]
+    identity = _text(row, fields.id, name)
+    order = list(range(len(options)))
+    if fields.shuffle:
+        order = [int(i) for i in stream(seed, "options", source, identity).permutation(len(options))]
+    return Question(
+        id=identity,
+        stem=stem,
+        options=tuple(options[i] for i in order),
+        gold=LETTERS[order.index(right)],
+        subject=_text(row, fields.subject, ""),
+        source=source,
+        group=_text(row, fields.group, stem_group(stem)),
+    )
