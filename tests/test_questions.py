@@ -51,7 +51,7 @@ def mmlu_rows():
         choices=datasets.List(datasets.Value("string")), answer=letters,
     )  # fmt: skip
     return [
-        {"question": "Capital of Peru?", "subject": "cities", "choices": ["Quito", "Lima", "Cusco", "Ica"], "answer": 1},
+        {"question": "Capital of Peru?", "subject": "city", "choices": ["Quito", "Lima", "Cusco", "Ica"], "answer": 1},
         {"question": "2 + 2?", "subject": "sums", "choices": ["1", "2", "3", "4"], "answer": 3},
     ], features  # fmt: skip
 
