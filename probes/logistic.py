@@ -17,7 +17,8 @@ from probes.lbfgs import Problems, minimise
 from probes.preconditioner import Preconditioner
 
 _RANK = 128
-_BLOCK = 64  # problems in one product: enough to keep the processor busy, few enough for its cache
+_BLOCK = 128  # pairs in one product: enough to keep a processor busy, few enough to bound the memory
+_FEW = 32  # up to here a product over all penalties at once beats warm starts from one penalty to the next
 _STEPS_EXPECTED = 15
 
 
@@ -55,30 +56,44 @@ def solve_logistic(
     """
     _check(x, labels, masks, penalties)
     n_c, n_m, n_l = len(penalties), masks.shape[1], labels.shape[1]
-    n_problems = n_c * n_m * n_l
     centre = x.mean(0)
     # The intercept is free, so centring changes no optimum; it decouples the intercept from the coefficients.
     z = x - centre
     basis: Tensor | None = None
-    if _rotating_pays(x.shape[0], x.shape[1], n_problems):
+    if _rotating_pays(x.shape[0], x.shape[1], n_c * n_m * n_l):
         basis, triangle = torch.linalg.qr(z.T)
         z = triangle.T.contiguous()
+    beta, converged = _walk(z, labels, masks, penalties, tolerance, max_steps)
+    coef = beta[..., :-1] if basis is None else beta[..., :-1] @ basis.T
+    return LogisticSolution(coef, beta[..., -1] - coef @ centre, converged)
+
+
+def _walk(
+    z: Tensor, labels: Tensor, masks: Tensor, penalties: Sequence[float], tolerance: float, max_steps: int
+) -> tuple[Tensor, Tensor]:
+    """All pairs of mask and label vector, in blocks; few pairs at every C at once, many from one C to the next."""
+    n_c, n_m, n_l = len(penalties), masks.shape[1], labels.shape[1]
+    c = torch.tensor(penalties, dtype=z.dtype, device=z.device)
+    together = n_m * n_l <= _FEW
+    runs = [torch.arange(n_c)] if together else list(c.argsort().cpu().split(1))
     preconditioner = Preconditioner.of(z, _RANK)
-    beta = torch.empty(n_problems, z.shape[1] + 1, dtype=x.dtype, device=x.device)
-    converged = torch.empty(n_problems, dtype=torch.bool, device=x.device)
-    ridge = 1 / torch.tensor(penalties, dtype=x.dtype, device=x.device).repeat_interleave(n_m * n_l)
-    # Problems of one penalty need equally many steps, so blocks follow the penalties.
-    for block in ridge.argsort(stable=True, descending=True).split(_BLOCK):
-        pair = block % (n_m * n_l)
-        sign = (labels.T[pair % n_l]).to(x.dtype) * 2 - 1
-        weight = masks.T[pair // n_l].to(x.dtype)
-        start = torch.zeros(len(block), z.shape[1] + 1, dtype=x.dtype, device=x.device)
-        problems = Problems(sign, weight, ridge[block], start, torch.zeros_like(weight))
-        beta[block], converged[block] = minimise(z, problems, preconditioner, tolerance, max_steps)
-    coef = beta[:, :-1] if basis is None else beta[:, :-1] @ basis.T
-    intercept = beta[:, -1] - coef @ centre
-    shape = (n_c, n_m, n_l)
-    return LogisticSolution(coef.reshape(*shape, -1), intercept.reshape(shape), converged.reshape(shape))
+    beta = torch.zeros(n_c, n_m * n_l, z.shape[1] + 1, dtype=z.dtype, device=z.device)
+    converged = torch.zeros(n_c, n_m * n_l, dtype=torch.bool, device=z.device)
+    for pairs in torch.arange(n_m * n_l, device=z.device).split(_BLOCK):
+        sign = labels.T[pairs % n_l].to(z.dtype) * 2 - 1
+        weight = masks.T[pairs // n_l].to(z.dtype)
+        start = torch.zeros(len(pairs), z.shape[1] + 1, dtype=z.dtype, device=z.device)
+        margin = torch.zeros_like(weight)
+        for run in runs:
+            k = len(run)
+            ridge = (1 / c[run]).repeat_interleave(len(pairs))
+            problems = Problems(sign.repeat(k, 1), weight.repeat(k, 1), ridge, start.repeat(k, 1), margin.repeat(k, 1))
+            found, done = minimise(z, problems, preconditioner, tolerance, max_steps)
+            beta[run[:, None], pairs] = found.reshape(k, len(pairs), -1)
+            converged[run[:, None], pairs] = done.reshape(k, -1)
+            if not together:
+                start, margin = found, sign * (found[:, :-1] @ z.T + found[:, -1:])
+    return beta.reshape(n_c, n_m, n_l, -1), converged.reshape(n_c, n_m, n_l)
 
 
 def _rotating_pays(n_rows: int, n_features: int, n_problems: int) -> bool:
