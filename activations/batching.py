@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class PaddedBatch:
-    """Left-padded rows. ``offset[i]`` is added to an unpadded index to find it in the batch."""
+    """Rows padded to one width. ``offset[i]`` is added to an unpadded index to find it in the batch."""
 
     ids: Int[Tensor, "batch seq"]
     mask: Bool[Tensor, "batch seq"]
@@ -29,13 +29,22 @@ class PaddedBatch:
 def pad_left(rows: Sequence[Ids], pad: int, device: torch.device) -> PaddedBatch:
     """Pad on the left, so that every row ends at the same index."""
     width = max(len(row) for row in rows)
+    return _padded(rows, [width - len(row) for row in rows], pad, device)
+
+
+def pad_right(rows: Sequence[Ids], pad: int, device: torch.device) -> PaddedBatch:
+    """Pad on the right, so that every row starts at the same index."""
+    return _padded(rows, [0] * len(rows), pad, device)
+
+
+def _padded(rows: Sequence[Ids], starts: Sequence[int], pad: int, device: torch.device) -> PaddedBatch:
+    width = max(len(row) for row in rows)
     ids = torch.full((len(rows), width), pad)
     mask = torch.zeros((len(rows), width), dtype=torch.bool)
-    for i, row in enumerate(rows):
-        ids[i, width - len(row) :] = torch.tensor(list(row))
-        mask[i, width - len(row) :] = True
-    offset = torch.tensor([width - len(row) for row in rows])
-    return PaddedBatch(ids.to(device), mask.to(device), offset.to(device))
+    for i, (row, start) in enumerate(zip(rows, starts, strict=True)):
+        ids[i, start : start + len(row)] = torch.tensor(list(row))
+        mask[i, start : start + len(row)] = True
+    return PaddedBatch(ids.to(device), mask.to(device), torch.tensor(list(starts)).to(device))
 
 
 def by_length(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
@@ -52,7 +61,7 @@ def with_backoff(rows: list[int], run: Callable[[list[int]], Result]) -> list[tu
     """Run a batch; where the device runs out of memory, halve it and go on."""
     try:
         return [(rows, run(rows))]
-    except torch.cuda.OutOfMemoryError:
+    except torch.OutOfMemoryError:
         if len(rows) == 1:
             raise
     torch.cuda.empty_cache()

@@ -1,56 +1,49 @@
-"""One clean teacher-forced forward over exact token ids, keeping chosen positions of chosen sites."""
+"""Clean teacher-forced forwards over exact token ids, keeping chosen positions of chosen sites."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from activations.backends import Backend, NativeBackend
 from activations.batching import Ids, PaddedBatch, by_length, pad_left, with_backoff
 from activations.errors import HintprobeError
-from activations.hooks import Visitor, visiting
 from activations.models import LoadedModel
 from activations.sites import Site
+from activations.transfer import Transfer
 
 Positions = Sequence[Sequence[int]]
-Captured = dict[Site, Float[Tensor, "row position d_model"]]
+Captured = dict[Site, Float[Tensor, "row position width"]]
 
 
-def _padded_positions(batch: PaddedBatch, positions: Positions) -> Int[Tensor, "batch position"]:
+def padded_positions(batch: PaddedBatch, positions: Positions) -> Int[Tensor, "batch position"]:
     """Indices into the padded batch; rows with fewer positions repeat their last one."""
     width = max(len(row) for row in positions)
     filled = [[*row, *[row[-1]] * (width - len(row))] for row in positions]
     return torch.tensor(filled).to(batch.ids.device) + batch.offset[:, None]
 
 
-def _keeper(where: Int[Tensor, "batch position"], site: Site, into: Captured) -> Visitor:
-    def keep(residual: Float[Tensor, "batch seq d_model"]) -> None:
-        index = where[..., None].expand(-1, -1, residual.shape[-1])
-        into[site] = residual.detach().gather(1, index).cpu()
-
-    return keep
-
-
-def base_forward(loaded: LoadedModel, batch: PaddedBatch) -> None:
-    """Run the decoder without its LM head."""
-    loaded.model.base_model(
-        input_ids=batch.ids, attention_mask=batch.mask.long(), position_ids=batch.position_ids, use_cache=False
-    )
+def _start(backend: Backend, rows: Sequence[Ids], positions: Positions, sites: Sequence[Site]) -> Transfer:
+    """Run one batch; what was read is under way to the CPU when this returns."""
+    loaded = backend.loaded
+    batch = pad_left(rows, loaded.tokenizer.pad_token_id, loaded.device)
+    return Transfer(backend.read(batch, padded_positions(batch, positions), sites))
 
 
-@torch.no_grad()
-def capture_batch(loaded: LoadedModel, rows: Sequence[Ids], positions: Positions, sites: Sequence[Site]) -> Captured:
+def capture_batch(
+    loaded: LoadedModel,
+    rows: Sequence[Ids],
+    positions: Positions,
+    sites: Sequence[Site],
+    backend: Backend | None = None,
+) -> Captured:
     """Capture one batch; positions are selected inside the hook, on the device.
 
     Returns:
-        Per site ``[row, position, d_model]`` in the model's dtype, on the CPU; short rows are padded by repetition.
+        Per site ``[row, position, width]`` in the model's dtype, on the CPU; short rows are padded by repetition.
     """
-    batch = pad_left(rows, loaded.tokenizer.pad_token_id, loaded.device)
-    where = _padded_positions(batch, positions)
-    captured: Captured = {}
-    with visiting(loaded.model, {site: _keeper(where, site, captured) for site in sites}, stop_after_deepest=True):
-        base_forward(loaded, batch)
-    return captured
+    return _start(backend or NativeBackend(loaded), rows, positions, sites).wait()[0]
 
 
 def capture(
@@ -59,36 +52,60 @@ def capture(
     positions: Positions,
     sites: Sequence[Site],
     token_budget: int = 32_768,
+    backend: Backend | None = None,
 ) -> Iterator[tuple[list[int], Captured]]:
-    """Capture all rows, longest first, batch by batch.
+    """Capture all rows, longest first, batch by batch; on CUDA a batch is copied while the next one runs.
 
     Args:
         rows: token ids of each row.
         positions: token indices wanted of each row, at least one.
+        token_budget: padded tokens per batch; a batch that does not fit into memory is halved.
+        backend: the native one, if none is given.
 
     Yields:
-        Row indices of the batch, and what was captured of them.
+        Row indices of the batch, and what was captured of them: per site ``[row, position, width]``.
 
     Raises:
-        HintprobeError: a row without positions, one outside its row, or activations that are not finite.
+        HintprobeError: a row without positions, one outside its row, a row that does not fit into memory, or
+            activations that are not finite.
     """
     for i, (row, wanted) in enumerate(zip(rows, positions, strict=True)):
         if not wanted or min(wanted) < 0 or max(wanted) >= len(row):
             raise HintprobeError(f"Row {i} has {len(row)} tokens and was asked for positions {list(wanted)}.")
+    running = backend or NativeBackend(loaded)
 
-    def run(indices: list[int]) -> Captured:
-        return capture_batch(loaded, [rows[i] for i in indices], [positions[i] for i in indices], sites)
+    def start(indices: list[int]) -> Transfer:
+        return _start(running, [rows[i] for i in indices], [positions[i] for i in indices], sites)
 
+    under_way: tuple[list[int], Transfer] | None = None
     for planned in by_length([len(row) for row in rows], token_budget):
-        for indices, captured in with_backoff(planned, run):
-            _check_finite(captured)
-            yield indices, captured
+        for indices, transfer in _fitting(planned, start, rows):
+            if under_way:
+                yield _arrived(*under_way)
+            under_way = indices, transfer
+    if under_way:
+        yield _arrived(*under_way)
 
 
-def _check_finite(captured: Captured) -> None:
-    for site, values in captured.items():
-        if not torch.isfinite(values).all():
-            raise HintprobeError(
-                f"Activations at {site} are not finite. The dtype may overflow on this model: load it in bfloat16 or "
-                "float32."
-            )
+def _fitting(
+    planned: list[int], start: Callable[[list[int]], Transfer], rows: Sequence[Ids]
+) -> list[tuple[list[int], Transfer]]:
+    try:
+        return with_backoff(planned, start)
+    except torch.OutOfMemoryError as error:
+        longest = max(len(rows[i]) for i in planned)
+        raise HintprobeError(
+            f"Even a single row does not fit into the device's memory (the longest here has {longest} tokens). Free "
+            "memory, load the model quantised or over several devices, or leave out the longest rows."
+        ) from error
+
+
+def _arrived(indices: list[int], transfer: Transfer) -> tuple[list[int], Captured]:
+    captured, broken = transfer.wait()
+    if broken:
+        site, row = broken[0]
+        raise HintprobeError(
+            f"Activations at {site} are not finite in row {indices[row]} ({captured[site].dtype}). The dtype may "
+            "overflow on this model: load it in bfloat16 or float32."
+        )
+    return indices, captured

@@ -78,26 +78,30 @@ def _in_place(visit: Visitor) -> Visitor:
     return see
 
 
-def _hook_site(model: nn.Module, site: Site, visit: Visitor) -> Any:
-    """Register a visitor where a site's tensor passes."""
-    block = decoder_blocks(model)[site.layer]
-    if site.component == "resid_pre":
-        return _before(block, visit)
-    if site.component == "resid_post":
-        return _after(block, visit)
+def place(model: nn.Module, site: Site) -> tuple[nn.Module, bool]:
+    """Where a site's tensor passes: a module, and whether it is the module's input (or its output).
+
+    Raises:
+        HintprobeError: the model has no such site.
+    """
+    blocks = decoder_blocks(model)
+    if not 0 <= site.layer < len(blocks):
+        raise HintprobeError(f"Site {site} was asked for, and the model has blocks 0 to {len(blocks) - 1}.")
+    if site.component in ("resid_pre", "resid_post"):
+        return blocks[site.layer], site.component == "resid_pre"
     parts = block_parts(model, site.layer)
     if site.component == "attn_out":
-        return _after(parts.attn_out, visit)
+        return parts.attn_out, False
     if site.component == "mlp_out":
-        return _after(parts.mlp_out, visit)
+        return parts.mlp_out, False
     if site.component == "head_z":
-        return _before(_projection(model, parts, site.layer), visit)
+        return _projection(model, parts, site.layer), True
     if parts.mid is None:
         raise HintprobeError(
             f"{site} was asked for, and the blocks of {type(model).__name__} are parallel: attention and MLP read the "
             "same stream, and there is none between them. Ask for resid_pre, attn_out, mlp_out or resid_post."
         )
-    return _before(parts.mid, _in_place(visit))
+    return parts.mid, True
 
 
 def _projection(model: nn.Module, parts: BlockParts, layer: int) -> nn.Module:
@@ -123,10 +127,7 @@ def visiting(model: nn.Module, visitors: Mapping[Site, Visitor], stop_after_deep
     Raises:
         HintprobeError: a site that the model lacks, or a visitor that never fired.
     """
-    n_blocks = len(decoder_blocks(model))
-    for site in visitors:
-        if not 0 <= site.layer < n_blocks:
-            raise HintprobeError(f"Site {site} was asked for, and the model has blocks 0 to {n_blocks - 1}.")
+    places = {site: place(model, site) for site in visitors}
     silent = set(visitors)
     own_stop = _StopForwardError()
 
@@ -144,7 +145,10 @@ def visiting(model: nn.Module, visitors: Mapping[Site, Visitor], stop_after_deep
 
     with ExitStack() as stack:
         for site, visit in visitors.items():
-            stack.callback(_hook_site(model, site, counted(site, visit)).remove)
+            module, enters = places[site]
+            see = counted(site, visit)
+            see = _in_place(see) if site.component == "resid_mid" else see
+            stack.callback((_before if enters else _after)(module, see).remove)
         try:
             yield
         except _StopForwardError as error:

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -30,6 +30,7 @@ class LoadedModel:
         name: the folder's name or hub id it was asked for by.
         fingerprint: hash of configuration and weights; two models of one name differ in it.
         tokenizer_hash: hash of the tokenizer and its chat template.
+        variant: what else sets this model's numbers apart, such as the backend that runs it.
     """
 
     model: "PreTrainedModel"
@@ -37,6 +38,7 @@ class LoadedModel:
     name: str
     fingerprint: str
     tokenizer_hash: str
+    variant: dict[str, str] = field(default_factory=dict)
 
     @property
     def device(self) -> "torch.device":
@@ -52,6 +54,7 @@ class LoadedModel:
             "tokenizer": self.tokenizer_hash,
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "attention": str(config._attn_implementation),
+            **self.variant,
         }
 
 

@@ -5,7 +5,8 @@ import torch
 from conftest import ARCHITECTURES, LAYERS, Tiny, some_rows
 
 from activations import HintprobeError, LoadedModel, Site, capture, capture_batch, counting_forwards, residual_sites
-from activations.batching import by_length, pad_left, with_backoff
+from activations.batching import by_length, pad_left, pad_right, with_backoff
+from activations.transfer import Transfer
 
 LENGTHS = (5, 17, 9, 1, 17, 12)
 POSITIONS = ((4, 0), (16,), (0, 3, 8), (0,), (2, 1, 0), (11, 5))
@@ -87,7 +88,7 @@ def test_last_resid_post_becomes_the_last_hidden_state_through_the_final_norm(ti
 
 
 def test_without_position_ids_gpt2_would_be_far_off(tiny: Tiny):
-    """Why ``base_forward`` states them: left padding shifts learnt positions."""
+    """Why ``decoder_forward`` states them: left padding shifts learnt positions."""
     loaded = tiny("gpt2")
     rows = some_rows(loaded, (5, 17))
     batch = pad_left(rows, loaded.tokenizer.pad_token_id, loaded.device)
@@ -144,8 +145,54 @@ def test_activations_that_are_not_finite_are_refused(tiny: Tiny, monkeypatch: py
     weight = loaded.model.model.layers[1].mlp.down_proj.weight
     monkeypatch.setattr(weight, "data", weight.data * float("inf"))
     assert list(capture(loaded, rows, [(3,)], [Site(0, "resid_post")])), "an earlier layer is fine"
-    with pytest.raises(HintprobeError, match=r"resid_post\.1 are not finite"):
-        list(capture(loaded, rows, [(3,)], [Site(1, "resid_post")]))
+    with pytest.raises(HintprobeError, match=r"resid_post\.1 are not finite in row 0 \(torch.float32\)"):
+        list(capture(loaded, rows, [(3,)], residual_sites(LAYERS)))
+
+
+def test_half_precision_that_overflows_is_refused_and_the_row_named(tiny: Tiny):
+    loaded = tiny("llama", dtype="float16")
+    rows, fine = some_rows(loaded, (4, 6, 5)), Site(1, "resid_post")
+    embedding = loaded.model.get_input_embeddings().weight
+    before = embedding.data.clone()
+    try:
+        embedding.data[rows[2][1]] = torch.tensor(1e5).half()  # beyond 65,504: inf
+        later = {token for row in (rows[0], rows[1]) for token in row}
+        assert rows[2][1] not in later
+        assert list(capture(loaded, rows[:2], [(3,), (2,)], [fine]))
+        with pytest.raises(HintprobeError, match=r"not finite in row 2 .*load it in bfloat16 or"):
+            list(capture(loaded, rows, [(3,), (2,), (2,)], [Site(0, "resid_pre"), Site(0, "mlp_out"), fine]))
+    finally:
+        embedding.data.copy_(before)
+
+
+def test_a_tensor_that_passes_twice_is_refused(tiny: Tiny):
+    loaded = tiny("llama")
+    blocks = loaded.model.model.layers
+    first, blocks[1] = blocks[1], blocks[0]
+    try:
+        with pytest.raises(HintprobeError, match=r"resid_post\.0 was passed twice"):
+            capture_batch(loaded, some_rows(loaded, (4,)), [(3,)], [Site(0, "resid_post"), Site(3, "resid_post")])
+    finally:
+        blocks[1] = first
+
+
+def test_sites_of_different_widths_and_order_keep_their_own_values():
+    sites = [Site(1, "resid_post"), Site(0, "head_z"), Site(0, "resid_pre"), Site(1, "head_z")]
+    values = {s: torch.randn(3, 2, 5 if s.component == "head_z" else 4) for s in sites}
+    values[sites[1]][2, 0, 1], values[sites[0]][1, 1, 0] = float("nan"), float("inf")
+    arrived, broken = Transfer(values).wait()
+    assert arrived.keys() == values.keys()
+    assert all(torch.equal(arrived[s].nan_to_num(), values[s].nan_to_num()) for s in sites)
+    assert broken == [(sites[1], 2), (sites[0], 1)]
+
+
+def test_left_and_right_padding_hold_the_same_rows():
+    rows = [(7, 8, 9), (5,)]
+    left, right = (pad(rows, 0, torch.device("cpu")) for pad in (pad_left, pad_right))
+    assert left.ids.tolist() == [[7, 8, 9], [0, 0, 5]]
+    assert right.ids.tolist() == [[7, 8, 9], [5, 0, 0]]
+    assert left.position_ids[left.mask].tolist() == right.position_ids[right.mask].tolist() == [0, 1, 2, 0]
+    assert (left.offset.tolist(), right.offset.tolist()) == ([0, 2], [0, 0])
 
 
 def test_batches_keep_to_the_token_budget_and_leave_no_row_out():
@@ -197,3 +244,14 @@ def test_out_of_memory_in_the_middle_changes_no_value(tiny: Tiny, monkeypatch: p
     assert count.calls > 3
     for a, b in zip(found, expected, strict=True):
         assert all(relative(a[site], b[site]) < 1e-5 for site in sites)
+
+
+def test_a_row_that_never_fits_is_refused(tiny: Tiny, monkeypatch: pytest.MonkeyPatch):
+    loaded = tiny("qwen3")
+
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("pretend")
+
+    monkeypatch.setattr(type(loaded.model.base_model), "forward", full)
+    with pytest.raises(HintprobeError, match=r"single row does not fit .*longest here has 9 tokens"):
+        list(capture(loaded, some_rows(loaded, (4, 9)), [(3,), (2,)], [Site(1, "resid_post")]))

@@ -1,0 +1,56 @@
+"""What every backend can do."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from activations.batching import PaddedBatch
+from activations.models import LoadedModel
+from activations.sites import Site
+
+BackendName = Literal["native", "transformer_lens", "nnsight"]
+Where = Int[Tensor, "batch position"]
+Selected = dict[Site, Float[Tensor, "batch position width"]]
+Edits = Mapping[Site, tuple[Where, Float[Tensor, "batch position width"]]]
+"""Per site, indices into the padded batch and what to put there."""
+
+
+class Backend(Protocol):
+    """Runs padded batches of one model. A site means the same tensor in every backend.
+
+    Attributes:
+        name: what ``--backend`` calls it.
+        loaded: the model, with the identity that the store keeps this backend's numbers under.
+    """
+
+    name: BackendName
+    loaded: LoadedModel
+
+    def read(self, batch: PaddedBatch, where: Where, sites: Sequence[Site]) -> Selected:
+        """One forward; tensors of ``sites`` at ``where``, on the model's device, in its dtype.
+
+        Raises:
+            HintprobeError: a site that the model or the backend lacks.
+        """
+        ...
+
+    def logits(self, batch: PaddedBatch, edits: Edits | None = None) -> Float[Tensor, "batch seq vocabulary"]:
+        """One forward through the head, with tensors replaced on the way."""
+        ...
+
+
+def select(value: Float[Tensor, "batch seq width"], where: Where) -> Float[Tensor, "batch position width"]:
+    """The wanted positions of each row, as a copy."""
+    where = where.to(value.device)
+    return value.detach()[torch.arange(len(value), device=value.device)[:, None], where]
+
+
+def put(
+    value: Float[Tensor, "batch seq width"], where: Where, new: Float[Tensor, "batch position width"]
+) -> Float[Tensor, "batch seq width"]:
+    """A copy with ``new`` at the wanted positions of each row."""
+    index = where.to(value.device)[..., None].expand(-1, -1, value.shape[-1])
+    return value.scatter(1, index, new.to(value.device, value.dtype))
