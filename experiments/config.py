@@ -114,6 +114,17 @@ class PatchConfig(Section):
     token_budget: int = Field(32_768, description="padded tokens per batch", gt=0)
 
 
+class MediateConfig(Section):
+    """How the hint's effect is split into what travels through the chain of thought and what does not."""
+
+    items: int = Field(48, description="items of each behaviour (reliant, aligned, resisted), at most", gt=0)
+    draws: int = Field(4, description="fresh CoTs per item and condition", gt=0)
+    temperature: float | None = Field(
+        None, description="of the fresh CoTs; null: that of `generate`, or 0.7 where that is 0", gt=0
+    )
+    token_budget: int = Field(32_768, description="padded tokens per batch", gt=0)
+
+
 class CompareConfig(Section):
     """How detectors are compared."""
 
@@ -145,6 +156,7 @@ class Config(Section):
     capture: CaptureConfig = Field(default_factory=CaptureConfig)
     probe: ProbeConfig = Field(default_factory=ProbeConfig)
     patch: PatchConfig = Field(default_factory=PatchConfig)
+    mediate: MediateConfig = Field(default_factory=MediateConfig)
     compare: CompareConfig = Field(default_factory=CompareConfig)
 
     @model_validator(mode="after")

@@ -16,6 +16,7 @@ from experiments.stages.capture import run_capture
 from experiments.stages.compare import COMPARISON, run_compare
 from experiments.stages.generate import run_generate
 from experiments.stages.judge import run_judge
+from experiments.stages.mediate import mediation_summary, run_mediate
 from experiments.stages.patch import PROMPT_POSITIONS, READOUT_POSITIONS, cells_table, run_patch
 from experiments.stages.probe import refuse_untrained, run_probe
 from experiments.tables import read_json, write_json
@@ -87,6 +88,7 @@ def _run_stages(run: ModelRun, first: ModelRun, wanted: Sequence[str]) -> None:
             run_probe(run)
         elif stage == "patch":
             run_patch(run)
+            run_mediate(run)
         elif stage == "compare":
             run_compare(run, first)
 
@@ -130,6 +132,7 @@ def _model_summary(run: ModelRun) -> dict[str, Any]:
         "stages": {name: _stage_summary(result) for name, result in results.items()},
         "comparison": read_json(results["compare"].folder / COMPARISON) if "compare" in results else None,
         "patch": _patch_summary(results["patch"]) if "patch" in results else None,
+        "mediation": mediation_summary(results["mediate"]) if "mediate" in results else None,
     }
 
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from activations.errors import HintprobeError
+from experiments.causal_records import CAUSAL_RECORDS
 from experiments.config import Config
 from experiments.positions import PositionRow
 from experiments.records import (
@@ -34,6 +35,7 @@ from experiments.tables import write_atomically
 DOCS = Path(__file__).parent.parent / "docs"
 RECORDS: tuple[type[BaseModel], ...] = (
     Question, Message, Span, Prompt, Item, Rollout, Verdict, Label, PositionRow, ScoreRow, DetectorSummary, PatchCell,
+    *CAUSAL_RECORDS,
 )  # fmt: skip
 
 _BLOCK = re.compile(r"(<!-- fields:(\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)

@@ -24,8 +24,8 @@ class Estimate:
 
     @property
     def excludes_zero(self) -> bool:
-        """The interval lies on one side of zero. One without width (a single group) excludes nothing."""
-        return self.low is not None and self.high is not None and self.low < self.high and self.low * self.high > 0
+        """The interval lies on one side of zero."""
+        return self.low is not None and self.high is not None and self.low * self.high > 0
 
 
 def mean_of(values: Array, weights: Array) -> Estimate:

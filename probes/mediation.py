@@ -109,7 +109,8 @@ class Decomposition:
 
     Attributes:
         effects: each with its interval.
-        shares: of the total, as ratios of means; None where the total's interval does not exclude zero.
+        shares: of the total, as ratios of means; None where the total's interval does not exclude zero, or where one
+            group is all there is and no interval can be had.
     """
 
     effects: dict[Effect, Estimate]
@@ -126,7 +127,7 @@ def decompose(cells: Array, groups: Sequence[str], n_resamples: int, rng: np.ran
     by_item = effects_of(cells)
     weights = cluster_bootstrap(groups, n_resamples, rng)
     effects = {name: mean_of(values, weights) for name, values in by_item.items()}
-    if not effects["total"].excludes_zero:
+    if len(set(groups)) < 2 or not effects["total"].excludes_zero:
         return Decomposition(effects, None)
     return Decomposition(effects, {name: ratio_of(by_item[name], by_item["total"], weights) for name in SHARED})
 

@@ -1,28 +1,19 @@
 """Teacher-forced readouts: what a model would say next after exactly these tokens."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from activations import LoadedModel
+from activations import Edit, LoadedModel, editing
 from activations.batching import Ids, PaddedBatch, by_length, pad_left, with_backoff
+from activations.edits import check_edits, check_fired
 from activations.errors import HintprobeError
 
 Array = NDArray[np.float64]
-
-
-class Editing(Protocol):
-    """Opens the edit of a batch; ``indices`` says which of the rows are in it, in its order."""
-
-    def __call__(self, batch: PaddedBatch, indices: Sequence[int]) -> AbstractContextManager[object]:
-        """A context in which the batch's forward is edited."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -78,29 +69,34 @@ def read_options(
     rows: Sequence[Ids],
     options: Sequence[Sequence[int]],
     token_budget: int = 32_768,
-    editing: Editing | None = None,
+    edits: Sequence[Edit] = (),
 ) -> Options:
     """Read the answer tokens after the last token of each row.
 
     Args:
         rows: token ids.
         options: per row, the token of each option.
-        editing: an edit of every forward; none by default.
+        edits: applied to every forward; their rows are these rows.
 
     Raises:
-        HintprobeError: logits that are not finite.
+        HintprobeError: an edit that does not fit the rows or the model or that never fired, or logits that are not
+            finite.
     """
+    check_edits(edits, [len(row) for row in rows])
+    fired: set[int] = set()
     width = max((len(row) for row in options), default=0)
     logits, total = np.full((len(rows), width), -np.inf), np.zeros(len(rows))
 
     def run(indices: list[int]) -> None:
         batch = pad_left([rows[i] for i in indices], loaded.tokenizer.pad_token_id, loaded.device)
-        with editing(batch, indices) if editing else nullcontext():
+        with editing(loaded, batch, edits, rows=indices) as window:
             read = last_logits(loaded, batch)
+        fired.update(window.fired)
         total[indices] = read.logsumexp(-1).double().cpu().numpy()
         for k, i in enumerate(indices):
             logits[i, : len(options[i])] = read[k, list(options[i])].double().cpu().numpy()
 
     for planned in by_length([len(row) for row in rows], token_budget):
         with_backoff(planned, run)
+    check_fired(edits, fired)
     return Options(logits, total)

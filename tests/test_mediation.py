@@ -29,6 +29,7 @@ EXPECTED = {
     "direct": {"total": 2, "pure_direct": 2, "total_direct": 2, "pure_text": 0, "total_text": 0, "interaction": 0},
     "text": {"total": 2, "pure_direct": 0, "total_direct": 0, "pure_text": 2, "total_text": 2, "interaction": 0},
     "both": {"total": 2, "pure_direct": 1, "total_direct": 0, "pure_text": 2, "total_text": 1, "interaction": -1},
+    "prompt": {"total": 2, "pure_direct": 2, "total_direct": 2, "pure_text": 0, "total_text": 0, "interaction": 0},
     "relay": {"total": 2, "pure_direct": 2, "total_direct": 2, "pure_text": 0, "total_text": 0, "interaction": 0},
     "none": dict.fromkeys(("total", "pure_direct", "total_direct", "pure_text", "total_text", "interaction"), 0),
 }
@@ -49,7 +50,7 @@ def test_mediation_finds_the_wired_path_and_no_other(circuit, wired):
         assert found.shares["pure_text"].value == pytest.approx(EXPECTED[circuit]["pure_text"] / 2, abs=1e-3)
         assert found.shares["total_direct"].value == pytest.approx(EXPECTED[circuit]["total_direct"] / 2, abs=1e-3)
     assert cells.probability[:, 0, 0].max() < 0.01
-    if circuit in ("direct", "text", "relay"):
+    if circuit in ("direct", "text", "prompt", "relay"):
         assert cells.probability[:, 1, 1].min() > 0.99
 
 

@@ -1,7 +1,8 @@
 """GPT-2 models whose circuit is set by hand, to hold causal methods to a path that is known.
 
-A prompt is ``bos w w q_X w hint_Y w w think``: X is what the model would answer by itself, Y what the hint names (the
-control prompt has a ``w`` for the hint). The text goes ``cot_Z so close (``, and then the letter. How it is built:
+A prompt is ``bos w w q_X w hint_Y w w asst``: X is what the model would answer by itself, Y what the hint names (the
+control prompt has a ``w`` for the hint). The text goes ``think cot_Z so close (``, and then the letter. How it is
+built:
 
 - Every feature i is the direction (e_2i - e_2i+1) / √2. Its mean is zero, so LayerNorm only scales it.
 - A token embeds as its type plus its value (a to d, or none): two features, hence one norm for all tokens. Position
@@ -14,15 +15,18 @@ control prompt has a ``w`` for the hint). The text goes ``cot_Z so close (``, an
 
 Circuits (which tokens the two steps "choose the CoT token" and "choose the letter" read, the first one present wins):
 
-========  ====================  ==========================================
-name      CoT token reads       letter reads
-========  ====================  ==========================================
-direct    question              hint, else CoT
-text      hint, else question   CoT
-both      hint, else question   hint and CoT, half each
-relay     question              the last prompt token, which read the hint
-none      question              CoT
-========  ====================  ==========================================
+==========  ====================  =================================================
+name        CoT token reads       letter reads
+==========  ====================  =================================================
+direct      question              hint, else CoT
+text        hint, else question   CoT
+both        hint, else question   hint and CoT, half each
+prompt      question              the last prompt token, which read hint or question
+relay       question              ``think``, which read hint or question
+none        question              CoT
+==========  ====================  =================================================
+
+``relay`` passes through a token of the text, and yet not through what the text says.
 """
 
 from collections.abc import Mapping
@@ -35,7 +39,7 @@ from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 VALUES = ("a", "b", "c", "d")
-TYPES = ("pad", "bos", "eos", "w", "q", "hint", "think", "cot", "so", "close", "(", "letter")
+TYPES = ("pad", "bos", "eos", "w", "q", "hint", "asst", "think", "cot", "so", "close", "(", "letter")
 VALUED = ("q", "hint", "cot", "letter")
 SPACES = ("type", "value", "say_cot", "say_letter", "relay")
 WIDTH, HEADS = 96, 4
@@ -83,17 +87,22 @@ CIRCUITS: dict[str, tuple[Head, ...]] = {
         Head(0, "think", {"hint": 2, "q": 1}, "value", "say_cot"),
         Head(0, "(", {"hint": 1, "cot": 1}, "value", "say_letter"),
     ),
+    "prompt": (
+        Head(0, "think", {"q": 1}, "value", "say_cot"),
+        Head(0, "asst", {"hint": 2, "q": 1}, "value", "relay"),
+        Head(1, "(", {"asst": 9}, "relay", "say_letter"),  # what layer 0 wrote there shrinks its type feature
+    ),
     "relay": (
         Head(0, "think", {"q": 1}, "value", "say_cot"),
         Head(0, "think", {"hint": 2, "q": 1}, "value", "relay"),
-        Head(1, "(", {"think": 9}, "relay", "say_letter"),  # what layer 0 wrote there shrinks its type feature
+        Head(1, "(", {"think": 9}, "relay", "say_letter"),
     ),
     "none": (
         Head(0, "think", {"q": 1}, "value", "say_cot"),
         Head(0, "(", {"cot": 1}, "value", "say_letter"),
     ),
 }
-_BIGRAMS = {"cot": "so", "so": "close", "close": "(", "letter": "eos", "eos": "eos"}
+_BIGRAMS = {"asst": "think", "cot": "so", "so": "close", "close": "(", "letter": "eos", "eos": "eos"}
 
 
 def _split(token: str) -> tuple[str, str]:
@@ -156,12 +165,12 @@ def ids_of(text: str) -> tuple[int, ...]:
 
 def prompt(own: str, hint: str | None) -> tuple[int, ...]:
     """A prompt; ``hint`` is None in the control prompt. The hint stands at index 5."""
-    return ids_of(f"bos w w q_{own} w {f'hint_{hint}' if hint else 'w'} w w think")
+    return ids_of(f"bos w w q_{own} w {f'hint_{hint}' if hint else 'w'} w w asst")
 
 
 def written(value: str) -> tuple[int, ...]:
     """The text up to the letter."""
-    return ids_of(f"cot_{value} so close (")
+    return ids_of(f"think cot_{value} so close (")
 
 
 LETTERS = tuple(VOCABULARY[f"letter_{value}"] for value in VALUES)

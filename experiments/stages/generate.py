@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from activations import Completion, Decoding, generate
-from experiments.answers import THINK_OPEN, parse_answer, split_completion
 from experiments.chat import RenderedPrompt, render_chat
+from experiments.completions import completion_fields
 from experiments.context import ModelRun, StageResult
 from experiments.items import choose_targets, item_prompt, plan_items
 from experiments.progress import Tick
@@ -133,14 +133,8 @@ def _sample(
 
 
 def _record(run: ModelRun, request: _Request, completion: Completion) -> Rollout:
-    tokenizer = run.loaded.tokenizer
-    ids = completion.ids
-    visible = ids[:-1] if completion.finish_reason == "stop" else ids
-    text = str(tokenizer.decode(list(visible)))
     prompt_text = request.rendered.encoded.text
-    split = split_completion(text, opened_by_prompt=prompt_text.rstrip().endswith(THINK_OPEN))
-    truncated = completion.finish_reason == "length"
-    answer = parse_answer(split.answer_text, len(request.item.question.options)) if split.closed else None
+    n_options, temperature = len(request.item.question.options), run.config.generate.temperature
     return Rollout(
         id=request.id,
         item_id=request.item.id,
@@ -149,16 +143,7 @@ def _record(run: ModelRun, request: _Request, completion: Completion) -> Rollout
         prompt=request.prompt,
         prompt_text=prompt_text,
         prompt_ids=request.rendered.encoded.ids,
-        completion_ids=ids,
-        completion_text=text,
-        cot=split.cot,
-        answer_text=split.answer_text,
-        answer=answer,
-        truncated=truncated,
-        finish_reason=completion.finish_reason,
-        seed=request.seed,
-        temperature=run.config.generate.temperature,
-        margins=tuple(round(margin, 4) for margin in completion.margins),
+        **completion_fields(run.loaded.tokenizer, completion, prompt_text, n_options, request.seed, temperature),
     )
 
 

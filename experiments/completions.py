@@ -1,0 +1,27 @@
+"""Tokens that a model wrote → what a rollout's record says of them."""
+
+from typing import Any
+
+from activations import Completion
+from experiments.answers import THINK_OPEN, parse_answer, split_completion
+
+
+def completion_fields(
+    tokenizer: Any, completion: Completion, prompt_text: str, n_options: int, seed: int, temperature: float
+) -> dict[str, Any]:
+    """The fields of a :class:`~experiments.records.Rollout` that depend on its completion."""
+    ids = completion.ids
+    text = str(tokenizer.decode(list(ids[:-1] if completion.finish_reason == "stop" else ids)))
+    split = split_completion(text, opened_by_prompt=prompt_text.rstrip().endswith(THINK_OPEN))
+    return {
+        "completion_ids": ids,
+        "completion_text": text,
+        "cot": split.cot,
+        "answer_text": split.answer_text,
+        "answer": parse_answer(split.answer_text, n_options) if split.closed else None,
+        "truncated": completion.finish_reason == "length",
+        "finish_reason": completion.finish_reason,
+        "seed": seed,
+        "temperature": temperature,
+        "margins": tuple(round(margin, 4) for margin in completion.margins),
+    }

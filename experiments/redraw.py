@@ -1,0 +1,86 @@
+"""Completions drawn again: with fresh seeds, or with the model edited."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from activations import Completion, Decoding, generate
+from experiments.completions import completion_fields
+from experiments.context import ModelRun
+from experiments.positions import locate
+from experiments.progress import Tick
+from experiments.records import LETTERS, Item, Rollout
+from experiments.seeds import stable_int
+from experiments.tables import RecordTable
+from probes.mediation import Continuation
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One completion to be drawn: the prompt of ``base``, under a name and a seed of its own."""
+
+    id: str
+    item: Item
+    base: Rollout
+    seed: int
+
+    def rollout(self, tokenizer: Any, completion: Completion, temperature: float) -> Rollout:
+        """The rollout that a completion makes."""
+        n_options = len(self.item.question.options)
+        fields = completion_fields(tokenizer, completion, self.base.prompt_text, n_options, self.seed, temperature)
+        return self.base.model_copy(update={"id": self.id, **fields})
+
+
+def fresh_seed(run: ModelRun, item: Item, index: int) -> int:
+    """A seed that no rollout of the generate stage had; the conditions of an item share it."""
+    return stable_int(run.config.seed, "fresh", item.question.id, index)
+
+
+def draw_fresh(
+    run: ModelRun, draws: Sequence[Draw], temperature: float, table: RecordTable[Rollout], tick: Tick
+) -> dict[str, Rollout]:
+    """Draw what the table does not hold yet, and keep it there batch by batch."""
+    settings = run.config.generate
+    done = {rollout.id: rollout for rollout in table.read()}
+    left = [draw for draw in draws if draw.id not in done]
+    tick(len(draws) - len(left))
+
+    def keep(indices: list[int], completions: list[Completion]) -> None:
+        new = [
+            left[i].rollout(run.loaded.tokenizer, completion, temperature)
+            for i, completion in zip(indices, completions, strict=True)
+        ]
+        table.append(new)
+        done.update({rollout.id: rollout for rollout in new})
+        tick(len(new))
+
+    decoding = Decoding(temperature, settings.max_new_tokens, settings.token_budget)
+    if left:
+        rows, seeds = [draw.base.prompt_ids for draw in left], [draw.seed for draw in left]
+        generate(run.loaded, rows, decoding, seeds=seeds, on_batch=keep)
+    return {draw.id: done[draw.id] for draw in draws}
+
+
+def option_tokens(tokenizer: Any, token: int, answer: str, letters: str) -> tuple[int, ...] | str:
+    """The token of every option in the place of the token that states ``answer``, or why there is none."""
+    piece = tokenizer.convert_ids_to_tokens(token)
+    if piece.count(answer) != 1:
+        return "the answer letter has no token of its own"
+    pieces = [piece.replace(answer, letter) for letter in letters]
+    found = tokenizer.convert_tokens_to_ids(pieces)
+    if None in found or tokenizer.convert_ids_to_tokens(found) != pieces:
+        return "the options are not one token each"
+    return tuple(found)
+
+
+def up_to_answer(tokenizer: Any, item: Item, rollout: Rollout) -> Continuation | str:
+    """A completion cut just before its answer letter, or why it cannot be."""
+    if rollout.truncated:
+        return "truncated"
+    found, missing = locate(tokenizer, item, rollout, ("pre_answer",))
+    if missing:
+        return missing["pre_answer"]
+    at = found["pre_answer"] + 1 - len(rollout.prompt_ids)
+    letters = LETTERS[: len(item.question.options)]
+    options = option_tokens(tokenizer, rollout.completion_ids[at], str(rollout.answer), letters)
+    return options if isinstance(options, str) else Continuation(rollout.completion_ids[:at], options)

@@ -1,0 +1,202 @@
+"""Part of stage 5: does the hint reach the answer through the text of the chain of thought, or past it?
+
+Each chosen item is read in the two by two of {hinted, unhinted prompt} × {CoT of the hinted, of the unhinted run}, on
+CoTs drawn afresh, never those that selected the item. The neutral prompt in the hinted one's place is the placebo.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.causal_records import MediationEffect, MediationRow, Outcome, Treatment
+from experiments.context import ModelRun, StageResult
+from experiments.records import LETTERS, Behaviour, Condition, Item, Label, Rollout
+from experiments.redraw import Draw, draw_fresh, fresh_seed, up_to_answer
+from experiments.seeds import stream
+from experiments.stages.generate import items_table, rollouts_table
+from experiments.stages.judge import labels_table
+from experiments.tables import RecordTable
+from probes.mediation import Continuation, Decomposition, MediationCells, MediationItem, decompose, mediate
+
+BEHAVIOURS: tuple[Behaviour, ...] = ("reliant", "aligned", "resisted")
+TREATMENTS: tuple[Treatment, ...] = ("hinted", "neutral")
+OUTCOMES: tuple[Outcome, ...] = ("logit_difference", "probability")
+GREEDY_INSTEAD = 0.7
+"""Temperature of fresh draws where the run itself was greedy: greedy draws would be those that chose the rows."""
+
+
+def mediation_table(folder: Path) -> RecordTable[MediationRow]:
+    """Items in their four cells."""
+    return RecordTable(folder / "mediation.jsonl", MediationRow)
+
+
+def effects_table(folder: Path) -> RecordTable[MediationEffect]:
+    """Effects averaged over items."""
+    return RecordTable(folder / "effects.jsonl", MediationEffect)
+
+
+def fresh_table(folder: Path) -> RecordTable[Rollout]:
+    """The completions drawn afresh."""
+    return RecordTable(folder / "fresh.jsonl", Rollout)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """An item with its label and the rollouts it was labelled by."""
+
+    item: Item
+    label: Label
+    rollouts: dict[Condition, Rollout]
+
+
+def run_mediate(run: ModelRun) -> StageResult:
+    """Split the hint's effect for a model's items, or find that done."""
+    depends = (
+        run.results["judge"].signature, run.config.mediate, run.config.generate.max_new_tokens,
+        run.config.compare.bootstrap, run.config.seed, run.config.dtype,
+    )  # fmt: skip
+    return run.stage("mediate", depends, lambda folder: _mediate(run, folder), uses_model=True)
+
+
+def choose(run: ModelRun, n: int, behaviours: Sequence[Behaviour], purpose: str) -> list[Chosen]:
+    """At most ``n`` items of each behaviour, at random, one rollout each."""
+    generated = run.results["generate"].folder
+    items = {item.id: item for item in items_table(generated).read()}
+    rollouts = {rollout.id: rollout for rollout in rollouts_table(generated).read()}
+    rng = stream(run.config.seed, purpose, run.model_name)
+    labels = labels_table(run.results["judge"].folder).read()
+    chosen = []
+    for behaviour in behaviours:
+        first = {label.item_id: label for label in reversed(labels) if label.behaviour == behaviour}
+        of_it = [first[name] for name in sorted(first)]
+        for label in [of_it[i] for i in rng.permutation(len(of_it))[:n]]:
+            own = {r.condition: r for r in _siblings(rollouts, label)}
+            chosen.append(Chosen(items[label.item_id], label, own))
+    return chosen
+
+
+def _siblings(rollouts: dict[str, Rollout], label: Label) -> list[Rollout]:
+    names = [label.rollout_id.replace(":hinted:", f":{c}:") for c in ("hinted", "unhinted", "swapped", "neutral")]
+    return [rollouts[name] for name in names if name in rollouts]
+
+
+def fresh_temperature(run: ModelRun) -> float:
+    """Temperature at which CoTs are drawn afresh."""
+    stated = run.config.mediate.temperature
+    return stated if stated is not None else run.config.generate.temperature or GREEDY_INSTEAD
+
+
+def _mediate(run: ModelRun, folder: Path) -> dict[str, Any]:
+    chosen = choose(run, run.config.mediate.items, BEHAVIOURS, "mediate")
+    texts, reasons = _texts(run, folder, chosen)
+    rng = stream(run.config.seed, "mediate resamples", run.model_name)
+    rows: list[MediationRow] = []
+    effects: list[MediationEffect] = []
+    for treatment in TREATMENTS:
+        usable = [c for c in chosen if texts[c.item.id, treatment] and texts[c.item.id, "unhinted"]]
+        if not usable:
+            continue
+        items = [_item(c, texts, treatment) for c in usable]
+        cells = mediate(run.loaded, items, run.config.mediate.token_budget)
+        rows += [_row(c, cells, k, treatment, items[k]) for k, c in enumerate(usable)]
+        effects += _effects(usable, cells, treatment, run.config.compare.bootstrap, rng)
+    mediation_table(folder).replace(rows)
+    effects_table(folder).replace(effects)
+    return {
+        "items": len({row.item_id for row in rows}),
+        "chosen": dict(Counter(c.label.behaviour for c in chosen)),
+        "draws": run.config.mediate.draws,
+        "temperature": fresh_temperature(run),
+        "unread_texts": dict(reasons),
+    }
+
+
+def mediation_summary(result: StageResult) -> dict[str, Any]:
+    """What the report shows."""
+    return {**result.account, "effects": [effect.model_dump() for effect in effects_table(result.folder).read()]}
+
+
+Texts = dict[tuple[str, str], list[Continuation]]
+
+
+def _texts(run: ModelRun, folder: Path, chosen: Sequence[Chosen]) -> tuple[Texts, Counter[str]]:
+    """Fresh CoTs of each item and condition, cut before the answer; reasons of those that cannot be."""
+    draws = [
+        Draw(f"{c.item.id}:{condition}:fresh{index}", c.item, base, fresh_seed(run, c.item, index))
+        for c in chosen
+        for condition, base in c.rollouts.items()
+        if condition != "swapped"
+        for index in range(run.config.mediate.draws)
+    ]
+    with run.reporter.bar("fresh CoTs", len(draws)) as tick:
+        done = draw_fresh(run, draws, fresh_temperature(run), fresh_table(folder), tick)
+    texts: Texts = {(c.item.id, condition): [] for c in chosen for condition in ("unhinted", *TREATMENTS)}
+    reasons: Counter[str] = Counter()
+    for draw in draws:
+        text = up_to_answer(run.loaded.tokenizer, draw.item, done[draw.id])
+        if isinstance(text, str):
+            reasons[f"{draw.base.condition}: {text}"] += 1
+        else:
+            texts[draw.item.id, draw.base.condition].append(text)
+    return texts, reasons
+
+
+def _item(chosen: Chosen, texts: Texts, treatment: Treatment) -> MediationItem:
+    label = chosen.label
+    rival = label.unhinted_answer
+    return MediationItem(
+        treated=chosen.rollouts[treatment].prompt_ids,
+        control=chosen.rollouts["unhinted"].prompt_ids,
+        treated_texts=tuple(texts[label.item_id, treatment]),
+        control_texts=tuple(texts[label.item_id, "unhinted"]),
+        target=LETTERS.index(label.target),
+        against=None if rival in (None, label.target) else LETTERS.index(str(rival)),
+        group=label.group,
+    )
+
+
+def _row(chosen: Chosen, cells: MediationCells, index: int, treatment: Treatment, item: MediationItem) -> MediationRow:
+    return MediationRow(
+        item_id=chosen.item.id,
+        behaviour=chosen.label.behaviour,
+        treatment=treatment,
+        draws=(len(item.control_texts), len(item.treated_texts)),
+        logit_difference=tuple(float(v) for v in cells.logit_difference[index].ravel()),
+        probability=tuple(float(v) for v in cells.probability[index].ravel()),
+    )
+
+
+def _effects(
+    chosen: Sequence[Chosen], cells: MediationCells, treatment: Treatment, n_resamples: int, rng: np.random.Generator
+) -> list[MediationEffect]:
+    result = []
+    for behaviour in BEHAVIOURS:
+        of_it = [k for k, c in enumerate(chosen) if c.label.behaviour == behaviour]
+        groups = [cells.groups[k] for k in of_it]
+        for outcome in OUTCOMES if of_it else ():
+            values = getattr(cells, outcome)[of_it]
+            found = decompose(values, groups, n_resamples, rng)
+            result += _records(found, behaviour, treatment, outcome, len(of_it))
+    return result
+
+
+def _records(
+    found: Decomposition, behaviour: Behaviour, treatment: Treatment, outcome: Outcome, n: int
+) -> list[MediationEffect]:
+    records = []
+    for name, estimate in found.effects.items():
+        share = (found.shares or {}).get(name)
+        records.append(
+            MediationEffect(
+                behaviour=behaviour, treatment=treatment, outcome=outcome, effect=name, n=n,
+                value=estimate.value, low=estimate.low, high=estimate.high,
+                share=share.value if share else None,
+                share_low=share.low if share else None,
+                share_high=share.high if share else None,
+            )
+        )  # fmt: skip
+    return records
