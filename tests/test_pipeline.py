@@ -26,6 +26,7 @@ LETTERS_ONLY = {
     "capture": {"positions": ["hint_end", "question_end", "prompt_end", "cot_0.5", "pre_answer"]},
     "probe": {"outer_folds": 3, "inner_folds": 2, "permutations": 1, "c_grid": [0.01, 1.0], "min_per_class": 6},
     "patch": {"pairs": 8, "positions": ["pointer", "hint_end", "question_end", "prompt_end"]},
+    "mediate": {"items": 4, "draws": 2},
     "compare": {"bootstrap": 100},
 }
 
