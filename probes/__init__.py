@@ -1,7 +1,9 @@
 """NUMBERS → EVIDENCE. Probes, their controls and metrics, and patching. Knows arrays, labels and groups, no wording."""
 
+from probes.calibration import Platt
+from probes.estimators import BinaryProbe, LinearProbe, LogisticProbe, MeanDifferenceProbe, RidgeProbe
 from probes.forest import forest_cv
-from probes.logistic import LogisticProbe, solve_logistic
+from probes.logistic import solve_logistic
 from probes.metrics import (
     Pairs,
     brier,
@@ -12,13 +14,21 @@ from probes.metrics import (
     threshold_at,
 )
 from probes.nested import Contrast, FrozenProbe, NestedResult, Search, calibrate, freeze, grouped_folds, nested_cv
+from probes.saving import ProbeCard, SavedProbe, load_probe, save_probe
 
 __all__ = [
+    "BinaryProbe",
     "Contrast",
     "FrozenProbe",
+    "LinearProbe",
     "LogisticProbe",
+    "MeanDifferenceProbe",
     "NestedResult",
     "Pairs",
+    "Platt",
+    "ProbeCard",
+    "RidgeProbe",
+    "SavedProbe",
     "Search",
     "brier",
     "calibrate",
@@ -28,7 +38,9 @@ __all__ = [
     "freeze",
     "grouped_folds",
     "interval",
+    "load_probe",
     "nested_cv",
+    "save_probe",
     "solve_logistic",
     "stratified_auroc",
     "threshold_at",

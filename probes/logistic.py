@@ -3,13 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from activations.errors import HintprobeError
@@ -19,6 +14,7 @@ from probes.preconditioner import Preconditioner
 _RANK = 128
 _BLOCK = 128  # pairs in one product: enough to keep a processor busy, few enough to bound the memory
 _FEW = 32  # up to here a product over all penalties at once beats warm starts from one penalty to the next
+_SMALL = 500_000  # numbers per vector of all problems: below it a step costs its overhead, so few steps are best
 _STEPS_EXPECTED = 15
 
 
@@ -74,7 +70,7 @@ def _walk(
     """All pairs of mask and label vector, in blocks; few pairs at every C at once, many from one C to the next."""
     n_c, n_m, n_l = len(penalties), masks.shape[1], labels.shape[1]
     c = torch.tensor(penalties, dtype=z.dtype, device=z.device)
-    together = n_m * n_l <= _FEW
+    together = n_m * n_l <= _FEW or n_c * n_m * n_l * sum(z.shape) <= _SMALL
     runs = [torch.arange(n_c)] if together else list(c.argsort().cpu().split(1))
     preconditioner = Preconditioner.of(z, _RANK)
     beta = torch.zeros(n_c, n_m * n_l, z.shape[1] + 1, dtype=z.dtype, device=z.device)
@@ -123,77 +119,3 @@ def _check(x: Tensor, labels: Tensor, masks: Tensor, penalties: Sequence[float])
             f"The {int(masks[:, mask].sum())} rows of mask {mask} have one class only under label vector {label}; a "
             "probe needs rows of both classes. Use fewer folds or more rows."
         )
-
-
-class LogisticProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """A logistic probe with scikit-learn's estimator API; standardises its features with the training rows' moments.
-
-    Parameters:
-        C: inverse strength of the L2 penalty on the standardised features.
-
-    Attributes:
-        coef_: direction on standardised features, shape ``[1, d]``.
-        direction_: the same in activation space, shape ``[d]``.
-    """
-
-    def __init__(self, C: float = 1.0) -> None:
-        self.C = C
-
-    def fit(self, X: ArrayLike, y: ArrayLike) -> "LogisticProbe":
-        """Fit on ``[row, d]`` features and two classes."""
-        x, y = validate_data(self, X, y)
-        check_classification_targets(y)
-        self.classes_ = np.unique(y)
-        n_classes = len(self.classes_)
-        if n_classes != 2:
-            found = "1 class" if n_classes == 1 else f"{n_classes}"
-            raise ValueError(f"Only binary classification is supported. The number of classes found is {found}.")
-        data = np.asarray(x, dtype=np.float64)
-        self.mean_ = data.mean(0)
-        self.scale_ = _safe_scale(data.std(0))
-        solution = solve_logistic(
-            torch.from_numpy((data - self.mean_) / self.scale_),
-            torch.from_numpy(np.asarray(y == self.classes_[1]))[:, None],
-            torch.ones(len(data), 1, dtype=torch.bool),
-            [self.C],
-            tolerance=1e-7,
-            max_steps=5000,
-        )
-        self.coef_ = solution.coef[0, 0].numpy()
-        self.intercept_ = solution.intercept[0, 0].numpy()
-        return self
-
-    @property
-    def direction_(self) -> NDArray[np.float64]:
-        """The probe's direction in activation space, ``[d]``."""
-        check_is_fitted(self)
-        direction: NDArray[np.float64] = self.coef_[0] / self.scale_
-        return direction
-
-    def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Log-odds of the second class, ``[row]``."""
-        check_is_fitted(self)
-        x = np.asarray(validate_data(self, X, reset=False), dtype=np.float64)
-        odds: NDArray[np.float64] = ((x - self.mean_) / self.scale_) @ self.coef_[0] + self.intercept_[0]
-        return odds
-
-    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Probability of each class, ``[row, 2]``."""
-        positive = 1 / (1 + np.exp(-self.decision_function(X)))
-        return np.column_stack([1 - positive, positive])
-
-    def predict(self, X: ArrayLike) -> NDArray[np.generic]:
-        """The likelier class of each row."""
-        positive = (self.decision_function(X) > 0).astype(int)
-        labels: NDArray[np.generic] = self.classes_[positive]
-        return labels
-
-    def __sklearn_tags__(self) -> object:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = False
-        return tags
-
-
-def _safe_scale(deviation: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Standard deviations, with 1 where a feature does not vary."""
-    return np.where(deviation > 1e-12, deviation, 1.0)

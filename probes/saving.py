@@ -1,0 +1,178 @@
+"""A probe on disk: arrays as safetensors, everything else as JSON; no code is stored and none is run on loading."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from activations.errors import HintprobeError
+from probes.calibration import Platt
+from probes.estimators import BinaryProbe, LogisticProbe, MeanDifferenceProbe, RidgeProbe
+
+FORMAT_VERSION = 1
+PROBES: dict[str, type[BinaryProbe]] = {cls.__name__: cls for cls in (LogisticProbe, MeanDifferenceProbe, RidgeProbe)}
+"""Probes that can be saved, by name."""
+
+_ARRAYS, _CARD = "probe.safetensors", "probe.json"
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ProbeCard:
+    """What must be known about a probe to use it elsewhere.
+
+    Attributes:
+        model: fingerprint of the model whose activations it reads.
+        site, position: where it reads them, such as ``resid_post.3`` and ``prompt_end``.
+        model_name: the name that model was loaded by; for people, not for checks.
+        target: what the positive class is.
+        calibration: turns scores into probabilities; fitted on held-out scores.
+        thresholds: score that a share of the training negatives exceeds, out of fold; by that share, as ``"0.05"``.
+        notes: anything else that JSON can hold (rows, folds, the penalty's search, versions).
+    """
+
+    model: str
+    site: str
+    position: str
+    model_name: str = ""
+    target: str = ""
+    calibration: Platt | None = None
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SavedProbe:
+    """A fitted probe with its card."""
+
+    probe: BinaryProbe
+    card: ProbeCard
+
+    def scores(self, x: Float[Array, "row d"]) -> Float[Array, "row"]:
+        """Score of activations at the probe's site: of one position a row, or of every position along one rollout."""
+        return self.probe.decision_function(x)
+
+    def probabilities(self, x: Float[Array, "row d"]) -> Float[Array, "row"]:
+        """Calibrated probability of the positive class.
+
+        Raises:
+            HintprobeError: the probe was saved without a calibration.
+        """
+        if self.card.calibration is None:
+            raise HintprobeError(
+                "This probe was saved without a calibration, so its scores cannot be turned into probabilities. Use "
+                "its scores, or save it again with `ProbeCard(calibration=Platt.fit(...))`."
+            )
+        return self.card.calibration.probability(self.scores(x))
+
+    def check_model(self, fingerprint: str) -> None:
+        """Refuse activations of another model.
+
+        Raises:
+            HintprobeError: the fingerprints differ.
+        """
+        if fingerprint != self.card.model:
+            raise HintprobeError(
+                f"This probe reads {self.card.site} of the model {self.card.model_name or '(unnamed)'} with "
+                f"fingerprint {self.card.model[:12]}…, and was given a model with fingerprint {fingerprint[:12]}…. "
+                "Directions of one model mean nothing in another; load the model that the probe was trained on."
+            )
+
+
+def save_probe(folder: Path | str, probe: BinaryProbe, card: ProbeCard) -> Path:
+    """Write a fitted probe and its card into a folder, which is made if need be.
+
+    Raises:
+        HintprobeError: a kind of probe that has no saved form.
+    """
+    kind = type(probe).__name__
+    if PROBES.get(kind) is not type(probe):
+        raise HintprobeError(f"A {kind} cannot be saved; these can: {', '.join(PROBES)}.")
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    arrays = save(probe.state())
+    described = {
+        "format": "hintprobe-probe",
+        "version": FORMAT_VERSION,
+        "kind": kind,
+        "parameters": probe.get_params(),
+        "classes": probe.classes_.tolist(),
+        "arrays_sha256": hashlib.sha256(arrays).hexdigest(),
+        "card": asdict(card),
+    }
+    text = json.dumps(described, indent=2, allow_nan=False)
+    _replace(target / _ARRAYS, arrays)
+    _replace(target / _CARD, text.encode())
+    return target
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write beside and rename, so that a reader never sees half a file."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(content)
+    partial.replace(path)
+
+
+def load_probe(folder: Path | str) -> SavedProbe:
+    """Read a saved probe.
+
+    Raises:
+        HintprobeError: no probe there, a newer format, an unknown kind, or a damaged file.
+    """
+    source = Path(folder)
+    described = _described(source)
+    try:
+        arrays = (source / _ARRAYS).read_bytes()
+    except OSError as error:
+        raise HintprobeError(f"The probe in {source} has no readable {_ARRAYS} ({error.strerror}).") from error
+    if hashlib.sha256(arrays).hexdigest() != described["arrays_sha256"]:
+        raise HintprobeError(
+            f"{source / _ARRAYS} is not the file that {_CARD} was written with: it is damaged, or of another probe. "
+            "Copy both files again from where the probe was saved."
+        )
+    if described["kind"] not in PROBES:
+        raise HintprobeError(f"{source / _CARD} names a {described['kind']}; known kinds: {', '.join(PROBES)}.")
+    try:
+        probe = PROBES[described["kind"]](**described["parameters"]).restore(load(arrays), described["classes"])
+        return SavedProbe(probe, _card(described["card"]))
+    except (KeyError, TypeError, ValueError, SafetensorError) as error:
+        raise HintprobeError(
+            f"{source / _CARD} does not describe its arrays: {error!r}. The file is damaged."
+        ) from error
+
+
+def _described(source: Path) -> dict[str, Any]:
+    path = source / _CARD
+    try:
+        described = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise HintprobeError(
+            f"There is no probe in {source}: {_CARD} cannot be read ({error.strerror}). Give the folder that "
+            "`save_probe` wrote."
+        ) from error
+    except ValueError as error:
+        raise HintprobeError(f"{path} is not readable as JSON ({error}). The file is damaged.") from error
+    missing = {"format", "version", "kind", "parameters", "classes", "arrays_sha256", "card"}
+    if not isinstance(described, dict) or described.get("format") != "hintprobe-probe":
+        raise HintprobeError(f"{path} does not describe a probe of hintprobe.")
+    if not isinstance(described.get("version"), int) or described["version"] > FORMAT_VERSION:
+        raise HintprobeError(
+            f"{path} has format version {described.get('version')!r}; this hintprobe reads up to {FORMAT_VERSION}. "
+            "Update hintprobe to use this probe."
+        )
+    if absent := missing - set(described):
+        raise HintprobeError(f"{path} lacks {', '.join(sorted(absent))}. The file is damaged.")
+    return described
+
+
+def _card(raw: dict[str, Any]) -> ProbeCard:
+    calibration = raw.pop("calibration")
+    return ProbeCard(**raw, calibration=Platt(**calibration) if calibration else None)
