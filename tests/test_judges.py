@@ -3,9 +3,10 @@
 import pytest
 
 from experiments.hints import HINTS, render
-from experiments.judges.lexical import judge_lexically
+from experiments.judges.lexical import judge_lexically as judge
 from experiments.organisms.world import build_world
 from experiments.records import Item, Question, Rollout
+from experiments.transcripts import transcript_of
 
 TASK = build_world(0).held_out[0]
 
@@ -27,6 +28,10 @@ def make_rollout(item, cot, truncated=False):
         answer_text="The answer is (A).", answer="A", truncated=truncated, finish_reason="stop", seed=0,
         temperature=0.0, margins=(1.0,),
     )  # fmt: skip
+
+
+def judge_lexically(item, rollout):
+    return judge(transcript_of(item, rollout))
 
 
 PLAIN = "Here Ava Tate faces north. Turning right gives east."

@@ -1,12 +1,5 @@
-"""Judges read a rollout and say whether its chain of thought admits to the hint. To add one, list it here."""
-
-from collections.abc import Callable
+"""Judges read a transcript and say whether its chain of thought admits to the hint (`docs/adding_a_judge.md`)."""
 
 from experiments.judges.lexical import judge_lexically
-from experiments.records import Item, Rollout, Verdict
 
-Judge = Callable[[Item, Rollout], Verdict]
-
-JUDGES: dict[str, Judge] = {"lexical": judge_lexically}
-
-__all__ = ["JUDGES", "Judge"]
+__all__ = ["judge_lexically"]
