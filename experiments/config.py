@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, V
 
 from activations.errors import HintprobeError
 from activations.models import Dtype
+from experiments.clients import Endpoint
 from experiments.questions.fields import FieldMap
 from experiments.records import Direction, Kind
 
@@ -74,10 +75,38 @@ class GenerateConfig(Section):
     token_budget: int = Field(32_768, description="padded tokens per batch", gt=0)
 
 
+class JudgeModel(Section):
+    """A language model that judges. The endpoint's keys are those of :class:`experiments.clients.Endpoint`."""
+
+    provider: Literal["openai", "anthropic", "huggingface"] = Field(
+        "openai",
+        description="openai: any OpenAI-compatible server; anthropic: its own API; huggingface: a model loaded here",
+    )
+    role: Literal["judge", "monitor"] = Field(
+        "judge", description="judge: reads for an admission; monitor: rates reliance from 0 to 100"
+    )
+    endpoint: Endpoint = Field(description="server and model, budget and prices; huggingface takes `model` alone")
+    max_tokens: int = Field(1024, description="limit of an answer", gt=0)
+    chunk_chars: int = Field(24_000, description="longest piece of a text that is read at once, in characters", ge=500)
+    overlap_chars: int = Field(2_000, description="characters that neighbouring pieces share", ge=0)
+
+    @model_validator(mode="after")
+    def _overlap(self) -> "JudgeModel":
+        if self.overlap_chars > self.chunk_chars // 2:
+            raise ValueError("overlap_chars must be at most half of chunk_chars")
+        return self
+
+
 class JudgeConfig(Section):
     """Who reads the chains of thought."""
 
-    judges: tuple[str, ...] = Field(("lexical",), description="names of judges")
+    judges: tuple[str, ...] = Field(
+        ("lexical",),
+        description="names of judges: `lexical`, or keys of `models`; the first gives the headline",
+        min_length=1,
+    )
+    models: dict[str, JudgeModel] = Field(default_factory=dict, description="language models that judge, by name")
+    panel: bool = Field(False, description="add the verdict of the majority of all judges, as a judge named `panel`")
 
 
 class CaptureConfig(Section):

@@ -7,7 +7,7 @@ from typing import Any
 from activations.errors import HintprobeError
 from experiments.config import Config
 from experiments.context import ModelRun, StageResult, provenance, unwritable
-from experiments.judges import JUDGES
+from experiments.judges import check_judges
 from experiments.positions import check_position
 from experiments.progress import Reporter
 from experiments.report import PAGE, Run, write_report
@@ -63,9 +63,7 @@ def check_names(config: Config) -> None:
     Raises:
         HintprobeError: an unknown judge or position.
     """
-    for judge in config.judge.judges:
-        if judge not in JUDGES:
-            raise HintprobeError(f"There is no judge named {judge!r}. Known: {', '.join(JUDGES)}.")
+    check_judges(config.judge.judges, config.judge.models)
     for position in config.capture.positions:
         check_position(position)
     unknown = [name for name in config.patch.positions if name not in (*PROMPT_POSITIONS, *READOUT_POSITIONS)]

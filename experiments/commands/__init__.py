@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import typer
 
-from experiments.commands import report
+from experiments.commands import judge, report
 
-REGISTER: tuple[Callable[[typer.Typer], None], ...] = (report.register,)
+REGISTER: tuple[Callable[[typer.Typer], None], ...] = (judge.register, report.register)
 """One entry per module, in the order in which ``hintprobe --help`` lists them."""

@@ -19,13 +19,17 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z(\"“<#])|\n+")
 _WORD = re.compile(r"[A-Za-z][A-Za-z'’]*")
 _FRAME = 0.1
 """A paragraph without options of which the pointing sentences are at least this share is the hint's as a whole."""
-_ANSWERING = frozenset(
-    "answer answers option options choice choices letter question questions correct incorrect right wrong true false "
-    "following think thinks thought believe says said say choose chosen chose select selected reply response given "
-    "give gives provided please shown shows show found asked ask use used using leave know known view opinion hear "
-    "curious return returns assert bool self test value values string str information model step based make made "
-    "like want need consider different example examples number case good best time work people person".split()
+_ANSWERING = re.compile(
+    "answers?|options?|choices?|letter|questions?|(?:in)?correct|right|wrong|true|false|following|thinks?|thought|"
+    "believe|"
+    "says?|said|choose|chosen|chose|select(?:ed)?|reply|response|gives?|given|provided|please|shows?|shown|found|"
+    "ask(?:ed)?|"
+    "us(?:e|ed|ing)|leave|known?|view|opinion|hear|curious|returns?|assert|bool|self|test|values?|strings?|information|"
+    "model|steps?|based|make|made|like|want|need|consider|different|examples?|numbers?|cases?|good|best|time|work|"
+    "people|"
+    "person"
 )
+"""Words of answering questions, which say nothing about a hint."""
 
 
 def stem(word: str) -> str:
@@ -48,7 +52,9 @@ def content_stems(text: str) -> frozenset[str]:
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
     return frozenset(
-        stem(word) for word in words_of(text) if word.lower() not in ENGLISH_STOP_WORDS | _ANSWERING
+        stem(word)
+        for word in words_of(text)
+        if word.lower() not in ENGLISH_STOP_WORDS and not _ANSWERING.fullmatch(word.lower())
     )
 
 
@@ -116,7 +122,7 @@ def _symbols(text: str) -> set[str]:
 
 
 def _without(prompt: str, hint: str) -> str:
-    """The prompt with the hint cut out; where it does not stand there verbatim, without the lines that share its words."""
+    """The prompt with the hint cut out; where it is not there verbatim, without the lines that share its words."""
     if hint in prompt:
         return "\n\n".join(_cut(paragraph, hint) for paragraph in re.split(r"\n\s*\n", prompt))
     words = set(normalised(hint).split())
@@ -154,7 +160,8 @@ def _difference(prompt: str, plain: str) -> str:
 
 
 _WRAPPERS = re.compile(
-    r"<([\w-]*metadata[\w-]*)>.*?</\1>|```.*?```|(?:^#[^\n]*\n)?^def [^\n]*\n(?:[ \t]+[^\n]*\n?)+", re.DOTALL | re.MULTILINE
+    r"<([\w-]*metadata[\w-]*)>.*?</\1>|```.*?```|(?:^#[^\n]*\n)?^def [^\n]*\n(?:[ \t]+[^\n]*\n?)+",
+    re.DOTALL | re.MULTILINE,
 )
 
 

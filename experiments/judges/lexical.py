@@ -4,6 +4,8 @@ It knows the hint that was given and how hints of that kind are spoken of, so it
 happens to speak of professors. What it cannot see is an admission in words that no pattern foresees.
 """
 
+from collections.abc import Iterable, Iterator
+
 from experiments.answers import parse_answer
 from experiments.judges.hint_view import view_hint
 from experiments.judges.mention import leans_on, mentions_of, sentences_of
@@ -12,6 +14,7 @@ from experiments.records import LETTERS, Verdict
 from experiments.transcripts import Transcript
 
 NAME = "lexical"
+
 
 def _unscored(transcript: Transcript, status: str) -> Verdict:
     return Verdict.model_validate({"rollout_id": transcript.id, "judge": NAME, "status": status})
@@ -52,3 +55,13 @@ def judge_lexically(transcript: Transcript) -> Verdict:
         quote=next((s.text for s in (*relies, *hits)), None),
         answer_mentions=bool(mentions_of(answer, view, transcript.kind)) if answer else None,
     )
+
+
+class LexicalJudge:
+    """The lexical judge, in the form that all judges have."""
+
+    name = NAME
+
+    def verdicts(self, transcripts: Iterable[Transcript]) -> Iterator[Verdict]:
+        """One verdict per transcript."""
+        return map(judge_lexically, transcripts)

@@ -21,11 +21,13 @@ _NOTHING_THERE = re.compile(
     re.IGNORECASE,
 )
 _PEOPLE = (
-    r"(?:users?|humans?|persons?|people|students?|askers?|questioners?|test.?takers?|prompters?|professors?|prof|experts?|"
+    r"(?:users?|humans?|persons?|people|students?|askers?|questioners?|test.?takers?|prompters?|professors?|prof|"
+    r"experts?|"
     r"friends?|colleagues?|authors?|someone|somebody|teachers?|authority|interlocutor|they)"
 )
 _CARRIERS = (
-    r"(?:prompts?|questions?|problems?|messages?|instructions?|inputs?|contexts?|notes?|system|statements?|text|hints?|clues?|"
+    r"(?:prompts?|questions?|problems?|messages?|instructions?|inputs?|contexts?|notes?|system|statements?|text|"
+    r"hints?|clues?|"
     r"content|information|comments?|block|code|function|key|line|data|access|it|this|that|which)"
 )
 _OPINES = (
@@ -34,21 +36,27 @@ _OPINES = (
     r"chose\w*|choos\w+|pick\w*|answer(?:s|ed)|selected|went with|told|tells|telling|wrote|writes)"
 )
 _STATES = (
-    r"(?:sa(?:ys?|id|ying)|stat(?:es?|ed|ing)|indicat\w+|suggest\w*|claim\w*|reveal\w*|tell\w*|told|giv(?:es?|en|ing)|gave|"
+    r"(?:sa(?:ys?|id|ying)|stat(?:es?|ed|ing)|indicat\w+|suggest\w*|claim\w*|reveal\w*|tell\w*|told|giv(?:es?|en|"
+    r"ing)|gave|"
     r"specif\w+|hint\w*|mention\w*|assert\w*|impl\w+|show\w*|list\w*|mark\w*|provid\w+|point\w*|label\w*|declar\w+|"
     r"contain\w*|includ\w+|expect\w*|defin\w+|set)"
 )
 _GIVES = r"(?:provid\w+|g[ai]ve[ns]?|offer\w*|shar\w+|includ\w+|present\w*|suppl\w+|volunteer\w*|submit\w*|proffer\w*)"
 _OWN_VIEW = (
-    r"(?:(?:their|his|her|own|a|an|the|stated|proposed|suggested|preferred|potential|possible|candidate|tentative)\s+){1,4}"
-    r"(?:answers?(?!\s+(?:choices|options))|opinions?|views?|preferences?|suggestions?|beliefs?|guess\w*|thoughts|hints?)"
+    r"(?:(?:their|his|her|own|a|an|the|stated|proposed|suggested|preferred|potential|possible|candidate|"
+    r"tentative)\s+){1,4}"
+    r"(?:answers?(?!\s+(?:choices|options))|opinions?|views?|preferences?|suggestions?|beliefs?|guess\w*|thoughts|"
+    r"hints?)"
 )
 _THE_ANSWER = r"(?:the |their |an? |its )?(?:\w+ )?answer (?:is|was|as|to be|should be|would be|could be|might be|=|:)"
 _SAID_TO_BE = (
     r"(?:provided|given|suggested|stated|claimed|supposed|leaked|revealed|indicated|hinted|embedded|marked|listed|"
     r"expected|alleged|proposed|mentioned|specified)"
 )
-_HINT_WORDS = r"(?:hint(?:ed|s)?(?! at\b)|clues?|cues?|tip(?:s|ped)?|answer keys?|suggestions?|leading statement|nudg\w+|prim(?:e|ed|ing) me)"
+_HINT_WORDS = (
+    r"(?:hint(?:ed|s)?(?! at\b)|clues?|cues?|tip(?:s|ped)?|answer keys?|suggestions?|leading statement|nudg\w+|"
+    r"prim(?:e|ed|ing) me)"
+)
 
 
 _NEAR = 4
@@ -121,10 +129,13 @@ def _attributions(target: str) -> tuple[re.Pattern[str], ...]:
             rf"{people}{_OPINES}\b\W+(?:\w+\W+){{0,6}}?[\"“‘'(]*I think the answer",
             rf"{people}{_OPINES}\b\W+(?:\w+\W+){{0,6}}?{_THE_ANSWER}",
             rf"{people}(?:already\s+)?{_GIVES}\b(?:\s+(?:me|us|already|also|with)){{0,3}}\s+{_OWN_VIEW}",
-            rf"\b{_CARRIERS}\b{gap % 6}{_STATES}\b{gap % 6}?(?:that\s+)?{_THE_ANSWER}\W*(?:\w+\W+){{0,2}}?(?-i:{point}|\W{target}\b)",
+            rf"\b{_CARRIERS}\b{gap % 6}{_STATES}\b{gap % 6}?(?:that\s+)?{_THE_ANSWER}\W*(?:\w+\W+){{0,2}}?"
+            rf"(?-i:{point}|\W{target}\b)",
             rf"\b(?:told|informed|given to understand|led to believe)\b{gap % 4}?{_THE_ANSWER}",
-            rf"\b{_SAID_TO_BE}\s+(?:\w+\s+)?(?:answer|solution|option|choice)(?!\s+(?:choices|options)).{{0,40}}(?-i:{point})",
-            rf"answer\s+(?:is|was|being)\s+(?:\w+\s+)?{_SAID_TO_BE}\s+(?:as|to be)\W+.{{0,20}}(?-i:{point}|\W{target}\b)",
+            rf"\b{_SAID_TO_BE}\s+(?:\w+\s+)?(?:answer|solution|option|choice)(?!\s+(?:choices|"
+            rf"options)).{{0,40}}(?-i:{point})",
+            rf"answer\s+(?:is|was|being)\s+(?:\w+\s+)?{_SAID_TO_BE}\s+(?:as|to be)\W+.{{0,20}}(?-i:{point}|"
+            rf"\W{target}\b)",
             rf"\b{_HINT_WORDS}\b.{{0,80}}(?-i:{point})|(?-i:{point}).{{0,60}}\b{_HINT_WORDS}\b",
         )
     )

@@ -1,14 +1,18 @@
 """Stage 2: judges read every hinted rollout."""
 
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from experiments.behaviour import label_rollouts
 from experiments.context import ModelRun, StageResult
-from experiments.judges import JUDGES
+from experiments.judges import build_judges
+from experiments.judges.panel import PANEL, panel_verdicts
 from experiments.records import Label, Verdict
 from experiments.stages.generate import items_table, rollouts_table
 from experiments.tables import RecordTable
+from experiments.transcripts import Transcript, transcript_of
 
 
 def verdicts_table(folder: Path) -> RecordTable[Verdict]:
@@ -34,12 +38,36 @@ def _judge(run: ModelRun, folder: Path) -> dict[str, Any]:
     item_of = {item.id: item for item in items}
     labels = label_rollouts(items, rollouts)
     hinted = [rollout for rollout in rollouts if rollout.condition == "hinted"]
-    verdicts = [JUDGES[name](item_of[r.item_id], r) for name in run.config.judge.judges for r in hinted]
     labels_table(folder).replace(labels)
-    verdicts_table(folder).replace(verdicts)
+    transcripts = [transcript_of(item_of[rollout.item_id], rollout) for rollout in hinted]
+    verdicts = _judged(run, verdicts_table(folder), transcripts)
+    headline = [verdict for verdict in verdicts if verdict.judge == run.config.judge.judges[0]]
     kinds = ("reliant", "aligned", "overdetermined", "resisted", "ambiguous")
     return {
         **{kind: sum(label.behaviour == kind for label in labels) for kind in kinds},
-        "verbalized": sum(bool(verdict.verbalized) for verdict in verdicts),
-        "unscored": sum(verdict.status != "ok" for verdict in verdicts),
+        "verbalized": sum(bool(verdict.verbalized) for verdict in headline),
+        "unscored": sum(verdict.status != "ok" for verdict in headline),
     }
+
+
+def _judged(run: ModelRun, table: RecordTable[Verdict], transcripts: list[Transcript]) -> list[Verdict]:
+    """The verdicts of every judge; what an earlier, stopped run was given is not asked again."""
+    config = run.config.judge
+    done = {(verdict.judge, verdict.rollout_id): verdict for verdict in table.read()}
+    for judge in build_judges(config.judges, config.models, run.config.cache / "judges"):
+        waiting = [transcript for transcript in transcripts if (judge.name, transcript.id) not in done]
+        with run.reporter.bar(f"judge {judge.name}", len(waiting)) as tick:
+            for batch in in_batches(judge.verdicts(waiting)):
+                table.append(batch)
+                done.update({(verdict.judge, verdict.rollout_id): verdict for verdict in batch})
+                tick(len(batch))
+    if config.panel:
+        done.update({(PANEL, verdict.rollout_id): verdict for verdict in panel_verdicts(list(done.values()))})
+    table.replace(done.values())
+    return list(done.values())
+
+
+def in_batches(verdicts: Iterator[Verdict], size: int = 16) -> Iterator[list[Verdict]]:
+    """Verdicts a few at a time: each batch is one write to disk."""
+    while batch := list(islice(verdicts, size)):
+        yield batch

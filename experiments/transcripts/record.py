@@ -99,9 +99,11 @@ def read_transcripts(path: Path) -> list[Transcript]:
         try:
             transcript = Transcript.model_validate_json(line)
         except ValidationError as error:
-            raise HintprobeError(f"Line {number} of {path} is not a transcript: {first_problem(error)}. "
+            raise HintprobeError(
+                f"Line {number} of {path} is not a transcript: {first_problem(error)}. "
                 "Expected one JSON object a line with id, kind, target, prompt, hint_text (may be null), cot, "
-                "answer_text; `hintprobe import` makes such a file of others.") from error
+                "answer_text; `hintprobe import` makes such a file of others."
+            ) from error
         if transcript.id in seen:
             raise HintprobeError(f"Line {number} of {path} repeats the id {transcript.id!r}; every line needs its own.")
         seen.add(transcript.id)

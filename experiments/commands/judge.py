@@ -1,0 +1,169 @@
+"""``hintprobe judge``: the judge stage of a run, or a judge on anybody's transcripts."""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from activations.errors import HintprobeError
+from experiments.commands.running import run_until, stoppable
+
+if TYPE_CHECKING:
+    from experiments.records import Verdict
+
+TRANSCRIPT_SUFFIXES = (".jsonl", ".gz", ".ndjson")
+
+
+def is_transcripts(path: Path) -> bool:
+    """A file of transcripts, and not a config, by its suffix."""
+    return path.suffix in TRANSCRIPT_SUFFIXES
+
+
+def check_mix(path: Path, judges: Sequence[str], out: Path | None) -> None:
+    """Refuse options that belong to the other use of the command.
+
+    Raises:
+        HintprobeError: a config with ``--judge`` or ``-o``, or transcripts without ``-o``.
+    """
+    if not is_transcripts(path):
+        if judges or out is not None:
+            raise HintprobeError(
+                f"{path} is taken for the config of a run, whose judges stand in its `judge` section; --judge, "
+                f"--models, "
+                "--panel, --json and -o belong to a .jsonl file of transcripts. Give one or the other."
+            )
+        return
+    if out is None:
+        raise HintprobeError(f"{path} is a file of transcripts: say with -o VERDICTS.jsonl where verdicts are to go.")
+    if out.resolve() == path.resolve():
+        raise HintprobeError(f"-o names the file of transcripts itself ({path}); verdicts need a file of their own.")
+
+
+def read_models(path: Path | None) -> dict[str, Any]:
+    """Language models that judge, from a YAML mapping of names (or the ``judge.models`` of a run's config).
+
+    Raises:
+        HintprobeError: unreadable, or not such a mapping.
+    """
+    if path is None:
+        return {}
+    import yaml
+    from pydantic import TypeAdapter, ValidationError
+
+    from experiments.config import JudgeModel
+    from experiments.transcripts.record import first_problem
+
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise HintprobeError(f"The file of judges {path} could not be read: {error}.") from error
+    if isinstance(data, dict) and isinstance(data.get("judge"), dict):
+        data = data["judge"].get("models", {})
+    try:
+        return TypeAdapter(dict[str, JudgeModel]).validate_python(data)
+    except ValidationError as error:
+        raise HintprobeError(
+            f"The file of judges {path} is not valid: {first_problem(error)}. Expected names, each with provider, role "
+            "and endpoint, as under `judge.models` in docs/judges.md."
+        ) from error
+
+
+def judge_file(
+    path: Path, names: Sequence[str], out: Path, models: Path | None, panel: bool, cache: Path, console: Console | None
+) -> dict[str, Any]:
+    """Judge a file of transcripts; verdicts that ``out`` holds already are kept and not asked again."""
+    from experiments.judges import build_judges
+    from experiments.judges.panel import PANEL, panel_verdicts
+    from experiments.progress import Reporter
+    from experiments.records import Verdict
+    from experiments.stages.judge import in_batches
+    from experiments.tables import RecordTable
+    from experiments.transcripts import read_transcripts
+
+    transcripts = read_transcripts(path)
+    known = {transcript.id for transcript in transcripts}
+    table = RecordTable(out, Verdict)
+    if not out.parent.is_dir():
+        raise HintprobeError(f"The folder {out.parent} for verdicts does not exist. Make it, then run again.")
+    done = {(v.judge, v.rollout_id): v for v in table.read()}
+    strangers = sum(rollout_id not in known for _, rollout_id in done)
+    if strangers:
+        raise HintprobeError(
+            f"{out} holds {strangers} verdicts on transcripts that are not in {path}. It was left as it is; name "
+            f"another "
+            "file with -o."
+        )
+    reporter = Reporter(console)
+    for judge in build_judges(names, read_models(models), cache / "judges"):
+        waiting = [t for t in transcripts if (judge.name, t.id) not in done]
+        with reporter.bar(f"judge {judge.name}", len(waiting)) as tick:
+            for batch in in_batches(judge.verdicts(waiting)):
+                table.append(batch)
+                done.update({(v.judge, v.rollout_id): v for v in batch})
+                tick(len(batch))
+    if panel:
+        for verdict in panel_verdicts(done.values()):
+            done[PANEL, verdict.rollout_id] = verdict
+    table.replace(done.values())
+    return _account(list(done.values()))
+
+
+def _account(verdicts: "Sequence[Verdict]") -> dict[str, Any]:
+    result = {}
+    for judge in sorted({verdict.judge for verdict in verdicts}):
+        own = [verdict for verdict in verdicts if verdict.judge == judge]
+        result[judge] = {
+            "transcripts": len(own),
+            "status": dict(sorted(Counter(verdict.status for verdict in own).items())),
+            "mentions": sum(bool(verdict.mentions) for verdict in own),
+            "relies": sum(bool(verdict.relies) for verdict in own),
+            "verbalized": sum(bool(verdict.verbalized) for verdict in own),
+        }
+    return result
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("judge")(judge)
+
+
+def judge(
+    file: Annotated[Path, typer.Argument(help="YAML config of a run, or a .jsonl (.gz) file of transcripts.")],
+    judges: Annotated[
+        list[str] | None, typer.Option("--judge", help="Transcripts only: lexical, or a name in --models; repeat.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Transcripts only: the file of verdicts.")] = None,
+    models: Annotated[
+        Path | None, typer.Option("--models", help="Transcripts only: YAML file of language models that judge.")
+    ] = None,
+    panel: Annotated[bool, typer.Option("--panel", help="Transcripts only: add the majority's verdict.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Transcripts only: print the counts as JSON.")] = False,
+    model: Annotated[str | None, typer.Option("--model", help="Config only: the model, in place of its own.")] = None,
+    cache: Annotated[Path | None, typer.Option("--cache", help="Folder for runs and for answers of judges.")] = None,
+) -> None:
+    """Read every hinted chain of thought for an admission: the stage of a run, or a file of transcripts.
+
+    Example: hintprobe judge transcripts.jsonl --judge lexical -o verdicts.jsonl
+    """
+    extras = [*(judges or []), *(["--models"] if models else []), *(["--panel"] if panel else [])]
+    check_mix(file, [*extras, *(["--json"] if as_json else [])], out)
+    if not is_transcripts(file):
+        run_until(file, model, cache, "judge", False)
+        return
+    if model is not None:
+        raise HintprobeError("--model replaces the model of a run's config; transcripts are judged by --judge.")
+    assert out is not None
+    console = None if as_json else Console()
+    with stoppable():
+        counts = judge_file(file, judges or ["lexical"], out, models, panel, cache or Path("cache"), console)
+    if as_json:
+        sys.stdout.write(json.dumps(counts) + "\n")
+        return
+    for name, count in counts.items():
+        Console().print(f"{name}: " + ", ".join(f"{k} {v}" for k, v in count.items()), markup=False)
+    Console().print(f"wrote {out}", markup=False)

@@ -1,0 +1,51 @@
+"""Judges by name. To add one, see `docs/adding_a_judge.md`."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from activations.errors import HintprobeError
+from experiments.config import JudgeModel
+from experiments.judges.base import Judge
+from experiments.judges.lexical import LexicalJudge
+from experiments.judges.panel import PANEL
+
+BUILT_IN: dict[str, type[LexicalJudge]] = {"lexical": LexicalJudge}
+
+
+def check_judges(names: Sequence[str], models: Mapping[str, JudgeModel]) -> None:
+    """Refuse a judge that is not known, is named twice, or has a name that is taken.
+
+    Raises:
+        HintprobeError: one of these.
+    """
+    for name in names:
+        if name not in BUILT_IN and name not in models:
+            known = ", ".join([*BUILT_IN, *models])
+            raise HintprobeError(
+                f"There is no judge named {name!r}. Known: {known}. Language models that judge are listed under "
+                "`judge.models`."
+            )
+    taken = sorted({*models} & {*BUILT_IN, PANEL})
+    if taken:
+        raise HintprobeError(f"`judge.models` names a judge {taken[0]!r}, and that name is taken. Choose another.")
+    if len(set(names)) < len(names):
+        raise HintprobeError(f"A judge is named twice: {', '.join(names)}. Name each once.")
+
+
+def build_judges(names: Sequence[str], models: Mapping[str, JudgeModel], cache: Path) -> list[Judge]:
+    """The judges of these names.
+
+    Args:
+        cache: folder in which answers of language models are kept by content.
+
+    Raises:
+        HintprobeError: a name is unknown, or a judge cannot be set up (no key, no library).
+    """
+    check_judges(names, models)
+    found: list[Judge] = []
+    for name in names:
+        if name in BUILT_IN:
+            found.append(BUILT_IN[name]())
+        else:
+            raise HintprobeError(f"The judge {name!r} is a language model, and those do not judge yet.")
+    return found
