@@ -3,11 +3,20 @@
 Imports of heavy libraries stay inside the commands, so that ``hintprobe --help`` answers at once.
 """
 
-from collections.abc import Callable
+from importlib import import_module
 
 import typer
 
-from experiments.commands import judge, report
+MODULES = (
+    "init",
+    "plan",
+    "judge",
+    "report",
+)
+"""One module a line, in the order in which ``hintprobe --help`` lists their commands."""
 
-REGISTER: tuple[Callable[[typer.Typer], None], ...] = (judge.register, report.register)
-"""One entry per module, in the order in which ``hintprobe --help`` lists them."""
+
+def register_all(app: typer.Typer) -> None:
+    """Add the commands of every module."""
+    for name in MODULES:
+        import_module(f"experiments.commands.{name}").register(app)

@@ -1,0 +1,141 @@
+"""``hintprobe plan``: what a configuration would run, before it runs."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from experiments.commands.running import stoppable
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("plan")(plan)
+
+
+def plan(
+    config: Annotated[Path, typer.Argument(help="YAML file; see docs/configuration.md.")],
+    card: Annotated[str, typer.Option(help="Card to estimate for: H200, H100, A100, L40S or RTX4090.")] = "H100",
+    completion_tokens: Annotated[
+        float | None, typer.Option(help="Mean length of a completion; a quarter of the limit where not given.")
+    ] = None,
+    accuracy: Annotated[float, typer.Option(help="Share of questions answered rightly unhinted.", min=0, max=1)] = 0.7,
+    following: Annotated[float, typer.Option(help="Share that switches to a hint (p).", min=0, max=1)] = 0.25,
+    model: Annotated[str | None, typer.Option("--model", help="In place of the config's models.")] = None,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Load the model and measure a few questions, in place of assumptions.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")] = False,
+) -> None:
+    """Say what a run would cost and whether it could carry its question, before it runs.
+
+    Example: hintprobe plan experiments/configs/demo.yaml
+    """
+    overrides: dict[str, Any] = {} if model is None else {"models": (model,), "limits": {}}
+    with _offline(), stoppable():
+        # Imported here, for the hub's library takes note of the environment when it is.
+        from experiments.config import load_config
+        from experiments.planning import Assumptions, plan_run
+        from experiments.planning.power import Rates
+
+        loaded = load_config(config, **overrides)
+        plans = plan_run(loaded, Assumptions(completion_tokens, card, Rates(accuracy, following), calibrate))
+    if as_json:
+        sys.stdout.write(json.dumps({"name": loaded.name, "models": plans}, indent=2) + "\n")
+        return
+    console = Console()
+    for entry in plans:
+        _print(console, entry)
+
+
+@contextmanager
+def _offline() -> Iterator[None]:
+    """A plan downloads nothing; without this, an unreachable hub would be tried for half a minute."""
+    before = os.environ.get("HF_HUB_OFFLINE")
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["HF_HUB_OFFLINE"]
+        else:
+            os.environ["HF_HUB_OFFLINE"] = before
+
+
+def _print(console: Console, entry: dict[str, Any]) -> None:
+    seconds, power, assumed, measured = entry["seconds"], entry["power"], entry["assumed"], entry["measured"]
+    where = "here" if measured else f"on one {assumed['card']}"
+    table = Table(title=f"{entry['model']} ({entry['parameters'] / 1e9:.2f} B parameters)", title_justify="left")
+    table.add_column("what")
+    table.add_column("how much", justify="right")
+    fits = "fits" if entry["fits_the_card"] else "does not fit: lower generate.token_budget, or use more cards"
+    for what, amount in (
+        ("questions", f"{entry['questions']:,}"),
+        ("items (question × kind × direction)", f"{entry['items']:,}"),
+        ("rollouts to sample", f"{entry['rollouts']:,}"),
+        ("tokens, prompts included", f"{entry['tokens']:,}"),
+        ("rollouts to capture", f"{entry['captured_rollouts']:,}"),
+        ("activations on disk", _size(entry["activation_bytes"])),
+        ("records on disk", _size(entry["record_bytes"])),
+        (f"memory on one {assumed['card']}", f"{_size(entry['memory_bytes'])} ({fits})"),
+        (f"generate {where}", _time(seconds["generate"])),
+        (f"capture {where}", _time(seconds["capture"])),
+        ("reliant rows expected", f"{power['expected_reliant']:.0f}"),
+        ("aligned rows expected", f"{power['expected_aligned']:.0f}"),
+    ):
+        table.add_row(what, amount)
+    console.print(table)
+    for note in entry["notes"]:
+        console.print(f"Note: {note}", markup=False)
+    console.print(_verdict(power), markup=False)
+    console.print(_basis(assumed, measured), markup=False)
+
+
+def _basis(assumed: dict[str, Any], measured: dict[str, Any] | None) -> str:
+    rates = assumed["rates"]
+    if measured:
+        return (
+            f"Measured on {measured['questions']} questions: speed, completions of {assumed['completion_tokens']:.0f} "
+            f"tokens, accuracy {rates['accuracy']:.2f}. Assumed: {rates['following']:.2f} switch to the hint."
+        )
+    return (
+        f"Assumed: completions of {assumed['completion_tokens']:.0f} tokens, accuracy {rates['accuracy']:.2f}, "
+        f"{rates['following']:.2f} switch to the hint; times are arithmetic from the card's data sheet, good to a "
+        "factor of three. --calibrate measures instead."
+    )
+
+
+def _verdict(power: dict[str, Any]) -> str:
+    if not power["enough_rows"]:
+        return (
+            f"Too few rows: probes need about {power['needed_of_each']} reliant and aligned rows each. Ask more "
+            "questions, or use hints that this model follows."
+        )
+    detectable = power["smallest_auroc_told_from_chance"]
+    if detectable is None:
+        return "No AUROC within kind and direction could be told from chance: no stratum would hold both classes."
+    return (
+        f"Enough rows for an AUROC within kind and direction of {detectable:.2f} or more to be told from 0.5 in four "
+        "runs out of five."
+    )
+
+
+def _size(n_bytes: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if n_bytes < 1000:
+            return f"{n_bytes:.3g} {unit}"
+        n_bytes /= 1000
+    return f"{n_bytes:.3g} TB"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

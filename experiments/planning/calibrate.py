@@ -1,0 +1,69 @@
+"""A short trial of the model itself: how fast it is here, how long its completions are, how often it is right."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from activations import Decoding, LoadedModel, capture, generate, residual_sites
+from activations.sites import decoder_blocks
+from experiments.answers import THINK_OPEN, parse_answer, split_completion
+from experiments.chat import render_chat
+from experiments.config import Config
+from experiments.items import item_prompt
+from experiments.records import Item
+from experiments.seeds import stable_int
+
+TRIAL = 32
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a trial of a few unhinted questions gave.
+
+    Attributes:
+        generate_rate, capture_rate: tokens a second; new tokens, and tokens of whole rollouts.
+        accuracy: share of right answers among all, unparsed ones included.
+    """
+
+    questions: int
+    prompt_tokens: float
+    completion_tokens: float
+    generate_rate: float
+    capture_rate: float
+    accuracy: float
+
+
+def calibrate(loaded: LoadedModel, config: Config, items: Sequence[Item]) -> Measured:
+    """Ask a few questions without hints and capture the answers, as the run would.
+
+    The rates are those of one small batch, so that a run with full batches is faster rather than slower.
+    """
+    chosen = list(items)[:: max(1, len(items) // TRIAL)][:TRIAL]
+    prompts = [render_chat(loaded, item_prompt(item, "unhinted")).encoded for item in chosen]
+    settings = config.generate
+    decoding = Decoding(settings.temperature, settings.max_new_tokens, settings.token_budget)
+    seeds = [stable_int(config.seed, "sampling", item.question.id, 0) for item in chosen]
+    generate(loaded, [prompt.ids for prompt in prompts[:2]], decoding, seeds=seeds[:2])  # the first call warms up
+    start = time.perf_counter()
+    completions = generate(loaded, [prompt.ids for prompt in prompts], decoding, seeds=seeds)
+    generated = time.perf_counter()
+    rows = [prompt.ids + completion.ids for prompt, completion in zip(prompts, completions, strict=True)]
+    ends = [[len(row) - 1] for row in rows]
+    sites = residual_sites(len(decoder_blocks(loaded.model)))
+    for _ in capture(loaded, rows, ends, sites, config.capture.token_budget):
+        pass
+    captured = time.perf_counter()
+    right = 0
+    for item, prompt, completion in zip(chosen, prompts, completions, strict=True):
+        text = str(loaded.tokenizer.decode(list(completion.ids), skip_special_tokens=True))
+        split = split_completion(text, opened_by_prompt=prompt.text.rstrip().endswith(THINK_OPEN))
+        right += parse_answer(split.answer_text, len(item.question.options)) == item.question.gold
+    new = sum(len(completion.ids) for completion in completions)
+    return Measured(
+        questions=len(chosen),
+        prompt_tokens=sum(len(prompt.ids) for prompt in prompts) / len(chosen),
+        completion_tokens=new / len(chosen),
+        generate_rate=new / (generated - start),
+        capture_rate=sum(map(len, rows)) / (captured - generated),
+        accuracy=right / len(chosen),
+    )

@@ -1,0 +1,191 @@
+"""Put together: what a configuration would run on each model, what that costs, and what it could show."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from activations import load_model
+from activations.errors import HintprobeError
+from experiments.config import Config
+from experiments.context import resolve_model
+from experiments.items import item_prompt, plan_items
+from experiments.planning.calibrate import Measured, calibrate
+from experiments.planning.costs import (
+    CARDS,
+    DTYPE_BYTES,
+    Work,
+    activation_bytes,
+    capture_seconds,
+    generate_seconds,
+    memory_bytes,
+    record_bytes,
+)
+from experiments.planning.power import Rates, expected_rows, smallest_detectable
+from experiments.planning.shapes import ModelShape, shape_of
+from experiments.questions.pool import load_questions
+from experiments.records import Item
+
+CHARACTERS_PER_TOKEN = 3.8
+TEMPLATE_TOKENS = 25
+_ASSUMED_PROMPT = 180.0
+
+
+@dataclass(frozen=True)
+class Assumptions:
+    """What is not known before the run.
+
+    Attributes:
+        completion_tokens: mean length of a completion; None takes a quarter of ``generate.max_new_tokens``.
+        card: name of a card among ``CARDS``.
+        rates: what the model is taken to do.
+        calibrate: load the model and measure its speed, length and accuracy on a few questions instead.
+    """
+
+    completion_tokens: float | None = None
+    card: str = "H100"
+    rates: Rates = field(default_factory=Rates)
+    calibrate: bool = False
+
+
+def plan_run(config: Config, assumed: Assumptions) -> list[dict[str, Any]]:
+    """One plan per model of the configuration, as JSON values.
+
+    Raises:
+        HintprobeError: the model's shape is not known, or the questions' file is bad.
+    """
+    if assumed.card not in CARDS:
+        raise HintprobeError(f"There is no card named {assumed.card!r}. Known: {', '.join(CARDS)}.")
+    return [_plan_model(config, name, assumed) for name in config.models]
+
+
+def _plan_model(config: Config, name: str, assumed: Assumptions) -> dict[str, Any]:
+    source = resolve_model(name)
+    shape = shape_of(source)
+    items, note = _items(config, config.limits.get(name, config.questions.limit))
+    measured = calibrate(load_model(source, config.dtype, config.device), config, items) if assumed.calibrate else None
+    if measured:
+        rates = replace(assumed.rates, accuracy=measured.accuracy)
+        assumed = replace(assumed, completion_tokens=measured.completion_tokens, rates=rates)
+    elif assumed.completion_tokens is None:
+        assumed = replace(assumed, completion_tokens=config.generate.max_new_tokens / 4)
+    length = measured.prompt_tokens if measured else _ASSUMED_PROMPT if note else _prompt_tokens(items)
+    work = _work(config, items, length, assumed.completion_tokens or 0.0, shape)
+    return {
+        "model": name,
+        "parameters": shape.params,
+        "questions": len({item.question.id for item in items}),
+        "items": len(items),
+        "by_kind": dict(Counter(item.kind for item in items)),
+        "notes": [note] if note else [],
+        **_cost(config, work, shape, assumed, measured),
+        "power": _power(config, items, assumed.rates),
+        "measured": asdict(measured) if measured else None,
+        "assumed": asdict(assumed),
+    }
+
+
+def _work(config: Config, items: Sequence[Item], prompt: float, completion: float, shape: ModelShape) -> Work:
+    """How much there is to do. Items of one question share their unhinted prompt, unless worked examples differ."""
+    unhinted = len({(item.question.id, item.shots) for item in items})
+    k = config.generate.rollouts
+    captured = (len(items) + unhinted) * k
+    return Work(
+        prompts=(unhinted + 3 * len(items)) * k,
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        token_budget=config.generate.token_budget,
+        captured=captured,
+        entries=captured * len(config.capture.positions),
+        sites=shape.n_layers + 1,
+    )
+
+
+def _items(config: Config, limit: int) -> tuple[list[Item], str]:
+    """The items that would be asked, and what had to be assumed of them.
+
+    A dataset that cannot be reached now is stood in for by as many questions of the organisms' world.
+    """
+    try:
+        questions, _ = load_questions(config.questions, limit, config.seed)
+        note = ""
+    except HintprobeError as error:
+        if not _remote(config):
+            raise
+        stand_in = config.questions.model_copy(update={"source": "organism-world", "path": None, "split": "train"})
+        stand_in = stand_in.model_copy(update={"subjects": (), "per_subject": None, "fields": None, "subset": None})
+        questions, _ = load_questions(stand_in, limit, config.seed)
+        note = (
+            f"{config.questions.source} could not be read ({str(error).rstrip('.')}); {limit} questions of four "
+            f"options and {_ASSUMED_PROMPT:.0f} tokens are assumed."
+        )
+    return plan_items(questions, config.hints, config.seed), note
+
+
+def _remote(config: Config) -> bool:
+    from experiments.questions.datasets import DATASETS
+
+    return config.questions.path is None and (
+        config.questions.source in DATASETS or config.questions.source.count("/") == 1
+    )
+
+
+def _prompt_tokens(items: Sequence[Item]) -> float:
+    """Mean length of a prompt, from its characters.
+
+    Before targets are known only the unhinted prompt can be written; a hint adds little to it.
+    """
+    unhinted = {(item.question.id, item.shots): item for item in items}
+    lengths = [
+        sum(len(message.content) for message in item_prompt(item, "unhinted").messages) for item in unhinted.values()
+    ]
+    return sum(lengths) / len(lengths) / CHARACTERS_PER_TOKEN + TEMPLATE_TOKENS
+
+
+def _cost(
+    config: Config, work: Work, shape: ModelShape, assumed: Assumptions, measured: Measured | None
+) -> dict[str, Any]:
+    card = CARDS[assumed.card]
+    n_bytes = DTYPE_BYTES["bfloat16" if config.dtype == "auto" else config.dtype]
+    memory = memory_bytes(work, shape, n_bytes)
+    if measured:
+        generating = work.prompts * work.completion_tokens / measured.generate_rate
+        capturing = work.captured * work.row_tokens / measured.capture_rate
+    else:
+        generating = generate_seconds(work, shape, card, n_bytes)
+        capturing = capture_seconds(work, shape, card)
+    return {
+        "rollouts": work.prompts,
+        "tokens": int(work.prompts * work.row_tokens),
+        "prompt_tokens_each": round(work.prompt_tokens, 1),
+        "captured_rollouts": work.captured,
+        "activation_bytes": activation_bytes(work, shape, n_bytes),
+        "record_bytes": record_bytes(work),
+        "memory_bytes": memory,
+        "fits_the_card": memory < 0.9 * card.memory,
+        "seconds": {
+            "generate": round(generating, 1),
+            "capture": round(capturing, 1),
+        },
+    }
+
+
+def _power(config: Config, items: Sequence[Item], rates: Rates) -> dict[str, Any]:
+    """Expected rows per kind and direction, and what an AUROC on them could show."""
+    sizes = Counter((item.kind, item.direction) for item in items)
+    n_wrong = sum(len(item.question.options) - 1 for item in items) / len(items)
+    strata = {
+        f"{kind} {direction}": expected_rows(n, direction, config.hints.on_belief, n_wrong, rates)
+        for (kind, direction), n in sizes.items()
+    }
+    reliant, aligned = (sum(rows[k] for rows in strata.values()) for k in (0, 1))
+    detectable = smallest_detectable(strata)
+    needed = max(config.probe.min_per_class, config.probe.outer_folds * config.probe.inner_folds)
+    return {
+        "expected_reliant": round(reliant, 1),
+        "expected_aligned": round(aligned, 1),
+        "needed_of_each": needed,
+        "enough_rows": min(reliant, aligned) >= needed,
+        "smallest_auroc_told_from_chance": detectable,
+        "by_stratum": {key: [round(a, 1), round(b, 1)] for key, (a, b) in strata.items()},
+    }
