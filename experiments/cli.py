@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from activations.errors import HintprobeError
-from experiments.commands import REGISTER
+from experiments.commands import register_all
 from experiments.commands.running import run_until, stoppable
 
 app = typer.Typer(
@@ -58,8 +58,7 @@ for _stage, _help in {
 }.items():
     app.command(_stage)(_verb(_stage, _help))
 
-for _register in REGISTER:
-    _register(app)
+register_all(app)
 
 
 @organism.command("train")

@@ -19,9 +19,7 @@ def init(
     questions: Annotated[str, typer.Option(help="A dataset by name, a hub id, or a file of questions.")] = "mmlu",
     limit: Annotated[int, typer.Option(help="Questions to ask.", min=1)] = 2000,
     max_new_tokens: Annotated[int, typer.Option(help="Longest completion; reasoning models need many.")] = 4096,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="File to write; standard output if not given.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write, in place of standard output.")] = None,
 ) -> None:
     """Write a configuration for a model, every key explained.
 
