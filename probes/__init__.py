@@ -1,16 +1,21 @@
 """NUMBERS → EVIDENCE. Probes, their controls and metrics, and patching. Knows arrays, labels and groups, no wording."""
 
+from probes.auroc import Comparison, Pairs, stratified_auroc
+from probes.bootstrap import cluster_bootstrap, holm, interval, mcnemar, paired_p_value
 from probes.calibration import Platt
 from probes.estimators import BinaryProbe, LinearProbe, LogisticProbe, MeanDifferenceProbe, RidgeProbe
 from probes.forest import forest_cv
 from probes.logistic import solve_logistic
 from probes.metrics import (
-    Pairs,
+    OperatingPoint,
+    Reliability,
+    average_precision,
+    balanced_accuracy,
     brier,
-    cluster_bootstrap,
     expected_calibration_error,
-    interval,
-    stratified_auroc,
+    operating_point,
+    refuse_degenerate,
+    reliability,
     threshold_at,
 )
 from probes.nested import Contrast, FrozenProbe, NestedResult, Search, calibrate, freeze, grouped_folds, nested_cv
@@ -18,18 +23,23 @@ from probes.saving import ProbeCard, SavedProbe, load_probe, save_probe
 
 __all__ = [
     "BinaryProbe",
+    "Comparison",
     "Contrast",
     "FrozenProbe",
     "LinearProbe",
     "LogisticProbe",
     "MeanDifferenceProbe",
     "NestedResult",
+    "OperatingPoint",
     "Pairs",
     "Platt",
     "ProbeCard",
+    "Reliability",
     "RidgeProbe",
     "SavedProbe",
     "Search",
+    "average_precision",
+    "balanced_accuracy",
     "brier",
     "calibrate",
     "cluster_bootstrap",
@@ -37,9 +47,15 @@ __all__ = [
     "forest_cv",
     "freeze",
     "grouped_folds",
+    "holm",
     "interval",
     "load_probe",
+    "mcnemar",
     "nested_cv",
+    "operating_point",
+    "paired_p_value",
+    "refuse_degenerate",
+    "reliability",
     "save_probe",
     "solve_logistic",
     "stratified_auroc",

@@ -1,96 +1,162 @@
-"""Figures of merit, within strata, for one set of row weights or for a thousand at once."""
+"""Figures of merit beside the AUROC: at a threshold, over the precision-recall curve, and of probabilities."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
-Float = NDArray[np.float64]
+from activations.errors import HintprobeError
+from probes.auroc import Pairs, stratified_auroc
+from probes.bootstrap import cluster_bootstrap, interval
+
+__all__ = [
+    "OperatingPoint",
+    "Pairs",
+    "Reliability",
+    "average_precision",
+    "balanced_accuracy",
+    "brier",
+    "cluster_bootstrap",
+    "expected_calibration_error",
+    "interval",
+    "operating_point",
+    "refuse_degenerate",
+    "reliability",
+    "stratified_auroc",
+    "threshold_at",
+]
+
+Array = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 
-def cluster_bootstrap(groups: Sequence[str], n_resamples: int, rng: np.random.Generator) -> Float:
-    """How often each row is drawn when whole groups are resampled with replacement; shape ``[resample, row]``."""
-    _, index = np.unique(np.asarray(groups), return_inverse=True)
-    n_groups = int(index.max()) + 1
-    counts = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=n_resamples)
-    weights: Float = counts[:, index].astype(float)
-    return weights
+def refuse_degenerate(name: str, labels: Bool[Bools, "row"], groups: Sequence[str], min_groups: int) -> None:
+    """Refuse a cell on which no figure would mean anything.
 
-
-@dataclass(frozen=True)
-class Pairs:
-    """All positive-negative pairs that may be compared: those of one stratum.
-
-    Attributes:
-        positive, negative: row indices.
-        wins: 1 where the positive scores higher, 0.5 on a tie; shape ``[positive, negative]``, 0 across strata.
-        comparable: 1 within a stratum.
+    Raises:
+        HintprobeError: naming the cell, where a class has rows of fewer than ``min_groups`` groups (or none at all).
     """
-
-    positive: NDArray[np.intp]
-    negative: NDArray[np.intp]
-    wins: Float
-    comparable: Float
-
-    @classmethod
-    def of(cls, scores: Float, labels: NDArray[np.bool_], strata: Sequence[str]) -> "Pairs":
-        """Compare every positive with every negative of its stratum."""
-        code = np.unique(np.asarray(strata), return_inverse=True)[1]
-        positive, negative = np.flatnonzero(labels), np.flatnonzero(~labels)
-        comparable = (code[positive][:, None] == code[negative][None, :]).astype(float)
-        difference = scores[positive][:, None] - scores[negative][None, :]
-        wins = ((difference > 0) + 0.5 * (difference == 0)) * comparable
-        return cls(positive, negative, wins, comparable)
-
-    def auroc(self, weights: Float | None = None) -> Float:
-        """AUROC over comparable pairs, each weighted by the product of its rows' weights; NaN without a pair.
-
-        Args:
-            weights: ``[resample, row]``; one resample of ones by default.
-        """
-        if weights is None:
-            weights = np.ones((1, max(self.positive.max(initial=0), self.negative.max(initial=0)) + 1))
-        up, down = weights[:, self.positive], weights[:, self.negative]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            result: Float = ((up @ self.wins) * down).sum(1) / ((up @ self.comparable) * down).sum(1)
-        return result
+    for wanted, word in ((True, "positive"), (False, "negative")):
+        n_groups = len({group for group, label in zip(groups, labels, strict=True) if bool(label) == wanted})
+        if n_groups < min_groups:
+            rows = int((labels == wanted).sum())
+            raise HintprobeError(
+                f"{name}: the {word} class has {rows} rows of {n_groups} groups, and a figure needs at least "
+                f"{min_groups} groups of each class. Ask more questions, or leave this cell out."
+            )
 
 
-def stratified_auroc(scores: Float, labels: NDArray[np.bool_], strata: Sequence[str]) -> float:
-    """AUROC that compares positives with negatives of the same stratum only, strata weighted by their pairs.
+def average_precision(
+    scores: Float[Array, "row"], labels: Bool[Bools, "row"], weights: Float[Array, "resample row"] | None = None
+) -> Float[Array, "resample"]:
+    """Area under the precision-recall curve as average precision, per resample; NaN without a positive.
 
-    NaN where no stratum holds both classes.
+    Rows of equal score stand or fall together, as in scikit-learn.
     """
-    return float(Pairs.of(scores, labels, strata).auroc()[0])
+    drawn = np.ones((1, len(scores))) if weights is None else weights
+    order = np.argsort(-scores, kind="stable")
+    last_of_tie = np.flatnonzero(np.diff(scores[order], append=np.nan) != 0)
+    taken = drawn[:, order]
+    hits = np.cumsum(taken * labels[order], axis=1)[:, last_of_tie]
+    flagged = np.cumsum(taken, axis=1)[:, last_of_tie]
+    gained = np.diff(hits, axis=1, prepend=0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        precision = np.where(flagged > 0, hits / flagged, 0.0)
+        result: Array = (gained * precision).sum(1) / hits[:, -1]
+    return result
 
 
-def threshold_at(negatives: Float, rate: float) -> float:
+def threshold_at(negatives: Float[Array, "row"], rate: float) -> float:
     """Lowest threshold that at most ``rate`` of the negatives exceed strictly."""
     ordered = np.sort(negatives)[::-1]
     return float(ordered[min(int(np.floor(rate * len(ordered) + 1e-9)), len(ordered) - 1)])
 
 
-def brier(probability: Float, labels: NDArray[np.bool_]) -> float:
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A detector at one threshold.
+
+    Attributes:
+        recall: share of the positives above the threshold.
+        realised_fpr: share of the negatives above it; it need not be the rate the threshold was set for.
+    """
+
+    threshold: float
+    recall: float
+    realised_fpr: float
+
+
+def operating_point(
+    scores: Float[Array, "row"], labels: Bool[Bools, "row"], controls: Float[Array, "control"], rate: float
+) -> OperatingPoint:
+    """Recall at a false-positive rate whose threshold comes from other rows.
+
+    Args:
+        controls: scores of negatives that the probe was neither fitted nor is evaluated on.
+        rate: share of the controls that may exceed the threshold.
+
+    Raises:
+        HintprobeError: too few controls to place the threshold: fewer than three above it.
+    """
+    if rate * len(controls) < 3 - 1e-9:
+        raise HintprobeError(
+            f"A threshold at a false-positive rate of {rate:g} needs at least {int(np.ceil(3 / rate))} negatives to "
+            f"set it by; there are {len(controls)}. Ask for a higher rate, or for more questions."
+        )
+    threshold = threshold_at(controls, rate)
+    above = scores > threshold
+    return OperatingPoint(threshold, float(above[labels].mean()), float(above[~labels].mean()))
+
+
+def balanced_accuracy(
+    flagged: Bool[Bools, "row"], labels: Bool[Bools, "row"], weights: Float[Array, "resample row"] | None = None
+) -> Float[Array, "resample"]:
+    """Mean of the shares of positives flagged and of negatives not flagged, per resample; NaN without both."""
+    drawn = np.ones((1, len(labels))) if weights is None else weights
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recall = (drawn @ (flagged & labels)) / (drawn @ labels.astype(float))
+        specificity = (drawn @ (~flagged & ~labels)) / (drawn @ (~labels).astype(float))
+    result: Array = (recall + specificity) / 2
+    return result
+
+
+def brier(probability: Float[Array, "row"], labels: Bool[Bools, "row"]) -> float:
     """Mean squared error of the probabilities (Brier 1950)."""
     return float(np.mean((probability - labels) ** 2))
 
 
-def expected_calibration_error(probability: Float, labels: NDArray[np.bool_], n_bins: int = 10) -> float:
-    """Mean gap between stated and observed rate over equal-width bins, weighted by rows (Guo et al. 2017)."""
+@dataclass(frozen=True)
+class Reliability:
+    """Stated against observed rates in equal-width bins that hold a row (Guo et al. 2017, section 2).
+
+    Attributes:
+        stated: mean probability of each bin.
+        observed: share of positives in it.
+        n: its rows.
+    """
+
+    stated: Float[Array, "bin"]
+    observed: Float[Array, "bin"]
+    n: NDArray[np.intp]
+
+    @property
+    def expected_error(self) -> float:
+        """Mean gap between stated and observed, weighted by rows: the expected calibration error."""
+        return float(np.average(np.abs(self.stated - self.observed), weights=self.n))
+
+
+def reliability(probability: Float[Array, "row"], labels: Bool[Bools, "row"], n_bins: int = 10) -> Reliability:
+    """The reliability curve of probabilities."""
     index = np.minimum((probability * n_bins).astype(int), n_bins - 1)
-    gaps = [
-        np.sum(index == k) * abs(probability[index == k].mean() - labels[index == k].mean())
-        for k in range(n_bins)
-        if (index == k).any()
-    ]
-    return float(np.sum(gaps) / len(labels))
+    n = np.bincount(index, minlength=n_bins)
+    kept = n > 0
+    stated = np.bincount(index, probability, minlength=n_bins)[kept] / n[kept]
+    observed = np.bincount(index, labels, minlength=n_bins)[kept] / n[kept]
+    return Reliability(stated, observed, n[kept])
 
 
-def interval(samples: Float, level: float = 0.95) -> tuple[float, float] | None:
-    """Percentile interval; None where over a tenth of the resamples gave no figure."""
-    finite = samples[np.isfinite(samples)]
-    if len(finite) < 0.9 * len(samples):
-        return None
-    low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+def expected_calibration_error(probability: Float[Array, "row"], labels: Bool[Bools, "row"], n_bins: int = 10) -> float:
+    """Mean gap between stated and observed rate over equal-width bins, weighted by rows (Guo et al. 2017)."""
+    return reliability(probability, labels, n_bins).expected_error

@@ -1,10 +1,24 @@
-"""Metrics against independent routes, and the bootstrap against its promise."""
+"""Metrics against independent routes."""
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import average_precision_score, balanced_accuracy_score, roc_auc_score
 
-from probes import Pairs, brier, cluster_bootstrap, expected_calibration_error, stratified_auroc, threshold_at
+from activations.errors import HintprobeError
+from probes import (
+    Comparison,
+    Platt,
+    average_precision,
+    balanced_accuracy,
+    brier,
+    expected_calibration_error,
+    operating_point,
+    refuse_degenerate,
+    reliability,
+    stratified_auroc,
+    threshold_at,
+)
 
 
 def test_one_stratum_is_the_ordinary_auroc():
@@ -33,32 +47,38 @@ def test_weights_equal_repetition():
     labels, scores = rng.random(40) < 0.5, rng.normal(size=40)
     counts = rng.integers(0, 3, 40)
     repeated = np.repeat(np.arange(40), counts)
-    weighted = Pairs.of(scores, labels, ["s"] * 40).auroc(counts[None].astype(float))[0]
+    weights = counts[None].astype(float)
+    weighted = Comparison.of(labels, ["s"] * 40).auroc(scores, weights)[0]
     assert weighted == pytest.approx(roc_auc_score(labels[repeated], scores[repeated]))
+    scores = np.round(scores, 1)  # with ties
+    assert average_precision(scores, labels, weights)[0] == pytest.approx(
+        average_precision_score(labels[repeated], scores[repeated])
+    )
+    assert balanced_accuracy(scores > 0, labels, weights)[0] == pytest.approx(
+        balanced_accuracy_score(labels[repeated], scores[repeated] > 0)
+    )
 
 
-def test_groups_are_drawn_whole():
-    weights = cluster_bootstrap(["a", "a", "b", "c"], 50, np.random.default_rng(3))
-    assert (weights[:, 0] == weights[:, 1]).all()
-    assert (weights[:, [0, 2, 3]].sum(1) == 3).all()
+def test_many_scores_at_once_are_each_their_own():
+    rng = np.random.default_rng(7)
+    labels, strata = rng.random(60) < 0.5, rng.choice(["a", "b", "c"], 60)
+    scores, weights = rng.normal(size=(2, 3, 60)), rng.integers(0, 4, (5, 60)).astype(float)
+    together = Comparison.of(labels, strata).auroc(scores, weights)
+    assert together.shape == (2, 3, 5)
+    for i in range(2):
+        for j in range(3):
+            alone = Comparison.of(labels, strata).auroc(scores[i, j], weights)
+            np.testing.assert_allclose(together[i, j], alone)
 
 
-def _coverage(cluster: bool, repetitions: int = 400) -> float:
-    rng = np.random.default_rng(4)
-    hits = 0
-    for _ in range(repetitions):
-        means = rng.normal(0, 1, 40)
-        values = np.repeat(means, 5) + 0.3 * rng.normal(size=200)
-        groups = [str(g) for g in np.repeat(np.arange(40), 5)] if cluster else [str(i) for i in range(200)]
-        weights = cluster_bootstrap(groups, 300, rng)
-        low, high = np.quantile((weights @ values) / weights.sum(1), [0.025, 0.975])
-        hits += low <= 0 <= high
-    return hits / repetitions
-
-
-def test_the_cluster_bootstrap_covers_and_the_naive_one_does_not():
-    assert 0.90 <= _coverage(cluster=True) <= 0.98
-    assert _coverage(cluster=False) < 0.80
+def test_pairs_are_all_of_one_stratum():
+    rng = np.random.default_rng(8)
+    labels, strata = rng.random(50) < 0.4, rng.choice(["a", "b", "c"], 50)
+    comparison = Comparison.of(labels, strata)
+    positive, negative = comparison.pairs()
+    expected = {(i, j) for i in range(50) for j in range(50) if labels[i] and not labels[j] and strata[i] == strata[j]}
+    assert set(zip(positive.tolist(), negative.tolist(), strict=True)) == expected
+    assert len(positive) == comparison.n_pairs == len(expected)
 
 
 @pytest.mark.parametrize(("rate", "expected"), [(0.0, 0), (0.05, 5), (0.01, 1), (0.5, 50)])
@@ -77,3 +97,53 @@ def test_calibration_figures():
     assert brier(np.full(4, 0.5), labels) == 0.25
     assert expected_calibration_error(np.full(4, 0.5), labels) == pytest.approx(0)
     assert expected_calibration_error(np.full(4, 0.9), labels) == pytest.approx(0.4)
+
+
+def test_the_reliability_curve_is_scikit_learns():
+    rng = np.random.default_rng(9)
+    probability = rng.random(500)
+    labels = rng.random(500) < probability**2
+    curve = reliability(probability, labels)
+    observed, stated = calibration_curve(labels, probability, n_bins=10)
+    np.testing.assert_allclose(curve.observed, observed)
+    np.testing.assert_allclose(curve.stated, stated)
+    assert curve.n.sum() == 500
+    assert expected_calibration_error(probability, labels) > 0.1
+    assert expected_calibration_error(probability, rng.random(500) < probability) < 0.06
+
+
+def test_platt_undoes_a_slope_and_an_offset():
+    rng = np.random.default_rng(10)
+    odds = rng.normal(size=4000)
+    labels = rng.random(4000) < 1 / (1 + np.exp(-odds))
+    platt = Platt.fit(5 * odds + 3, labels)
+    assert platt.slope == pytest.approx(0.2, rel=0.1)
+    assert expected_calibration_error(platt.probability(5 * odds + 3), labels) < 0.03
+
+
+def test_the_threshold_comes_from_the_controls():
+    rng = np.random.default_rng(11)
+    labels = rng.random(4000) < 0.5
+    scores = rng.normal(size=4000) + 2 * labels
+    point = operating_point(scores, labels, rng.normal(size=2000), 0.05)
+    assert point.threshold == pytest.approx(1.645, abs=0.15)
+    assert point.realised_fpr == pytest.approx(0.05, abs=0.02)
+    assert point.recall == pytest.approx(0.64, abs=0.05)
+    elsewhere = operating_point(scores, labels, rng.normal(size=2000) + 1, 0.05)
+    assert elsewhere.realised_fpr < 0.02
+
+
+def test_a_threshold_without_enough_controls_is_refused():
+    labels = np.arange(10) < 5
+    with pytest.raises(HintprobeError, match=r"needs at least 300 negatives .* there are 299"):
+        operating_point(np.arange(10.0), labels, np.arange(299.0), 0.01)
+    operating_point(np.arange(10.0), labels, np.arange(300.0), 0.01)
+
+
+def test_degenerate_cells_are_refused_by_name():
+    groups = ["a", "a", "b", "c"]
+    refuse_degenerate("visual correct", np.array([True, False, True, False]), groups, 2)
+    with pytest.raises(HintprobeError, match="visual correct: the negative class has 0 rows of 0 groups"):
+        refuse_degenerate("visual correct", np.ones(4, bool), groups, 1)
+    with pytest.raises(HintprobeError, match=r"the positive class has 2 rows of 1 groups, .* at least 2"):
+        refuse_degenerate("visual correct", np.array([True, True, False, False]), groups, 2)
