@@ -5,7 +5,7 @@ from typing import Literal, Protocol
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from activations.batching import PaddedBatch
 from activations.models import LoadedModel
@@ -28,6 +28,11 @@ class Backend(Protocol):
 
     name: BackendName
     loaded: LoadedModel
+
+    @property
+    def model(self) -> nn.Module:
+        """The module that really runs: the loaded one, or this backend's copy of it."""
+        ...
 
     def read(self, batch: PaddedBatch, where: Where, sites: Sequence[Site]) -> Selected:
         """One forward; tensors of ``sites`` at ``where``, on the model's device, in its dtype.

@@ -19,7 +19,7 @@ class NativeBackend:
     name: BackendName = "native"
 
     def __init__(self, loaded: LoadedModel) -> None:
-        self.loaded = loaded
+        self.loaded, self.model = loaded, loaded.model
 
     @torch.no_grad()
     def read(self, batch: PaddedBatch, where: Where, sites: Sequence[Site]) -> Selected:

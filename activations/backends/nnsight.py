@@ -36,6 +36,7 @@ class NnsightBackend:
         self.loaded, self.remote = loaded, remote
         self._names = {id(module): name for name, module in loaded.model.named_modules()}
         self.wrapped = _wrapped(loaded, remote)
+        self.model: torch.nn.Module = self.wrapped._module
 
     @torch.no_grad()
     def read(self, batch: PaddedBatch, where: Where, sites: Sequence[Site]) -> Selected:

@@ -36,7 +36,7 @@ class TransformerLensBackend:
     name: BackendName = "transformer_lens"
 
     def __init__(self, loaded: LoadedModel) -> None:
-        self.bridge = _bridged(loaded)
+        self.bridge = self.model = _bridged(loaded)
         variant = {**loaded.variant, "attention": "eager", "backend": "transformer_lens"}
         self.loaded = dataclasses.replace(loaded, variant=variant)
 

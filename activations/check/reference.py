@@ -1,0 +1,93 @@
+"""The independent route: transformers' own hidden states, and what they differ by without anyone's fault."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from activations.batching import Ids, PaddedBatch, pad_left, pad_right
+from activations.check.report import Noise
+from activations.models import LoadedModel
+from activations.sites import decoder_blocks
+
+States = list[Float[Tensor, "token d_model"]]
+"""What enters each block, and last what leaves the final norm: ``n_layers + 1`` tensors."""
+
+
+def vector_error(found: Tensor, expected: Tensor) -> float:
+    """Largest ``‖found - expected‖ / ‖expected‖`` over tokens; infinite where something is not finite."""
+    found, expected = found.double().flatten(0, -2), expected.to(found.device).double().flatten(0, -2)
+    error = ((found - expected).norm(dim=-1) / expected.norm(dim=-1).clamp(min=1e-30)).max()
+    return float(error) if torch.isfinite(error) else float("inf")
+
+
+def some_rows(loaded: LoadedModel, lengths: Sequence[int], seed: int) -> list[tuple[int, ...]]:
+    """Random tokens of the vocabulary, none of them special."""
+    special = set(loaded.tokenizer.all_special_ids)
+    size = min(len(loaded.tokenizer), loaded.model.config.get_text_config().vocab_size)
+    plain = torch.tensor([token for token in range(size) if token not in special] or list(range(size)))
+    generator = torch.Generator().manual_seed(seed)
+    return [tuple(plain[torch.randint(len(plain), (n,), generator=generator)].tolist()) for n in lengths]
+
+
+@torch.no_grad()
+def _states(loaded: LoadedModel, batch: PaddedBatch) -> tuple[Tensor, ...]:
+    states: tuple[Tensor, ...] = loaded.model.base_model(
+        input_ids=batch.ids,
+        attention_mask=batch.mask.long(),
+        position_ids=batch.position_ids,
+        use_cache=False,
+        output_hidden_states=True,
+    ).hidden_states
+    return states
+
+
+def states_alone(loaded: LoadedModel, row: Ids) -> States:
+    """Hidden states of one unpadded row."""
+    return [state[0] for state in _states(loaded, pad_left([row], loaded.tokenizer.pad_token_id, loaded.device))]
+
+
+def final_norm(model: nn.Module) -> nn.Module | None:
+    """The norm behind the last block: the last of the list's neighbours that has vectors for weights alone."""
+    blocks = decoder_blocks(model)
+    (owner,) = [m for m in model.modules() if any(child is blocks for child in m.children())]
+    norms = [m for m in owner.children() if (shapes := [p.ndim for p in m.parameters()]) and max(shapes) == 1]
+    return norms[-1] if norms else None
+
+
+@contextmanager
+def _eager(loaded: LoadedModel) -> Iterator[bool]:
+    """Eager attention inside the context; says whether that is another kernel than before."""
+    before = loaded.model.config._attn_implementation
+    if before == "eager":
+        yield False
+        return
+    try:
+        loaded.model.set_attn_implementation("eager")
+    except (ValueError, RuntimeError, NotImplementedError):
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        loaded.model.set_attn_implementation(before)
+
+
+def measure_noise(loaded: LoadedModel, rows: Sequence[Ids]) -> Noise:
+    """The noise floor of the model's dtype on this device, by transformers' own forwards."""
+    alone = [states_alone(loaded, row) for row in rows]
+    n_layers = len(decoder_blocks(loaded.model))
+    sides = [pad(rows, loaded.tokenizer.pad_token_id, loaded.device) for pad in (pad_left, pad_right)]
+    together = [[[s[i, batch.mask[i]] for s in _states(loaded, batch)] for i in range(len(rows))] for batch in sides]
+    with _eager(loaded) as another:
+        eager = [states_alone(loaded, row) for row in rows] if another else None
+
+    def per_layer(*others: list[States]) -> tuple[float, ...]:
+        pairs = [pair for other in others for pair in zip(other, alone, strict=True)]
+        return tuple(max(vector_error(b[k], a[k]) for b, a in pairs) for k in range(1, n_layers + 1))
+
+    attention = str(loaded.model.config._attn_implementation)
+    dtype = str(loaded.model.dtype).removeprefix("torch.")
+    return Noise(dtype, attention, per_layer(*together), per_layer(eager) if eager else None)

@@ -1,0 +1,103 @@
+"""``hintprobe check``: prove a model under a backend before it is trusted."""
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from activations.errors import HintprobeError
+from experiments.commands.running import stoppable
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from activations.check import CheckReport
+
+
+class BackendChoice(StrEnum):
+    """Ways to run the model."""
+
+    native = "native"
+    transformer_lens = "transformer_lens"
+    nnsight = "nnsight"
+
+
+class DtypeChoice(StrEnum):
+    """What the weights are held in."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("check")(check)
+
+
+def check(
+    model: Annotated[str, typer.Argument(help="Folder, hub id or organism:NAME.")],
+    backend: Annotated[BackendChoice, typer.Option(help="What reads and edits the model.")] = BackendChoice.native,
+    dtype: Annotated[DtypeChoice, typer.Option(help="auto is bfloat16 on CUDA, float32 elsewhere.")] = DtypeChoice.auto,
+    device: Annotated[str, typer.Option(help="auto is CUDA where there is one.")] = "auto",
+    cache: Annotated[Path, typer.Option(help="The noise floor is kept in this folder's store.")] = Path("cache"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")] = False,
+) -> None:
+    """Hold a model's captures and edits against transformers' own numbers; exit status 2 if anything is off.
+
+    Example: hintprobe check organism:unfaithful --backend native
+    """
+    with stoppable():
+        _check(model, backend, dtype, device, cache, as_json)
+
+
+def _check(model: str, backend: BackendChoice, dtype: DtypeChoice, device: str, cache: Path, as_json: bool) -> None:
+    from rich.console import Console
+
+    from activations import ActivationStore, load_model
+    from activations.backends import open_backend
+    from activations.check import check_model
+    from experiments.context import resolve_model, unwritable
+
+    loaded = load_model(resolve_model(model), dtype.value, device)
+    running = open_backend(backend.value, loaded)
+    report = check_model(loaded, running)
+    if as_json:
+        sys.stdout.write(json.dumps({**report.as_json(), "model": model}) + "\n")
+    else:
+        Console().print(_table(report, model))
+    folder = ActivationStore(cache / "activations").of(running.loaded).folder
+    try:
+        report.noise.save(folder)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    if not report.passed:
+        raise HintprobeError(
+            f"{model} under {report.backend} fails {len(report.failed)} of {len(report.findings)} checks: "
+            f"{'; '.join(report.failed)}. Do not trust activations of this model from this backend; try another "
+            "backend, or another dtype."
+        )
+
+
+def _table(report: "CheckReport", model: str) -> "Table":
+    from rich.table import Table
+
+    noise = report.noise
+    kernel = f", {max(noise.kernel):.0e} between attention kernels" if noise.kernel else ""
+    caption = (
+        f"Errors are relative to a token's norm. Noise floor of {noise.dtype} ({noise.attention} attention): "
+        f"{max(noise.shape):.0e} between batch shapes{kernel}. {report.seconds:.1f} s."
+    )
+    table = Table(title=f"{model}, backend {report.backend}", caption=caption, caption_justify="left")
+    for column in ("check", "result", "error", "limit", "where"):
+        table.add_column(column, justify="right" if column in ("error", "limit") else "left")
+    for finding in report.findings:
+        error, limit = (f"{v:.1e}" if v is not None else "" for v in (finding.error, finding.limit))
+        table.add_row(finding.name, "passed" if finding.passed else "FAILED", error, limit, finding.where)
+    for component, reason in report.refused.items():
+        table.add_row(f"has {component}", "refused", "", "", reason.split(", and ")[-1])
+    return table
