@@ -8,13 +8,17 @@ import pytest
 import yaml
 from test_cli import assert_one_paragraph, hintprobe
 
+from activations.errors import HintprobeError
 from experiments.config import load_config
 from experiments.context import resolve_model
+from experiments.planning import Assumptions, plan_run
 from experiments.planning.power import Rates, auroc_variance, expected_rows, smallest_detectable, stratified_error
 from experiments.planning.shapes import KNOWN, ModelShape, shape_of
+from experiments.planning.words import estimate
+from experiments.questions.pool import load_questions
 from probes import stratified_auroc
 
-CONFIGS = sorted((Path(__file__).parent.parent / "experiments" / "configs").glob("*.yaml"))
+CONFIGS = sorted((Path(__file__).parent.parent / "experiments" / "configs").rglob("*.yaml"))
 
 PUBLISHED = {  # parameters in billions, as the model cards give them
     "Qwen/Qwen3-8B": 8.2,
@@ -123,6 +127,7 @@ def test_power_grows_with_rows_and_is_none_without_both_classes():
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_shipped_config_can_be_planned_without_weights(path, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("experiments.planning.plan.load_questions", _unreachable(load_questions, {"questions.jsonl"}))
     if load_config(path).questions.source == "questions.jsonl":
         row = {"stem": "Which is first?", "options": ["a", "b", "c"], "gold": "A"}
         Path("questions.jsonl").write_text(
@@ -134,6 +139,26 @@ def test_every_shipped_config_can_be_planned_without_weights(path, capsys, monke
         assert model["rollouts"] >= 3 * model["items"] > 0
         assert model["tokens"] > model["rollouts"]
         assert model["activation_bytes"] > 0
+
+
+@pytest.mark.parametrize("path", [path for path in CONFIGS if path.parent.name == "gpu"], ids=lambda path: path.stem)
+def test_the_estimate_in_a_gpu_config_is_the_plans(path, monkeypatch):
+    monkeypatch.setattr("experiments.planning.plan.load_questions", _unreachable(load_questions))
+    (entry,) = plan_run(load_config(path), Assumptions())
+    assert path.read_text(encoding="utf-8").splitlines()[1] == f"# {estimate(entry)}"
+    assert entry["fits_the_card"]
+    assert entry["power"]["enough_rows"]
+
+
+def _unreachable(load, reachable=frozenset()):
+    """The hub as a machine without a network sees it."""
+
+    def loader(config, limit, seed):
+        if config.source not in {"organism-world", *reachable}:
+            raise HintprobeError("The hub cannot be reached.")
+        return load(config, limit, seed)
+
+    return loader
 
 
 def test_a_plan_counts_what_a_run_then_does(capsys, monkeypatch):

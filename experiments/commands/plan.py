@@ -70,6 +70,8 @@ def _offline() -> Iterator[None]:
 
 
 def _print(console: Console, entry: dict[str, Any]) -> None:
+    from experiments.planning.words import duration, size
+
     seconds, power, assumed, measured = entry["seconds"], entry["power"], entry["assumed"], entry["measured"]
     where = "here" if measured else f"on one {assumed['card']}"
     table = Table(title=f"{entry['model']} ({entry['parameters'] / 1e9:.2f} B parameters)", title_justify="left")
@@ -82,11 +84,11 @@ def _print(console: Console, entry: dict[str, Any]) -> None:
         ("rollouts to sample", f"{entry['rollouts']:,}"),
         ("tokens, prompts included", f"{entry['tokens']:,}"),
         ("rollouts to capture", f"{entry['captured_rollouts']:,}"),
-        ("activations on disk", _size(entry["activation_bytes"])),
-        ("records on disk", _size(entry["record_bytes"])),
-        (f"memory on one {assumed['card']}", f"{_size(entry['memory_bytes'])} ({fits})"),
-        (f"generate {where}", _time(seconds["generate"])),
-        (f"capture {where}", _time(seconds["capture"])),
+        ("activations on disk", size(entry["activation_bytes"])),
+        ("records on disk", size(entry["record_bytes"])),
+        (f"memory on one {assumed['card']}", f"{size(entry['memory_bytes'])} ({fits})"),
+        (f"generate {where}", duration(seconds["generate"])),
+        (f"capture {where}", duration(seconds["capture"])),
         ("reliant rows expected", f"{power['expected_reliant']:.0f}"),
         ("aligned rows expected", f"{power['expected_aligned']:.0f}"),
     ):
@@ -123,19 +125,5 @@ def _verdict(power: dict[str, Any]) -> str:
         return "No AUROC within kind and direction could be told from chance: no stratum would hold both classes."
     return (
         f"Enough rows for an AUROC within kind and direction of {detectable:.2f} or more to be told from 0.5 in four "
-        "runs out of five."
+        "runs out of five (rows of one question counted as independent)."
     )
-
-
-def _size(n_bytes: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if n_bytes < 1000:
-            return f"{n_bytes:.3g} {unit}"
-        n_bytes /= 1000
-    return f"{n_bytes:.3g} TB"
-
-
-def _time(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

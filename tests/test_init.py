@@ -1,0 +1,52 @@
+"""The configuration that ``hintprobe init`` writes is valid, complete, and never written over another."""
+
+import yaml
+from test_cli import assert_one_paragraph, hintprobe
+
+from experiments.config import Config, load_config
+from experiments.planning.template import run_name
+from experiments.schema import config_sections
+
+
+def test_what_is_written_is_valid_and_names_every_key(tmp_path, capsys, monkeypatch):
+    path = tmp_path / "mine.yaml"
+    status, out, _ = hintprobe(
+        capsys, monkeypatch, "init", "Qwen/Qwen3-8B", "-o", path, "--questions", "mmlu_pro", "--limit", "300"
+    )
+    assert (status, out.strip()) == (0, str(path))
+    config = load_config(path)
+    assert (config.name, config.models) == ("qwen3-8b", ("Qwen/Qwen3-8B",))
+    assert (config.questions.source, config.questions.limit) == ("mmlu_pro", 300)
+    text = path.read_text(encoding="utf-8")
+    for name, section in config_sections().items():
+        assert f"{name}:" in text
+        for key in section.model_fields:
+            assert f"{key}:" in text, f"{name}.{key}"
+
+
+def test_the_defaults_it_names_are_the_defaults(capsys, monkeypatch):
+    """With every comment sign in front of a top-level key taken away, the same configuration comes out."""
+    _, text, _ = hintprobe(capsys, monkeypatch, "init", "organism:blind")
+    top = [line for line in text.splitlines() if line.startswith("# ") and ": " in line and "  (" in line]
+    values = yaml.safe_load("\n".join(line[2:].split("  (")[0] for line in top))
+    for key, value in values.items():
+        default = Config.model_fields[key].get_default(call_default_factory=True)
+        assert str(default) == str(value) or default == value, key
+
+
+def test_a_file_that_is_there_is_left_alone(tmp_path, capsys, monkeypatch):
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: precious")
+    status, _, err = hintprobe(capsys, monkeypatch, "init", "Qwen/Qwen3-8B", "-o", path)
+    assert status == 2
+    assert_one_paragraph(err)
+    assert path.read_text() == "name: precious"
+    status, _, err = hintprobe(capsys, monkeypatch, "init", "Qwen/Qwen3-8B", "-o", tmp_path / "no" / "such.yaml")
+    assert status == 2
+    assert_one_paragraph(err)
+
+
+def test_names_of_runs():
+    assert run_name("Qwen/Qwen3-8B") == "qwen3-8b"
+    assert run_name("organism:blind") == "blind"
+    assert run_name("/models/My Model (v2)/") == "my-model-v2"
