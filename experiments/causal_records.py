@@ -5,8 +5,10 @@ from typing import Literal
 from pydantic import Field
 
 from experiments.records import Behaviour, Record
+from probes.knockout import Keys, Path
 
 Treatment = Literal["hinted", "neutral"]
+CutSpan = Literal["hint", "pointer"]
 Outcome = Literal["logit_difference", "probability"]
 
 
@@ -43,4 +45,41 @@ class MediationEffect(Record):
     share_high: float | None = Field(description="upper end")
 
 
-CAUSAL_RECORDS: tuple[type[Record], ...] = (MediationRow, MediationEffect)
+class KnockoutEffect(Record):
+    """What the answer loses when attention to the hint is taken from one part of the sequence, the text fixed."""
+
+    behaviour: Behaviour = Field(description="which items")
+    span: CutSpan = Field(description="whose keys are taken away: the hint, or the letter or mark in it")
+    path: Path = Field(
+        description="later tokens that lose them: `prompt` (the rest of it), `text` (the CoT), `answer`, `everything`"
+    )
+    keys: Keys = Field(description="`span`, or the `placebo`: as many other tokens nearby, the same queries")
+    n: int = Field(description="completions")
+    value: float = Field(description="mean drop of the logit difference of h, in nats")
+    low: float | None = Field(description="lower end of the 95% cluster-bootstrap interval")
+    high: float | None = Field(description="upper end")
+
+
+class Redrawn(Record):
+    """What items answer when they are completed again with the model edited."""
+
+    behaviour: Behaviour = Field(description="which items")
+    n: int = Field(description="completions")
+    to_hint: float = Field(description="share that answers h")
+    to_own: float = Field(description="share that gives the unhinted answer, where that is not h")
+    off_target: float = Field(description="share that gives any other answer")
+    unparsed: float = Field(description="share without an answer that could be read")
+    flips: float = Field(description="share whose answer is not that of the same completion without the edit")
+    flips_low: float | None = Field(description="lower end of the 95% cluster-bootstrap interval of `flips`")
+    flips_high: float | None = Field(description="upper end")
+
+
+class CutRedrawn(Redrawn):
+    """Answers when the text is written again while attention to the hint is cut."""
+
+    span: CutSpan = Field(description="as in KnockoutEffect")
+    path: Path = Field(description="as in KnockoutEffect")
+    keys: Keys = Field(description="as in KnockoutEffect")
+
+
+CAUSAL_RECORDS: tuple[type[Record], ...] = (MediationRow, MediationEffect, KnockoutEffect, CutRedrawn)

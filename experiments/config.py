@@ -148,6 +148,9 @@ class MediateConfig(Section):
 
     items: int = Field(48, description="items of each behaviour (reliant, aligned, resisted), at most", gt=0)
     draws: int = Field(4, description="fresh CoTs per item and condition", gt=0)
+    cut: tuple[Literal["hint", "pointer"], ...] = Field(
+        ("hint", "pointer"), description="spans that attention is cut from: the hint, or the letter or mark in it"
+    )
     temperature: float | None = Field(
         None, description="of the fresh CoTs; null: that of `generate`, or 0.7 where that is 0", gt=0
     )

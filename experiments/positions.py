@@ -94,6 +94,22 @@ def _pre_answer(layout: _Layout, item: Item, rollout: Rollout) -> int | str:
     return layout.n_prompt + tokens_of_span(layout.completion, at, at + 1)[0] - 1
 
 
+def answer_part(tokenizer: Any, rollout: Rollout) -> int | None:
+    """Index in the completion at which the answer part begins, the closing think tag included; 0 without thinking.
+
+    None where the thinking was never closed.
+    """
+    if rollout.cot is None:
+        return 0
+    at = rollout.completion_text.find(THINK_CLOSE)
+    return tokens_of_span(_encode_completion(tokenizer, rollout), at, at + len(THINK_CLOSE))[0] if at >= 0 else None
+
+
+def prompt_places(tokenizer: Any, rollout: Rollout) -> dict[str, range]:
+    """Tokens of every named span of the prompt."""
+    return place_spans(tokenizer, encode(tokenizer, rollout.prompt_text), rollout.prompt)
+
+
 def locate(
     tokenizer: Any, item: Item, rollout: Rollout, names: tuple[str, ...]
 ) -> tuple[dict[str, int], dict[str, str]]:

@@ -124,8 +124,8 @@ def knock_out(
     return CutEffects(base, cut)
 
 
-StartsAnswer = Callable[[Completion], int | None]
-"""Index in a completion at which its answer part begins; None where it never does."""
+StartsAnswer = Callable[[int, Completion], int | None]
+"""Of a row and its new completion, the index at which the answer part begins; None where it never does."""
 
 
 def regenerate(
@@ -158,7 +158,7 @@ def regenerate(
         edit = Knockout([onwards(len(ids) - 1) for ids in whole], keys)
         return _joined(kept, generate(loaded, whole, decoding, seeds, [edit]))
     written = generate(loaded, prompts, decoding, seeds, [Knockout([onwards(len(p)) for p in prompts], keys)])
-    found = [(k, at) for k, done in enumerate(written) if (at := starts_answer(done)) is not None]
+    found = [(k, at) for k, done in enumerate(written) if (at := starts_answer(k, done)) is not None]
     if not found:
         return written
     kept = [written[k].ids[: at + 1] for k, at in found]

@@ -63,7 +63,9 @@ def test_knockout_finds_the_wired_path_on_policy(circuit, wired):
     own, named = own_and_named(rows)
     for path in PATHS:
         for which in KEYS:
-            done = regenerate(loaded, rows, path, which, GREEDY, [0, 0], lambda completion: completion.ids.index(CLOSE))
+            done = regenerate(
+                loaded, rows, path, which, GREEDY, [0, 0], lambda _, completion: completion.ids.index(CLOSE)
+            )
             letters = [LETTERS.index(completion.ids[5]) for completion in done]
             assert all(completion.finish_reason == "stop" for completion in done)
             before = own if circuit == "none" else named
@@ -81,7 +83,7 @@ def test_knockout_finds_the_wired_path_on_policy(circuit, wired):
 
 def test_a_text_that_never_closes_is_returned_as_it_is(wired):
     loaded = wired("text")
-    done = regenerate(loaded, rows_of(loaded), "text", "span", Decoding(0.0, 2), [0, 0], lambda completion: None)
+    done = regenerate(loaded, rows_of(loaded), "text", "span", Decoding(0.0, 2), [0, 0], lambda *_: None)
     assert [len(completion.ids) for completion in done] == [2, 2]
     assert all(completion.finish_reason == "length" for completion in done)
 

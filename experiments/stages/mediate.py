@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from experiments.causal_records import MediationEffect, MediationRow, Outcome, Treatment
+from experiments.causal_records import CutRedrawn, KnockoutEffect, MediationEffect, MediationRow, Outcome, Treatment
 from experiments.context import ModelRun, StageResult
 from experiments.records import LETTERS, Behaviour, Condition, Item, Label, Rollout
 from experiments.redraw import Draw, draw_fresh, fresh_seed, up_to_answer
 from experiments.seeds import stream
 from experiments.stages.generate import items_table, rollouts_table
 from experiments.stages.judge import labels_table
+from experiments.stages.knockouts import cut_table, fixed_text, knockouts_table, plan_cuts, written_again
 from experiments.tables import RecordTable
 from probes.mediation import Continuation, Decomposition, MediationCells, MediationItem, decompose, mediate
 
@@ -92,7 +93,8 @@ def fresh_temperature(run: ModelRun) -> float:
 
 def _mediate(run: ModelRun, folder: Path) -> dict[str, Any]:
     chosen = choose(run, run.config.mediate.items, BEHAVIOURS, "mediate")
-    texts, reasons = _texts(run, folder, chosen)
+    fresh = _draw(run, folder, chosen)
+    texts, reasons = _texts(run, chosen, fresh)
     rng = stream(run.config.seed, "mediate resamples", run.model_name)
     rows: list[MediationRow] = []
     effects: list[MediationEffect] = []
@@ -104,6 +106,7 @@ def _mediate(run: ModelRun, folder: Path) -> dict[str, Any]:
         cells = mediate(run.loaded, items, run.config.mediate.token_budget)
         rows += [_row(c, cells, k, treatment, items[k]) for k, c in enumerate(usable)]
         effects += _effects(usable, cells, treatment, run.config.compare.bootstrap, rng)
+    _cut_attention(run, folder, chosen, fresh, rng)
     mediation_table(folder).replace(rows)
     effects_table(folder).replace(effects)
     return {
@@ -117,32 +120,67 @@ def _mediate(run: ModelRun, folder: Path) -> dict[str, Any]:
 
 def mediation_summary(result: StageResult) -> dict[str, Any]:
     """What the report shows."""
-    return {**result.account, "effects": [effect.model_dump() for effect in effects_table(result.folder).read()]}
+    folder = result.folder
+    return {
+        **result.account,
+        "effects": [row.model_dump() for row in effects_table(folder).read()],
+        "knockouts": [row.model_dump() for row in knockouts_table(folder).read()],
+        "cut": [row.model_dump() for row in cut_table(folder).read()],
+    }
 
 
 Texts = dict[tuple[str, str], list[Continuation]]
 
 
-def _texts(run: ModelRun, folder: Path, chosen: Sequence[Chosen]) -> tuple[Texts, Counter[str]]:
-    """Fresh CoTs of each item and condition, cut before the answer; reasons of those that cannot be."""
+def _fresh_id(item_id: str, condition: str, index: int) -> str:
+    return f"{item_id}:{condition}:fresh{index}"
+
+
+def _draw(run: ModelRun, folder: Path, chosen: Sequence[Chosen]) -> dict[str, Rollout]:
+    """Fresh completions of each item's hinted, unhinted and neutral prompt, by id."""
     draws = [
-        Draw(f"{c.item.id}:{condition}:fresh{index}", c.item, base, fresh_seed(run, c.item, index))
+        Draw(_fresh_id(c.item.id, condition, index), c.item, base, fresh_seed(run, c.item, index))
         for c in chosen
         for condition, base in c.rollouts.items()
         if condition != "swapped"
         for index in range(run.config.mediate.draws)
     ]
     with run.reporter.bar("fresh CoTs", len(draws)) as tick:
-        done = draw_fresh(run, draws, fresh_temperature(run), fresh_table(folder), tick)
+        return draw_fresh(run, draws, fresh_temperature(run), fresh_table(folder), tick)
+
+
+def _texts(run: ModelRun, chosen: Sequence[Chosen], fresh: dict[str, Rollout]) -> tuple[Texts, Counter[str]]:
+    """Fresh CoTs of each item and condition, cut before the answer; reasons of those that cannot be."""
+    item_of = {c.item.id: c.item for c in chosen}
     texts: Texts = {(c.item.id, condition): [] for c in chosen for condition in ("unhinted", *TREATMENTS)}
     reasons: Counter[str] = Counter()
-    for draw in draws:
-        text = up_to_answer(run.loaded.tokenizer, draw.item, done[draw.id])
+    for rollout in fresh.values():
+        text = up_to_answer(run.loaded.tokenizer, item_of[rollout.item_id], rollout)
         if isinstance(text, str):
-            reasons[f"{draw.base.condition}: {text}"] += 1
+            reasons[f"{rollout.condition}: {text}"] += 1
         else:
-            texts[draw.item.id, draw.base.condition].append(text)
+            texts[rollout.item_id, rollout.condition].append(text)
     return texts, reasons
+
+
+def _cut_attention(
+    run: ModelRun, folder: Path, chosen: Sequence[Chosen], fresh: dict[str, Rollout], rng: np.random.Generator
+) -> None:
+    """Knock out attention to the hint, on the first fresh completion of each item."""
+    fixed: list[KnockoutEffect] = []
+    again: list[CutRedrawn] = []
+    with run.reporter.bar("knockout", len(BEHAVIOURS) * len(run.config.mediate.cut)) as tick:
+        for behaviour in BEHAVIOURS:
+            of_it = [c for c in chosen if c.label.behaviour == behaviour]
+            rows = [(c.item, c.label, fresh[_fresh_id(c.item.id, "hinted", 0)]) for c in of_it]
+            for span in run.config.mediate.cut:
+                cuts = plan_cuts(run, span, rows, rng)
+                if cuts:
+                    fixed += fixed_text(run, span, behaviour, cuts, rng)
+                    again += written_again(run, span, behaviour, cuts, rng)
+                tick(1)
+    knockouts_table(folder).replace(fixed)
+    cut_table(folder).replace(again)
 
 
 def _item(chosen: Chosen, texts: Texts, treatment: Treatment) -> MediationItem:
