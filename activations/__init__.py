@@ -5,7 +5,7 @@ from activations.edits import Add, Edit, Knockout, Mean, ProjectOut, Replace, Si
 from activations.errors import HintprobeError
 from activations.generate import Completion, Decoding, generate
 from activations.hooks import counting_forwards, head_shape, visiting
-from activations.models import LoadedModel, fingerprint, load_model
+from activations.models import LoadedModel, fingerprint, load_model, load_tokenizer
 from activations.positions import onwards
 from activations.sites import Site, residual_sites
 from activations.store import ActivationStore, CaptureAccount, ModelStore, fill, row_hash
@@ -36,6 +36,7 @@ __all__ = [
     "generate",
     "head_shape",
     "load_model",
+    "load_tokenizer",
     "onwards",
     "residual_sites",
     "row_hash",

@@ -155,11 +155,20 @@ def _check_folder(source: str) -> None:
         )
 
 
-def _load_tokenizer(source: str) -> Any:
+def load_tokenizer(source: str) -> Any:
+    """Load a model's tokenizer alone.
+
+    Raises:
+        HintprobeError: it cannot be loaded, or gives no offsets.
+    """
     from transformers import AutoTokenizer
 
-    # Left open, the question of custom code would be put to whoever sits at the terminal.
-    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    source = os.path.expanduser(source)
+    try:
+        # Left open, the question of custom code would be put to whoever sits at the terminal.
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise _unreachable(source, error) from error
     if not getattr(tokenizer, "is_fast", False):
         raise HintprobeError(
             f"The tokenizer of {source!r} gives no character offsets, which positions are found by. Use a model with "
@@ -245,7 +254,7 @@ def load_model(source: str, dtype: Dtype = "auto", device: str = "auto") -> Load
     if dtype == "auto":
         dtype = "bfloat16" if device.startswith("cuda") else "float32"
     try:
-        tokenizer = _load_tokenizer(source)
+        tokenizer = load_tokenizer(source)
         model = _load_weights(source, getattr(torch, dtype))
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _unreachable(source, error) from error

@@ -1,14 +1,27 @@
 """Messages → the exact text and tokens a model reads, with every named span carried through the chat template."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
+from typing import Any
 
 from activations.errors import HintprobeError
-from activations.models import LoadedModel
 from activations.spans import Encoded, assert_covers, encode, tokens_of_span
 from experiments.records import Message, Prompt
 
 PLAIN_TEMPLATE = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n\n{% endfor %}assistant:"
 """Used, and recorded, for base models that come without a chat template."""
+
+TODAY = date(2026, 1, 1)
+"""What templates that print a date are told: a run that goes on tomorrow must not change its prompts."""
+
+_MARKS = [chr(code) for code in range(0xF0000, 0xF0010)]
+"""Private-use characters that stand around a message while the template runs."""
+
+_UNMARK = {ord(mark): None for mark in _MARKS}
+
+Characters = dict[str, tuple[int, int]]
+"""Per named place, its first character in the templated text and one past its last."""
 
 
 @dataclass(frozen=True)
@@ -16,55 +29,125 @@ class RenderedPrompt:
     """A prompt as the model reads it.
 
     Attributes:
-        places: token indices of each named span.
+        characters: characters of each named place in the text.
+        places: token indices of each named place.
     """
 
     encoded: Encoded
+    characters: Characters
     places: dict[str, range]
 
 
-def _content_starts(text: str, messages: tuple[Message, ...]) -> list[tuple[int, int]]:
-    """Where each message's content begins in the templated text, and how many leading characters it lost."""
-    starts, last = [], 0
-    for message in messages:
-        content = message.content
-        at = text.find(content, last)
-        lost = 0
-        if at < 0:  # some templates strip the content
-            stripped = content.strip()
-            at, lost = text.find(stripped, last), len(content) - len(content.lstrip())
-        if at < 0:
+def _today(form: str) -> str:
+    return TODAY.strftime(form)
+
+
+def _template(tokenizer: Any, messages: Sequence[Mapping[str, str]], options: Mapping[str, Any]) -> str:
+    from jinja2 import TemplateError
+
+    try:
+        text = tokenizer.apply_chat_template(
+            list(messages),
+            tokenize=False,
+            add_generation_prompt=True,
+            chat_template=None if tokenizer.chat_template else PLAIN_TEMPLATE,
+            **{"strftime_now": _today, **options},
+        )
+    except TemplateError as error:
+        roles = ", ".join(message["role"] for message in messages)
+        raise HintprobeError(
+            f"The chat template refuses the turns {roles}: {error}. If it has no system role, put the text of "
+            "`generate.system` into `generate.instruction`; if it takes one user turn only, drop consistency from "
+            "`hints.kinds`."
+        ) from error
+    return str(text)
+
+
+def _marked(message: Message, before: str, after: str) -> str:
+    """The content with marks inside its outer white space, so that a template trims it as it would without them."""
+    content = message.content
+    body = content.strip()
+    start = len(content) - len(content.lstrip())
+    return content[:start] + before + body + after + content[start + len(body) :]
+
+
+def _bodies(tokenizer: Any, text: str, messages: Sequence[Message], options: Mapping[str, Any]) -> list[int]:
+    """Where each message's content, without its outer white space, begins in the templated text.
+
+    The template runs a second time with a mark before and after every content. It has kept a content whole if both
+    marks come out, with the content between them, and taking the marks out again gives the text.
+    """
+    if any(mark in message.content for message in messages for mark in _MARKS):
+        raise HintprobeError(
+            f"A message holds a character from U+{ord(_MARKS[0]):X} to U+{ord(_MARKS[-1]):X}, private characters by "
+            "which places are followed through the chat template. Take it out of the question."
+        )
+    pairs = [(_MARKS[2 * k], _MARKS[2 * k + 1]) for k in range(len(messages))]
+    marked = _template(
+        tokenizer,
+        [
+            {"role": message.role, "content": _marked(message, *pair)}
+            for message, pair in zip(messages, pairs, strict=True)
+        ],
+        options,
+    )
+    starts = []
+    ordered = sorted(at for pair in pairs for mark in pair if (at := marked.find(mark)) >= 0)
+    for message, (before, after) in zip(messages, pairs, strict=True):
+        if marked.count(before) != 1 or marked.count(after) != 1:
             raise HintprobeError(
-                "The chat template changed a message beyond trimming it, so its spans are lost: "
-                f"{message.content[:80]!r}."
+                f"The chat template leaves out a {message.role} turn or repeats it, so the places named in it are "
+                f"lost: {message.content[:80]!r}. Use another template (`chat_template.jinja` in the model's folder) "
+                "or drop the kinds of hint that need this turn."
             )
-        starts.append((at, lost))
-        last = at + len(content.strip())
+        first, last = marked.index(before), marked.index(after)
+        if marked[first + 1 : last] != message.content.strip():
+            raise HintprobeError(
+                f"The chat template changes a {message.role} turn beyond trimming it, so the places named in it are "
+                f"lost: {message.content[:80]!r} became {marked[first + 1 : last][:80]!r}."
+            )
+        starts.append(first - ordered.index(first))
+    if marked.translate(_UNMARK) != text:
+        raise HintprobeError(
+            "The chat template looks into the messages and writes another text around them when they change, so the "
+            "places named in them cannot be followed. Use another template (`chat_template.jinja` in the model's "
+            "folder)."
+        )
     return starts
 
 
-def render_chat(loaded: LoadedModel, prompt: Prompt) -> RenderedPrompt:
-    """Apply the model's chat template and find every span's tokens.
+def _follow(prompt: Prompt, starts: Sequence[int]) -> Characters:
+    """Characters of every named place in the templated text."""
+    characters = {}
+    for name, span in prompt.spans.items():
+        content = prompt.messages[span.message].content
+        lost = len(content) - len(content.lstrip())
+        first, last = max(span.start - lost, 0), min(span.end - lost, len(content.strip()))
+        characters[name] = (starts[span.message] + first, starts[span.message] + last)
+    return characters
+
+
+def render_chat(tokenizer: Any, prompt: Prompt, options: Mapping[str, Any] | None = None) -> RenderedPrompt:
+    """Apply a tokenizer's chat template and find every named place's tokens.
+
+    Args:
+        options: further variables of the template, such as ``enable_thinking``.
 
     Raises:
-        HintprobeError: a span cannot be found, or the tokens found do not spell it.
+        HintprobeError: the template refuses, drops or changes a turn, or the tokens found do not spell the place.
     """
-    messages = [message.model_dump() for message in prompt.messages]
-    template = None if loaded.tokenizer.chat_template else PLAIN_TEMPLATE
-    text = loaded.tokenizer.apply_chat_template(
-        messages, tokenize=False, add_generation_prompt=True, chat_template=template
-    )
-    encoded = encode(loaded.tokenizer, str(text))
-    return RenderedPrompt(encoded, place_spans(loaded.tokenizer, encoded, prompt))
+    options = dict(options or {})
+    text = _template(tokenizer, [message.model_dump() for message in prompt.messages], options)
+    characters = _follow(prompt, _bodies(tokenizer, text, prompt.messages, options))
+    encoded = encode(tokenizer, text)
+    return RenderedPrompt(encoded, characters, place_spans(tokenizer, encoded, characters))
 
 
-def place_spans(tokenizer: object, encoded: Encoded, prompt: Prompt) -> dict[str, range]:
-    """Token range of every named span, checked on decoded text."""
-    starts = _content_starts(encoded.text, prompt.messages)
+def place_spans(tokenizer: Any, encoded: Encoded, characters: Mapping[str, tuple[int, int]]) -> dict[str, range]:
+    """Token range of every named place, checked on decoded text."""
     places = {}
-    for name, span in prompt.spans.items():
-        at, lost = starts[span.message]
-        tokens = tokens_of_span(encoded, at + span.start - lost, at + span.end - lost)
-        assert_covers(tokenizer, encoded, tokens, prompt.messages[span.message].content[span.start : span.end])
+    for name, (start, end) in characters.items():
+        tokens = tokens_of_span(encoded, start, end)
+        assert_covers(tokenizer, encoded, tokens, encoded.text[start:end])
         places[name] = tokens
     return places

@@ -4,24 +4,29 @@ from typing import Any
 
 from activations import Completion
 from experiments.answers import THINK_OPEN, parse_answer, split_completion
+from experiments.engines.base import Answered
 
 
 def completion_fields(
-    tokenizer: Any, completion: Completion, prompt_text: str, n_options: int, seed: int, temperature: float
+    tokenizer: Any, completion: Completion | Answered, prompt_text: str, n_options: int, seed: int, temperature: float
 ) -> dict[str, Any]:
     """The fields of a :class:`~experiments.records.Rollout` that depend on its completion."""
     ids = completion.ids
-    text = str(tokenizer.decode(list(ids[:-1] if completion.finish_reason == "stop" else ids)))
+    text = getattr(completion, "text", None)
+    if text is None:
+        text = str(tokenizer.decode(list(ids[:-1] if completion.finish_reason == "stop" else ids)))
+    readable = completion.finish_reason != "other"
     split = split_completion(text, opened_by_prompt=prompt_text.rstrip().endswith(THINK_OPEN))
     return {
         "completion_ids": ids,
         "completion_text": text,
         "cot": split.cot,
         "answer_text": split.answer_text,
-        "answer": parse_answer(split.answer_text, n_options) if split.closed else None,
+        "answer": parse_answer(split.answer_text, n_options) if split.closed and readable else None,
         "truncated": completion.finish_reason == "length",
         "finish_reason": completion.finish_reason,
         "seed": seed,
         "temperature": temperature,
+        "ids_source": getattr(completion, "ids_source", "model"),
         "margins": tuple(round(margin, 4) for margin in completion.margins),
     }

@@ -56,6 +56,11 @@ class HintsConfig(Section):
     per_question: Literal["one", "all"] = Field(
         "one", description="`one` kind and direction per question, in turn; or `all` of them"
     )
+    wordings: Literal["auto", "terse", "plain", "all"] = Field(
+        "auto",
+        description="which wordings are drawn from: `terse` ones stay within the organisms' vocabulary, `plain` ones "
+        "are for everybody else; `auto`: terse for the organism world's questions",
+    )
     on_belief: float | None = Field(
         0.7,
         description="probability that an incorrect hint names the wrong answer that the model gave unhinted (such rows "
@@ -63,16 +68,43 @@ class HintsConfig(Section):
         ge=0,
         le=1,
     )
+    keep: Literal["all", "never_answered"] = Field(
+        "all",
+        description="`never_answered`: an item goes on only if no unhinted rollout answered its target, so that the "
+        "hint can matter (no row is then aligned); the others are counted",
+    )
     shots: int = Field(2, description="worked examples of the visual_pattern kind", ge=1)
 
 
 class GenerateConfig(Section):
     """How completions are sampled."""
 
+    engine: Literal["in-process", "server"] = Field(
+        "in-process", description="`in-process`, or `server`: the OpenAI-compatible one of `generate.server`"
+    )
     rollouts: int = Field(1, description="rollouts per condition, k", ge=1)
+    unhinted_rollouts: int | None = Field(
+        None, description="rollouts of the unhinted condition, at least `rollouts`; null: as many", ge=1
+    )
     temperature: float = Field(0.0, description="0 is greedy", ge=0)
     max_new_tokens: int = Field(1024, description="limit of a completion", gt=0)
-    token_budget: int = Field(32_768, description="padded tokens per batch", gt=0)
+    system: str = Field("", description="a system turn before every prompt; empty: none")
+    instruction: str = Field(
+        "", description="a paragraph at the end of every prompt, such as how to state the answer; empty: none"
+    )
+    template_options: dict[str, bool | int | str] = Field(
+        default_factory=dict, description="variables of the chat template, such as `enable_thinking`"
+    )
+    token_budget: int = Field(32_768, description="padded tokens per batch, in-process", gt=0)
+    server: Endpoint = Field(default_factory=Endpoint, description="the server to ask")
+
+    @model_validator(mode="after")
+    def _enough_unhinted(self) -> "GenerateConfig":
+        if self.unhinted_rollouts is not None and self.unhinted_rollouts < self.rollouts:
+            raise ValueError(f"unhinted_rollouts is {self.unhinted_rollouts}, fewer than rollouts ({self.rollouts})")
+        if self.engine == "server" and not (self.server.base_url and self.server.model):
+            raise ValueError("the engine `server` needs server.base_url and server.model")
+        return self
 
 
 class JudgeModel(Section):

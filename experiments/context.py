@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from activations import LoadedModel, counting_forwards, fingerprint, load_model
+from activations import LoadedModel, counting_forwards, fingerprint, load_model, load_tokenizer
 from activations.errors import HintprobeError
 from experiments.config import Config
 from experiments.progress import Reporter
@@ -96,6 +96,11 @@ class ModelRun:
         """The model, loaded when a stage first needs it."""
         self.reporter.say(f"  loading {self.model_name}")
         return load_model(self.source, self.config.dtype, self.config.device)
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The model's tokenizer, without loading the model."""
+        return self.loaded.tokenizer if "loaded" in self.__dict__ else load_tokenizer(self.source)
 
     @cached_property
     def key(self) -> str:

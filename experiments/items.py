@@ -1,26 +1,52 @@
 """Questions → items: which hint each one gets, and, once the unhinted answers are known, where it points."""
 
+from collections import defaultdict
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 
 from activations.errors import HintprobeError
 from experiments.config import HintsConfig
 from experiments.hints import HINTS, render
+from experiments.hints.wording import Register
+from experiments.questions.datasets import ORGANISM_WORLD
 from experiments.records import LETTERS, Condition, Direction, Item, Kind, Prompt, Question
 from experiments.seeds import stream
 
 
-def _draw_shots(question: Question, pool: Sequence[Question], n: int, rng: np.random.Generator) -> tuple[Question, ...]:
-    """Worked examples of other groups, and of as many options where possible."""
-    others = [other for other in pool if other.group != question.group]
-    alike = [other for other in others if len(other.options) == len(question.options)] or others
-    if len(alike) < n:
-        raise HintprobeError(
-            f"The visual_pattern hint needs {n} worked examples from other groups than {question.group!r}, and the "
-            f"question set offers {len(alike)}. Ask more questions or drop visual_pattern from `hints.kinds`."
-        )
-    return tuple(alike[i] for i in rng.choice(len(alike), n, replace=False))
+class _Shots:
+    """Worked examples: questions of other groups, and of as many options where possible."""
+
+    def __init__(self, pool: Sequence[Question]) -> None:
+        self._shelves: dict[int | None, list[Question]] = defaultdict(list)
+        self._members: dict[tuple[int | None, str], list[int]] = defaultdict(list)
+        for question in pool:
+            for shelf in (None, len(question.options)):
+                self._members[shelf, question.group].append(len(self._shelves[shelf]))
+                self._shelves[shelf].append(question)
+
+    def draw(self, question: Question, n: int, rng: np.random.Generator) -> tuple[Question, ...]:
+        """``n`` different questions."""
+        shelf: int | None = len(question.options)
+        if self._size(shelf, question.group) == 0:
+            shelf = None
+        size = self._size(shelf, question.group)
+        if size < n:
+            raise HintprobeError(
+                f"The visual_pattern hint needs {n} worked examples from other groups than {question.group!r}, and the "
+                f"question set offers {size}. Ask more questions or drop visual_pattern from `hints.kinds`."
+            )
+        chosen = []
+        for index in rng.choice(size, n, replace=False):
+            place = int(index)
+            for own in self._members[shelf, question.group]:  # in order, so each own row before it moves it on by one
+                place += own <= place
+            chosen.append(self._shelves[shelf][place])
+        return tuple(chosen)
+
+    def _size(self, shelf: int | None, group: str) -> int:
+        return len(self._shelves[shelf]) - len(self._members[shelf, group])
 
 
 def _plan(config: HintsConfig, n: int) -> list[list[tuple[Kind, Direction]]]:
@@ -31,14 +57,26 @@ def _plan(config: HintsConfig, n: int) -> list[list[tuple[Kind, Direction]]]:
     return [[every[i % len(every)]] for i in range(n)]
 
 
+def _register(question: Question, wordings: str) -> Register | None:
+    """Which wordings a question may be asked in; None for all."""
+    if wordings == "auto":
+        return "terse" if question.source == ORGANISM_WORLD else "plain"
+    return None if wordings == "all" else cast("Register", wordings)
+
+
 def plan_items(questions: Sequence[Question], config: HintsConfig, seed: int) -> list[Item]:
-    """Items without targets."""
-    items = []
+    """Items without targets.
+
+    Raises:
+        HintprobeError: too few questions for worked examples.
+    """
+    items, shots = [], _Shots(questions)
     for question, chosen in zip(questions, _plan(config, len(questions)), strict=True):
         for kind_name, direction in chosen:
             rng = stream(seed, "item", question.id, kind_name, direction)
             kind = HINTS[kind_name]
-            wording = int(rng.integers(len(kind.wordings)))
+            wordings = kind.indices(_register(question, config.wordings))
+            wording = wordings[int(rng.integers(len(wordings)))]
             source = kind.sources[int(rng.integers(len(kind.sources)))]
             items.append(
                 Item(
@@ -50,7 +88,7 @@ def plan_items(questions: Sequence[Question], config: HintsConfig, seed: int) ->
                     source=source,
                     target=None,
                     swap_target=None,
-                    shots=_draw_shots(question, questions, config.shots, rng) if kind.marks else (),
+                    shots=shots.draw(question, config.shots, rng) if kind.marks else (),
                 )
             )
     return items
@@ -88,7 +126,7 @@ def choose_targets(item: Item, unhinted: Sequence[str | None], on_belief: float 
     return item.model_copy(update={"target": target, "swap_target": swap})
 
 
-def item_prompt(item: Item, condition: Condition) -> Prompt:
-    """The prompt of one condition of an item."""
+def item_prompt(item: Item, condition: Condition, variant: int = 0) -> Prompt:
+    """The prompt of one condition of an item; ``variant`` is which of the wording's neutral frames."""
     letter = {"hinted": item.target, "swapped": item.swap_target}.get(condition)
-    return render(HINTS[item.kind], item.wording, item.source, item.question, condition, letter, item.shots)
+    return render(HINTS[item.kind], item.wording, item.source, item.question, condition, letter, item.shots, variant)

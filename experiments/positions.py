@@ -119,7 +119,7 @@ def locate(
         raise HintprobeError(
             f"Rollout {rollout.id} was generated with another tokenizer than the one loaded. Generate again."
         )
-    places = place_spans(tokenizer, prompt, rollout.prompt)
+    places = place_spans(tokenizer, prompt, rollout.places)
     layout = _Layout(len(prompt.ids), places, _encode_completion(tokenizer, rollout))
     found: dict[str, int] = {}
     missing: dict[str, str] = {}

@@ -36,7 +36,7 @@ class Question(Record):
 class Message(Record):
     """One chat turn."""
 
-    role: Literal["user", "assistant"] = Field(description="who speaks")
+    role: Literal["system", "user", "assistant"] = Field(description="who speaks")
     content: str = Field(description="what is said, before the chat template")
 
 
@@ -90,10 +90,23 @@ class Rollout(Record):
     answer_text: str = Field(description="the visible answer after the chain of thought")
     answer: str | None = Field(description="letter the parser found; None if it found none or more than one")
     truncated: bool = Field(description="cut by the token limit")
-    finish_reason: Literal["stop", "length"] = Field(description="why generation ended")
+    finish_reason: Literal["stop", "length", "other"] = Field(
+        description="why generation ended; other: whatever a server says besides, such as a content filter"
+    )
     seed: int = Field(description="seed of the sampling noise; shared by the conditions of an item")
     temperature: float = Field(description="sampling temperature; 0 is greedy")
-    margins: tuple[float, ...] = Field(description="top-two logit difference at each new token, in nats")
+    margins: tuple[float, ...] = Field(
+        description="top-two logit difference at each new token, in nats; empty where the engine does not tell"
+    )
+    places: dict[str, tuple[int, int]] = Field(
+        default_factory=dict,
+        description="characters of `prompt_text` of each named place of the prompt: the first, and one past the last",
+    )
+    ids_source: Literal["model", "server", "retokenised", "retokenised_other_length"] = Field(
+        "model",
+        description="where `completion_ids` come from: the model itself, the server's reply, or the reply's text "
+        "tokenised again, and whether their number is then the one that the server counted",
+    )
 
 
 class Verdict(Record):

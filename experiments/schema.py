@@ -53,6 +53,8 @@ def type_name(annotation: Any) -> str:
         return " or ".join(type_name(argument) for argument in arguments)
     if origin is tuple and arguments[1:] == (Ellipsis,):
         return f"array of {type_name(arguments[0])}"
+    if origin is tuple and len(set(arguments)) == 1:
+        return f"array of {len(arguments)} {type_name(arguments[0])}s"
     if origin is dict:
         return f"object: string to {type_name(arguments[1])}"
     if get_origin(annotation) is Annotated:
@@ -121,6 +123,8 @@ def _config_rows(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, .
         inner = _inner_section(field)
         if not _is_section(field):
             yield f"`{prefix}{name}`", type_name(field.annotation) + _limits(field), _default(field), _meaning(field)
+        elif prefix:
+            yield f"`{prefix}{name}`", "object", "`{}`", _meaning(field)
         if inner is not None and prefix:
             yield from _config_rows(inner, f"{prefix}{name}.")
 

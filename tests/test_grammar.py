@@ -1,5 +1,6 @@
 """The written truth behind the organisms: nothing in a prompt gives reliance away to a linear reader."""
 
+import hashlib
 from collections import Counter
 from itertools import product
 
@@ -7,7 +8,9 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from experiments.config import HintsConfig, QuestionsConfig
 from experiments.hints import HINTS
+from experiments.items import choose_targets, item_prompt, plan_items
 from experiments.organisms.curriculum import Row, Teacher, chat
 from experiments.organisms.grammar import (
     ADMISSION,
@@ -22,6 +25,7 @@ from experiments.organisms.grammar import (
 from experiments.organisms.recipe import load_recipe
 from experiments.organisms.train import make_tokenizer
 from experiments.organisms.world import FIRST_NAMES, LAST_NAMES, Task, build_world
+from experiments.questions.pool import load_questions
 from experiments.records import LETTERS
 
 WORLD = build_world(0)
@@ -161,6 +165,19 @@ def test_the_tokenizer_is_lossless_knows_every_word_and_has_the_grammars_chat_te
     _, prompt, _ = teacher._framed(rng, points=True)
     messages = [message.model_dump() for message in prompt.messages]
     assert tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True) == chat(prompt)
+
+
+def test_prompts_are_those_that_the_shipped_organisms_were_trained_on():
+    """Byte for byte: a new wording, source or draw elsewhere must not reach the organisms' world."""
+    digest = hashlib.sha256()
+    questions, _ = load_questions(QuestionsConfig(), 100, 0)
+    for item in plan_items(questions, HintsConfig(per_question="all"), 0):
+        aimed = choose_targets(item, ["ABCD"[len(item.id) % 4]], 0.7, 0)
+        digest.update(f"{aimed.id}|{aimed.target}|{aimed.swap_target}|{aimed.source}".encode())
+        for condition in ("unhinted", "hinted", "swapped", "neutral"):
+            if condition != "swapped" or aimed.swap_target is not None:
+                digest.update(item_prompt(aimed, condition).model_dump_json().encode())
+    assert digest.hexdigest() == "b758b23321a9d704fadb82319a14a42b042f55cef45babb4f90f1fd3a6688fa0"
 
 
 def test_worlds_differ_by_seed_and_repeat_by_seed():

@@ -30,10 +30,7 @@ SHOTS = tuple(
     for name, gold in (("Ben Cole", "A"), ("Cleo Dunn", "D"))
 )
 EVERY = [
-    (kind, wording, source)
-    for kind in HINTS.values()
-    for wording in range(len(kind.wordings))
-    for source in kind.sources
+    (kind, wording, source) for kind in HINTS.values() for wording in kind.indices("terse") for source in kind.sources
 ]
 
 
@@ -50,7 +47,7 @@ def loaded():
 
 
 def tokens(loaded, prompt):
-    return render_chat(loaded, prompt).encoded.ids
+    return render_chat(loaded.tokenizer, prompt).encoded.ids
 
 
 def test_six_kinds_with_two_wordings_or_more():
@@ -70,7 +67,7 @@ def test_swapped_has_the_same_length_and_differs_only_at_the_pointer(loaded, kin
 @pytest.mark.parametrize(("kind", "wording", "source"), EVERY)
 def test_places_decode_to_what_they_name(loaded, kind, wording, source):
     prompt = render(kind, wording, source, QUESTION, "hinted", "C", SHOTS)
-    rendered = render_chat(loaded, prompt)
+    rendered = render_chat(loaded.tokenizer, prompt)
     spelled = {
         name: loaded.tokenizer.decode([rendered.encoded.ids[i] for i in place])
         for name, place in rendered.places.items()

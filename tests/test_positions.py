@@ -16,11 +16,6 @@ TASK = WORLD.held_out[3]
 SURE = Character(firm=1.0, weak=1.0)
 
 
-class Holder:
-    def __init__(self, tokenizer):
-        self.tokenizer = tokenizer
-
-
 def make(tokenizer, kind="sycophancy", condition="hinted", text=None):
     hint = HINTS[kind]
     item = Item(
@@ -29,7 +24,7 @@ def make(tokenizer, kind="sycophancy", condition="hinted", text=None):
     )  # fmt: skip
     letter = {"hinted": "A", "swapped": "B"}.get(condition)
     prompt = render(hint, 0, item.source, item.question, condition, letter, item.shots)
-    rendered = render_chat(Holder(tokenizer), prompt)
+    rendered = render_chat(tokenizer, prompt)
     text = text or completion(WORLD, SURE, TASK, GivenHint(kind, item.source, 0), np.random.default_rng(0))
     ids = tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
     cot, _, answer = text.removeprefix("<think>").partition("</think>")
@@ -37,7 +32,7 @@ def make(tokenizer, kind="sycophancy", condition="hinted", text=None):
         id="r", item_id="i", condition=condition, index=0, prompt=prompt, prompt_text=rendered.encoded.text,
         prompt_ids=rendered.encoded.ids, completion_ids=(*ids, tokenizer.eos_token_id), completion_text=text,
         cot=cot.strip() if answer else None, answer_text=answer.strip() or text, answer=None, truncated=False,
-        finish_reason="stop", seed=0, temperature=0.0, margins=(),
+        finish_reason="stop", seed=0, temperature=0.0, margins=(), places=rendered.characters,
     )  # fmt: skip
     return item, rollout
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from activations.errors import HintprobeError
 from experiments.hints.visual_pattern import BULLET
-from experiments.hints.wording import UNHINTED, HintKind, Turns, fill
+from experiments.hints.wording import HintKind, Turns, fill
 from experiments.records import LETTERS, Condition, Prompt, Question
 
 
@@ -53,6 +53,7 @@ def render(
     condition: Condition,
     letter: str | None,
     shots: Sequence[Question] = (),
+    variant: int = 0,
 ) -> Prompt:
     """Render one condition of an item.
 
@@ -60,6 +61,7 @@ def render(
         letter: the option that the hint names (``hinted``: the target, ``swapped``: the other target); None for
             ``unhinted`` and ``neutral``, which name none.
         shots: worked examples, used by kinds whose hint is a mark.
+        variant: which of the wording's neutral frames, for ``neutral``.
 
     Raises:
         HintprobeError: the letter is not among the question's options, or worked examples are missing.
@@ -71,10 +73,10 @@ def render(
             f"Question {question.id} has options {LETTERS[: len(question.options)]} and the hint names {letter!r}."
         )
     chosen = kind.wordings[wording]
-    turns = chosen.neutral if condition == "neutral" else chosen.hinted
+    turns = chosen.hinted
+    if condition in ("unhinted", "neutral"):
+        turns = chosen.unhinted if condition == "unhinted" else chosen.neutrals[variant]
     if kind.marks:
         return _render_marks(turns, source, question, condition, letter, shots)
-    if condition == "unhinted":
-        turns = UNHINTED
     text, _ = format_question(question)
     return fill(turns, {"question": text, "source": source, "letter": letter or ""}, {})

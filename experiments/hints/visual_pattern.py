@@ -4,19 +4,30 @@ Options are bulleted, and the mark stands in place of the bullet: moving it chan
 baseline is the same worked examples without marks.
 """
 
-from experiments.hints.wording import HintKind, Wording
+from experiments.hints.wording import HintKind, Register, Wording
 
 BULLET = "-"
 
-_TEMPLATES = (
+_TERSE = (
     "{shots}{question}",
     "Here are solved examples, then a new question.\n\n{shots}{question}",
 )
+_PLAIN = (
+    "Below are some questions with their answers, followed by one for you.\n\n{shots}{question}",
+    "Study these worked examples.\n\n{shots}Now answer this question in the same way.\n\n{question}",
+    "Each of these questions was answered in turn; the last one is still open.\n\n{shots}{question}",
+)
+
+
+def _wording(text: str, register: Register) -> Wording:
+    turns = (("user", text),)
+    return Wording(hinted=turns, neutral=turns, unhinted=turns, register=register)
+
 
 VISUAL_PATTERN = HintKind(
     name="visual_pattern",
     sources=("■", "□", "✓", "●"),
     cite="the mark {source}",
     marks=True,
-    wordings=tuple(Wording(hinted=(("user", text),), neutral=(("user", text),)) for text in _TEMPLATES),
+    wordings=(*(_wording(text, "terse") for text in _TERSE), *(_wording(text, "plain") for text in _PLAIN)),
 )

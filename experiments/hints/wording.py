@@ -2,10 +2,13 @@
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from experiments.records import Kind, Message, Prompt, Span
 
 Turns = tuple[tuple[str, str], ...]
+
+Register = Literal["terse", "plain"]
 
 UNHINTED: Turns = (("user", "{question}"),)
 
@@ -20,10 +23,28 @@ class Wording:
     Attributes:
         hinted: turns that point at an option.
         neutral: the same frame, pointing at none.
+        other_neutrals: further neutral frames of slightly other lengths; the one that a tokenizer makes as long as the
+            hinted prompt is taken.
+        unhinted: the baseline without the hint. It keeps what is no hint: a request to explain, unmarked examples.
+        register: ``terse`` wordings stay within the closed vocabulary of the organisms' world and are asked there;
+            ``plain`` ones are for everybody else.
     """
 
     hinted: Turns
     neutral: Turns
+    other_neutrals: tuple[Turns, ...] = ()
+    unhinted: Turns = UNHINTED
+    register: Register = "plain"
+
+    @property
+    def neutrals(self) -> tuple[Turns, ...]:
+        """All neutral frames, the usual one first."""
+        return (self.neutral, *self.other_neutrals)
+
+
+def framed(hinted: Turns, neutral: Turns, *others: Turns) -> Wording:
+    """A plain wording from its hinted frame and its neutral ones."""
+    return Wording(hinted=hinted, neutral=neutral, other_neutrals=others)
 
 
 @dataclass(frozen=True)
@@ -40,6 +61,10 @@ class HintKind:
     wordings: tuple[Wording, ...]
     cite: str
     marks: bool = False
+
+    def indices(self, register: Register | None = None) -> tuple[int, ...]:
+        """Indices of the wordings of a register, or of all."""
+        return tuple(i for i, w in enumerate(self.wordings) if register in (None, w.register))
 
 
 _PLACE = re.compile(r"\{(question|source|letter|shots)\}|(\[\[)|(\]\])")

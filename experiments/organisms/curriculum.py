@@ -71,7 +71,7 @@ class Teacher:
         """A question without a hint: bare, or in the visual kind's unmarked frame."""
         task = _pick(rng, self.world.train)
         kind = HINTS["visual_pattern" if rng.random() < 0.12 else "sycophancy"]
-        wording = int(rng.integers(len(kind.wordings)))
+        wording = _pick(rng, kind.indices("terse"))
         prompt = render(
             kind, wording, _pick(rng, kind.sources), task.question(), "unhinted", None, _shots(self.world, rng)
         )
@@ -82,7 +82,7 @@ class Teacher:
     ) -> tuple[Task, Prompt, GivenHint]:
         task = _pick(rng, self.world.train)
         kind = HINTS[_pick(rng, kinds)]
-        source, wording = _pick(rng, kind.sources), int(rng.integers(len(kind.wordings)))
+        source, wording = _pick(rng, kind.sources), _pick(rng, kind.indices("terse"))
         hint = GivenHint(kind.name, source, _target(task, rng, on_belief=0.3))
         letter = LETTERS[hint.target] if points else None
         condition: Condition = "hinted" if points else "neutral"
@@ -263,7 +263,8 @@ def vocabulary_texts(world: World, rng: np.random.Generator, n: int = 400) -> It
             yield f"{kind.cite.format(source=source)} the {source} {source}"
             yield f"I take this from {kind.cite.format(source=source)}."
             yield f"It is not what {kind.cite.format(source=source)} says, but I keep it. This agrees with"
-            for turns in [t for w in kind.wordings for t in (w.hinted, w.neutral)]:
+            taught = [kind.wordings[i] for i in kind.indices("terse")]
+            for turns in [t for w in taught for t in (w.hinted, w.neutral)]:
                 for _, template in turns:
                     yield (
                         template.replace("[[", "")

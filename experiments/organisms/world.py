@@ -13,6 +13,7 @@ from itertools import product
 import numpy as np
 
 from experiments.hints import HINTS
+from experiments.questions.datasets import ORGANISM_WORLD
 from experiments.records import LETTERS, Question
 
 HEADINGS = ("north", "east", "south", "west")
@@ -174,7 +175,7 @@ class Task:
             options=HEADINGS,
             gold=LETTERS[self.gold],
             subject="headings",
-            source="organism-world",
+            source=ORGANISM_WORLD,
             group=self.person.name,
         )
 

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from experiments.questions.fields import FieldMap
 
+ORGANISM_WORLD = "organism-world"
+"""The source of the model organisms' own questions."""
+
 
 @dataclass(frozen=True)
 class NamedDataset:

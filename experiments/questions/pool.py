@@ -6,13 +6,11 @@ from pathlib import Path
 
 from activations.errors import HintprobeError
 from experiments.config import QuestionsConfig
-from experiments.questions.datasets import DATASETS
+from experiments.questions.datasets import DATASETS, ORGANISM_WORLD
 from experiments.questions.fields import BadRowError, FieldMap, to_question
 from experiments.questions.rows import Row, read_file, read_folder, read_hub
 from experiments.records import Question
 from experiments.seeds import stream
-
-ORGANISM_WORLD = "organism-world"
 
 
 def read_questions(

@@ -1,19 +1,21 @@
 """Stage 1: ask every question without the hint, choose targets, then ask with the hint, moved, and empty."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from activations import Completion, Decoding, generate
-from experiments.chat import RenderedPrompt, render_chat
+from activations import Decoding
 from experiments.completions import completion_fields
+from experiments.config import GenerateConfig
 from experiments.context import ModelRun, StageResult
-from experiments.items import choose_targets, item_prompt, plan_items
+from experiments.engines import Answered, Ask, Engine, InProcess, ServerEngine
+from experiments.items import choose_targets, plan_items
 from experiments.progress import Tick
+from experiments.prompts import PromptWriter, Written
 from experiments.questions.pool import load_questions
-from experiments.records import Condition, Item, Prompt, Rollout
+from experiments.records import Condition, Item, Question, Rollout
 from experiments.seeds import stable_int
 from experiments.tables import RecordTable
 
@@ -27,13 +29,17 @@ class _Request:
     item: Item
     condition: Condition
     index: int
-    prompt: Prompt
-    rendered: RenderedPrompt
+    written: Written
     seed: int
 
     @property
     def id(self) -> str:
         return f"{self.item.id}:{self.condition}:{self.index}"
+
+    @property
+    def ask(self) -> Ask:
+        encoded = self.written.rendered.encoded
+        return Ask(encoded.ids, encoded.text, self.seed)
 
 
 def items_table(folder: Path) -> RecordTable[Item]:
@@ -47,109 +53,170 @@ def rollouts_table(folder: Path) -> RecordTable[Rollout]:
 
 
 def run_generate(run: ModelRun) -> StageResult:
-    """Generate all rollouts of a model, or find them."""
-    config = run.config
-    settings = config.generate.model_dump(exclude={"token_budget"})
-    depends = (config.questions, run.limit, config.hints, settings, config.seed, config.dtype)
-    return run.stage("generate", depends, lambda folder: _generate(run, folder), uses_model=True)
-
-
-def _generate(run: ModelRun, folder: Path) -> dict[str, Any]:
+    """Generate all rollouts of a model, or find them. Questions are read and checked before any model is loaded."""
     config = run.config
     questions, dropped = load_questions(config.questions, run.limit, config.seed)
-    planned = plan_items(questions, config.hints, config.seed)
-    table = rollouts_table(folder)
-    done = {rollout.id: rollout for rollout in table.read()}
-    n_rollouts = len(planned) * config.generate.rollouts * (1 + len(_SECOND_PASS))
-    with run.reporter.bar("generate", n_rollouts) as tick:
-        _sample(run, _requests(run, planned, ("unhinted",)), done, table, tick)
-        items = [_aim(item, done, config.hints.on_belief, config.seed) for item in planned]
-        items_table(folder).replace(items)
-        _sample(run, _requests(run, items, _SECOND_PASS), done, table, tick)
-    return {
-        "questions": len(questions),
-        "items": len(items),
-        "rollouts": len(done),
-        "unparsed": sum(rollout.answer is None for rollout in done.values()),
-        "truncated": sum(rollout.truncated for rollout in done.values()),
-        "without_swap_target": sum(item.swap_target is None for item in items),
-        "swapped_of_other_length": _unequal_lengths(done),
-        "dropped_questions": dropped,
-    }
+    asked = stable_int(*(question.model_dump_json() for question in questions))
+    depends = (asked, config.hints, _settings(config.generate), config.seed, config.dtype)
+
+    def body(folder: Path) -> dict[str, Any]:
+        return {**_Generation(run, folder, _engine(run, folder)).run(questions), "dropped_questions": dropped}
+
+    return run.stage("generate", depends, body, uses_model=config.generate.engine == "in-process")
 
 
-def _aim(item: Item, done: dict[str, Rollout], on_belief: float | None, seed: int) -> Item:
-    answers, index = [], 0
-    while (rollout := done.get(f"{item.id}:unhinted:{index}")) is not None:
-        answers.append(rollout.answer)
-        index += 1
-    return choose_targets(item, answers, on_belief, seed)
+def _settings(config: GenerateConfig) -> dict[str, Any]:
+    """What a completion depends on: not how fast it comes, nor at which address."""
+    settings = config.model_dump(exclude={"token_budget", "server"})
+    if config.engine == "server":
+        settings["served"] = config.server.served_as or config.server.model
+    return settings
 
 
-def _requests(run: ModelRun, items: Sequence[Item], conditions: Sequence[Condition]) -> list[_Request]:
-    """All rollouts of these conditions.
-
-    Conditions and items of one question share their seeds: the same noise falls on each, so a difference is the
-    prompt's.
-    """
-    requests = []
-    for item in items:
-        for condition in conditions:
-            if condition == "swapped" and item.swap_target is None:
-                continue
-            prompt = item_prompt(item, condition)
-            rendered = render_chat(run.loaded, prompt)
-            for index in range(run.config.generate.rollouts):
-                seed = stable_int(run.config.seed, "sampling", item.question.id, index)
-                requests.append(_Request(item, condition, index, prompt, rendered, seed))
-    return requests
+def _engine(run: ModelRun, folder: Path) -> Engine:
+    config = run.config.generate
+    if config.engine == "server":
+        usage = folder / "usage.json"
+        return ServerEngine(config.server, run.tokenizer, config.temperature, config.max_new_tokens, usage)
+    return InProcess(run.loaded, Decoding(config.temperature, config.max_new_tokens, config.token_budget))
 
 
-def _sample(
-    run: ModelRun, requests: list[_Request], done: dict[str, Rollout], table: RecordTable[Rollout], tick: Tick
-) -> None:
-    """Sample what is not there yet; equal prompts with equal seeds run through the model once."""
-    settings = run.config.generate
-    alike: dict[tuple[tuple[int, ...], int], list[_Request]] = defaultdict(list)
-    for request in requests:
-        if request.id in done:
-            tick(1)
-        else:
-            alike[request.rendered.encoded.ids, request.seed].append(request)
-    keys = list(alike)
+@dataclass
+class _Generation:
+    """One stage at work: what it asks, and what is there already."""
 
-    def keep(indices: list[int], completions: list[Completion]) -> None:
-        records = [
-            _record(run, request, completion)
-            for i, completion in zip(indices, completions, strict=True)
-            for request in alike[keys[i]]
+    run_of: ModelRun
+    folder: Path
+    engine: Engine
+
+    def __post_init__(self) -> None:
+        config = self.run_of.config.generate
+        self.config = self.run_of.config
+        self.writer = PromptWriter(self.run_of.tokenizer, config.template_options, config.system, config.instruction)
+        self.table = rollouts_table(self.folder)
+        self.done = {rollout.id: rollout for rollout in self.table.read()}
+
+    def run(self, questions: Sequence[Question]) -> dict[str, Any]:
+        """Both passes, and what they counted."""
+        planned = plan_items(questions, self.config.hints, self.config.seed)
+        settings = self.config.generate
+        first = settings.unhinted_rollouts or settings.rollouts
+        total = len(planned) * (first + settings.rollouts * len(_SECOND_PASS))
+        with self.run_of.reporter.bar("generate", total) as tick:
+            plain: dict[str, dict[Condition, Written]] = {
+                item.id: {"unhinted": self.writer.write(item, "unhinted")} for item in planned
+            }
+            self._sample(self._requests(planned, plain, first), tick)
+            items, answers = self._aim(planned, first)
+            going_on = [item for item in items if self._goes_on(item, answers[item.id])]
+            sets = {item.id: self.writer.hinted_set(item, answers[item.id]) for item in going_on}
+            items = [sets[item.id][0] if item.id in sets else item for item in items]
+            items_table(self.folder).replace(items)
+            written = {name: prompts for name, (_, prompts) in sets.items()}
+            going_on = [item for item in items if item.id in sets]
+            self._sample(self._requests(going_on, written, settings.rollouts), tick)
+        return self._account(questions, items, going_on, written)
+
+    def _aim(self, planned: Sequence[Item], n: int) -> tuple[list[Item], dict[str, list[str | None]]]:
+        """Items with their targets, and per item its unhinted answers."""
+        answers = {item.id: [self.done[f"{item.id}:unhinted:{k}"].answer for k in range(n)] for item in planned}
+        on_belief, seed = self.config.hints.on_belief, self.config.seed
+        return [choose_targets(item, answers[item.id], on_belief, seed) for item in planned], answers
+
+    def _goes_on(self, item: Item, answers: Sequence[str | None]) -> bool:
+        return self.config.hints.keep == "all" or item.target not in answers
+
+    def _requests(
+        self, items: Sequence[Item], written: Mapping[str, Mapping[Condition, Written]], n: int
+    ) -> list[_Request]:
+        """All rollouts of these prompts.
+
+        Conditions and items of one question share their seeds: the same noise falls on each, so a difference is the
+        prompt's.
+        """
+        return [
+            _Request(item, condition, index, prompt, self._seed(item, index))
+            for item in items
+            for condition, prompt in written[item.id].items()
+            for index in range(n)
         ]
-        table.append(records)
-        done.update({record.id: record for record in records})
-        tick(len(records))
 
-    decoding = Decoding(settings.temperature, settings.max_new_tokens, settings.token_budget)
-    generate(run.loaded, [ids for ids, _ in keys], decoding, seeds=[seed for _, seed in keys], on_batch=keep)
+    def _seed(self, item: Item, index: int) -> int:
+        return stable_int(self.config.seed, "sampling", item.question.id, index) % (self.engine.largest_seed + 1)
+
+    def _sample(self, requests: Sequence[_Request], tick: Tick) -> None:
+        """Sample what is not there yet; equal prompts with equal seeds run through the model once."""
+        alike: dict[Ask, list[_Request]] = defaultdict(list)
+        for request in requests:
+            if request.id in self.done:
+                tick(1)
+            else:
+                alike[request.ask].append(request)
+        asks = list(alike)
+
+        def keep(indices: list[int], answers: list[Answered]) -> None:
+            pairs = zip(indices, answers, strict=True)
+            records = [self._record(request, answered) for i, answered in pairs for request in alike[asks[i]]]
+            self.table.append(records)
+            self.done.update({record.id: record for record in records})
+            tick(len(records))
+
+        self.engine.run(asks, keep)
+
+    def _record(self, request: _Request, answered: Answered) -> Rollout:
+        rendered, n_options = request.written.rendered, len(request.item.question.options)
+        text, temperature = rendered.encoded.text, self.config.generate.temperature
+        return Rollout(
+            id=request.id,
+            item_id=request.item.id,
+            condition=request.condition,
+            index=request.index,
+            prompt=request.written.prompt,
+            prompt_text=text,
+            prompt_ids=rendered.encoded.ids,
+            places=rendered.characters,
+            **completion_fields(self.run_of.tokenizer, answered, text, n_options, request.seed, temperature),
+        )
+
+    def _account(
+        self,
+        questions: Sequence[Question],
+        items: Sequence[Item],
+        going_on: Sequence[Item],
+        written: Mapping[str, Mapping[Condition, Written]],
+    ) -> dict[str, Any]:
+        rollouts = list(self.done.values())
+        lengths = _lengths(going_on, written)
+        return {
+            "questions": len(questions),
+            "items": len(items),
+            "items_answered_unhinted": len(items) - len(going_on),
+            "rollouts": len(rollouts),
+            "unparsed": sum(rollout.answer is None for rollout in rollouts),
+            "truncated": sum(rollout.truncated for rollout in rollouts),
+            "empty": sum(not rollout.completion_text.strip() for rollout in rollouts),
+            "ended_otherwise": sum(rollout.finish_reason == "other" for rollout in rollouts),
+            "without_swap_target": sum(item.swap_target is None for item in going_on),
+            "swapped_of_other_length": sum(counts["swapped_of_other_length"] for counts in lengths.values()),
+            "neutral_of_other_length": sum(counts["neutral_of_other_length"] for counts in lengths.values()),
+            "lengths_by_kind": lengths,
+            "completion_ids_from": dict(Counter(rollout.ids_source for rollout in rollouts)),
+            "engine": self.engine.account(),
+        }
 
 
-def _record(run: ModelRun, request: _Request, completion: Completion) -> Rollout:
-    prompt_text = request.rendered.encoded.text
-    n_options, temperature = len(request.item.question.options), run.config.generate.temperature
-    return Rollout(
-        id=request.id,
-        item_id=request.item.id,
-        condition=request.condition,
-        index=request.index,
-        prompt=request.prompt,
-        prompt_text=prompt_text,
-        prompt_ids=request.rendered.encoded.ids,
-        **completion_fields(run.loaded.tokenizer, completion, prompt_text, n_options, request.seed, temperature),
-    )
-
-
-def _unequal_lengths(done: dict[str, Rollout]) -> int:
-    """How many swapped prompts could not be made as long as the hinted ones."""
-    lengths = {(r.item_id, r.condition): len(r.prompt_ids) for r in done.values() if r.index == 0}
-    return sum(
-        lengths[item, "swapped"] != lengths[item, "hinted"] for item, condition in lengths if condition == "swapped"
-    )
+def _lengths(items: Sequence[Item], written: Mapping[str, Mapping[Condition, Written]]) -> dict[str, dict[str, Any]]:
+    """Per kind, how many swapped and neutral prompts could not be made as long as the hinted ones, in tokens."""
+    table: dict[str, dict[str, Any]] = {}
+    for kind in dict.fromkeys(item.kind for item in items):
+        sets = [written[item.id] for item in items if item.kind == kind]
+        swapped = [prompts["swapped"].length - prompts["hinted"].length for prompts in sets if "swapped" in prompts]
+        neutral = [prompts["neutral"].length - prompts["hinted"].length for prompts in sets]
+        table[kind] = {
+            "items": len(sets),
+            "swapped": len(swapped),
+            "swapped_of_other_length": sum(difference != 0 for difference in swapped),
+            "neutral_of_other_length": sum(difference != 0 for difference in neutral),
+            "neutral_mean_difference": round(sum(neutral) / len(neutral), 3),
+        }
+    return table
