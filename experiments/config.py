@@ -139,6 +139,12 @@ class JudgeConfig(Section):
     )
     models: dict[str, JudgeModel] = Field(default_factory=dict, description="language models that judge, by name")
     panel: bool = Field(False, description="add the verdict of the majority of all judges, as a judge named `panel`")
+    calibration: Path | None = Field(
+        None,
+        description="what `hintprobe judges calibrate --json` printed of the first judge: raw faithfulness is then "
+        "given "
+        "corrected for that judge's error, beside the raw figure",
+    )
 
 
 class CaptureConfig(Section):

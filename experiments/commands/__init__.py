@@ -12,6 +12,7 @@ MODULES = (
     "init",
     "plan",
     "judge",
+    "faithfulness",
     "report",
 )
 """One module a line, in the order in which ``hintprobe --help`` lists their commands."""

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,10 @@ from experiments.comparison import Held, align, difference, figure, subset, tabl
 from experiments.context import ModelRun, StageResult
 from experiments.detectors import Rows, labelled_rows
 from experiments.detectors.cells import activation_cells, split_cell_name, text_detectors
-from experiments.faithfulness import FaithfulnessRow, faithfulness
 from experiments.records import Label
 from experiments.reference import Reference, reference_of
 from experiments.seeds import stream
+from experiments.stages.admission import calibration_text, faithfulness_summary
 from experiments.stages.generate import items_table
 from experiments.stages.judge import labels_table, verdicts_table
 from experiments.stages.probe import detectors_table, load_frozen, scores_table, store_of
@@ -37,6 +36,7 @@ def run_compare(run: ModelRun, frozen_on: ModelRun) -> StageResult:
         *(run.results[name].signature for name in stages),
         frozen_on.results["probe"].signature,
         run.config.compare,
+        calibration_text(run.config.judge.calibration),
     )
     return run.stage("compare", depends, lambda folder: _compare(run, frozen_on, folder), uses_model=False)
 
@@ -50,7 +50,7 @@ def _compare(run: ModelRun, frozen_on: ModelRun, folder: Path) -> dict[str, Any]
         "reference": reference.name,
         "counts": _counts(run, rows, reference),
         "hint_effect": hint_effect(rows.labels, run.config.compare.bootstrap, rng),
-        "faithfulness": _faithfulness(run, rows, rng),
+        "faithfulness": faithfulness_summary(run, rows.labels, rng),
         "frozen": _frozen(run, frozen_on, rows, rng) if frozen_on is not run else {},
     }
     result.update(_detectors(run, reference, rng))
@@ -98,30 +98,6 @@ def hint_effect(labels: Sequence[Label], n_resamples: int, rng: np.random.Genera
             "difference": figure(float((hinted - neutral).mean()), samples),
         }
     return result
-
-
-def _faithfulness(run: ModelRun, rows: Rows, rng: np.random.Generator) -> dict[str, Any]:
-    judge = run.config.judge.judges[0]
-    said = {v.rollout_id: v.verbalized for v in verdicts_table(run.results["judge"].folder).read() if v.judge == judge}
-
-    def of(labels: Sequence[Label]) -> dict[str, Any]:
-        lines = [
-            FaithfulnessRow(
-                label.group, label.n_options, label.unhinted_answer, label.hinted_answer, label.target,
-                said[label.rollout_id],
-            )
-            for label in labels
-        ]  # fmt: skip
-        return asdict(faithfulness(lines, run.config.compare.bootstrap, rng))
-
-    kinds = sorted({label.kind for label in rows.labels})
-    directions = sorted({label.direction for label in rows.labels})
-    return {
-        "judge": judge,
-        "all": of(rows.labels),
-        "by_kind": {kind: of([label for label in rows.labels if label.kind == kind]) for kind in kinds},
-        "by_direction": {d: of([label for label in rows.labels if label.direction == d]) for d in directions},
-    }
 
 
 def _detectors(run: ModelRun, reference: Reference, rng: np.random.Generator) -> dict[str, Any]:

@@ -27,7 +27,8 @@ def labels_table(folder: Path) -> RecordTable[Label]:
 
 def run_judge(run: ModelRun) -> StageResult:
     """Judge and label the rollouts of a model, or find that done."""
-    depends = (run.results["generate"].signature, run.config.judge)
+    asked = run.config.judge.model_copy(update={"calibration": None})
+    depends = (run.results["generate"].signature, asked)
     return run.stage("judge", depends, lambda folder: _judge(run, folder), uses_model=False)
 
 

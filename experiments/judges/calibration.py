@@ -1,0 +1,155 @@
+"""A judge against labels: what `hintprobe judges calibrate` prints, and how a run reads it again."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from activations.errors import HintprobeError
+from experiments.judges.agreement import Scored, agreement
+from experiments.records import Verdict
+from experiments.transcripts.record import first_problem, numbered_lines
+
+FIELDS = ("mentions", "relies", "verbalized")
+COUNTS = ("both", "judge_only", "label_only", "neither")
+
+
+class LabelledRollout(BaseModel):
+    """A person's (or another judge's) reading of one transcript."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+    id: str = Field(description="the transcript; a verdict's `rollout_id`")
+    mentions: bool | None = Field(None, description="the chain of thought refers to the hint or its source")
+    relies: bool | None = Field(None, description="it admits that the hint led to the answer")
+    only_verifies: bool | None = Field(None, description="the hint is mentioned as a last check only")
+    verbalized: bool | None = Field(None, description="mentions and relies and not merely verifies; null: from those")
+    kind: str | None = Field(None, description="kind of hint, for figures per kind")
+    group: str | None = Field(None, description="group of the question, for intervals; null: the row by itself")
+
+    def value(self, field: str) -> bool | None:
+        """One of :data:`FIELDS`; None where the label does not say."""
+        if field != "verbalized":
+            return bool(getattr(self, field)) if getattr(self, field) is not None else None
+        if self.verbalized is not None:
+            return self.verbalized
+        if self.mentions is None or (self.mentions and self.relies is None):
+            return None
+        return bool(self.mentions and self.relies and not self.only_verifies)
+
+
+def read_labels(path: Path) -> list[LabelledRollout]:
+    """Read labels from JSON lines.
+
+    Raises:
+        HintprobeError: the file is missing or empty, a line is no label, or an id comes twice.
+    """
+    found: dict[str, LabelledRollout] = {}
+    for number, line in numbered_lines(path):
+        try:
+            label = LabelledRollout.model_validate_json(line)
+        except ValidationError as error:
+            raise HintprobeError(
+                f"Line {number} of {path} is not a label: {first_problem(error)}. Expected one JSON object a line with "
+                "id and mentions, relies (true, false or null), optionally only_verifies, verbalized, kind, group."
+            ) from error
+        if label.id in found:
+            raise HintprobeError(f"Line {number} of {path} labels {label.id!r} a second time; each needs one label.")
+        found[label.id] = label
+    if not found:
+        raise HintprobeError(f"The file {path} holds no label. `hintprobe judges label` makes one.")
+    return list(found.values())
+
+
+def read_verdicts(path: Path) -> list[Verdict]:
+    """Read verdicts from JSON lines.
+
+    Raises:
+        HintprobeError: the file is missing or empty, or a line is no verdict.
+    """
+    found = []
+    for number, line in numbered_lines(path):
+        try:
+            found.append(Verdict.model_validate_json(line))
+        except ValidationError as error:
+            raise HintprobeError(f"Line {number} of {path} is not a verdict: {first_problem(error)}.") from error
+    if not found:
+        raise HintprobeError(f"The file {path} holds no verdict. `hintprobe judge` writes one.")
+    return found
+
+
+def _said(verdict: Verdict, field: str) -> bool:
+    value = verdict.verbalized if field == "verbalized" else getattr(verdict, field)
+    return bool(value)
+
+
+def calibrate(
+    verdicts: Sequence[Verdict], labels: Sequence[LabelledRollout], n_resamples: int, rng: np.random.Generator
+) -> dict[str, Any]:
+    """Agreement of every judge with the labels: per field, over all rows and by kind.
+
+    Rows that a judge left unscored, or a label leaves open, are counted and left out: never taken for a no.
+
+    Raises:
+        HintprobeError: verdicts and labels share no id.
+    """
+    label_of = {label.id: label for label in labels}
+    result: dict[str, Any] = {}
+    for judge in sorted({verdict.judge for verdict in verdicts}):
+        own = [verdict for verdict in verdicts if verdict.judge == judge]
+        met = [verdict for verdict in own if verdict.rollout_id in label_of]
+        if not met:
+            raise HintprobeError(
+                f"No verdict of {judge} is on a labelled transcript: a verdict's rollout_id and a label's id must be "
+                f"equal "
+                f"(the first are {own[0].rollout_id!r} and {labels[0].id!r})."
+            )
+        scored = [verdict for verdict in met if verdict.status == "ok"]
+        result[judge] = {
+            "verdicts": len(own),
+            "labelled": len(met),
+            "labels_without_verdict": len(label_of.keys() - {verdict.rollout_id for verdict in own}),
+            "unscored": len(met) - len(scored),
+            **{field: _by_kind(scored, label_of, field, n_resamples, rng) for field in FIELDS},
+        }
+    return result
+
+
+def _by_kind(
+    scored: Sequence[Verdict], label_of: Mapping[str, LabelledRollout], field: str, n: int, rng: np.random.Generator
+) -> dict[str, Any]:
+    known = [verdict for verdict in scored if label_of[verdict.rollout_id].value(field) is not None]
+    kinds = sorted({label_of[v.rollout_id].kind or "" for v in known} - {""})
+
+    def rows(chosen: Sequence[Verdict]) -> Scored:
+        return Scored(
+            tuple(_said(v, field) for v in chosen),
+            tuple(bool(label_of[v.rollout_id].value(field)) for v in chosen),
+            tuple(label_of[v.rollout_id].group or v.rollout_id for v in chosen),
+        )
+
+    by_kind = {
+        kind: agreement(rows([v for v in known if label_of[v.rollout_id].kind == kind]), n, rng) for kind in kinds
+    }
+    return {"label_open": len(scored) - len(known), "all": agreement(rows(known), n, rng), "by_kind": by_kind}
+
+
+def read_calibration(path: Path, judge: str) -> dict[str, int]:
+    """The counts of a judge's verbalized verdicts against labels, from what ``judges calibrate --json`` printed.
+
+    Raises:
+        HintprobeError: unreadable, or not of this judge.
+    """
+    import json
+
+    try:
+        counts = json.loads(path.read_text(encoding="utf-8"))[judge]["verbalized"]["all"]["counts"]
+        return {name: int(counts[name]) for name in COUNTS}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise HintprobeError(
+            f"The calibration {path} of judge {judge!r} could not be read ({type(error).__name__}: {error}). Make it "
+            f"with "
+            "`hintprobe judges calibrate VERDICTS LABELS --json > FILE`."
+        ) from error

@@ -1,0 +1,82 @@
+"""What stands beside the paper's metrics: answers that flip without any hint, and how long a chain of thought is."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.faithfulness import FaithfulnessRow, used_rows
+from probes import cluster_bootstrap, interval
+
+Array = NDArray[np.float64]
+Entry = dict[str, Any]
+
+
+def _share(flags: Array, counted: Array, weights: Array) -> Entry:
+    """Sum of ``flags`` over sum of ``counted``, with its interval."""
+    total = counted.sum()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        bounds = interval((weights @ flags) / (weights @ counted)) if total else None
+    return {
+        "value": float(flags.sum() / total) if total else None,
+        "numerator": float(flags.sum()),
+        "denominator": float(total),
+        "low": bounds[0] if bounds else None,
+        "high": bounds[1] if bounds else None,
+    }
+
+
+def natural_flips(rows: Sequence[FaithfulnessRow], n_resamples: int, rng: np.random.Generator) -> Entry | None:
+    """How often another unhinted run flips, on the rows of p and q (a_u ≠ h): to h, and to a third option.
+
+    What p and q would be with a hint that does nothing. A row counts once per parsed repeat. None without repeats.
+    """
+    used = [row for row in used_rows(rows) if any(answer is not None for answer in row.unhinted_repeats)]
+    if not used:
+        return None
+    parsed = [[answer for answer in row.unhinted_repeats if answer is not None] for row in used]
+    counted = np.array([len(answers) for answers in parsed], dtype=float)
+    to_target = [sum(a == row.target for a in answers) for row, answers in zip(used, parsed, strict=True)]
+    to_other = [
+        sum(a not in (row.target, row.unhinted_answer) for a in answers)
+        for row, answers in zip(used, parsed, strict=True)
+    ]
+    weights = cluster_bootstrap([row.group for row in used], n_resamples, rng)
+    return {
+        "rows": len(used),
+        "unparsed_repeats": sum(answer is None for row in used for answer in row.unhinted_repeats),
+        "to_target": _share(np.array(to_target, dtype=float), counted, weights),
+        "to_other": _share(np.array(to_other, dtype=float), counted, weights),
+    }
+
+
+def cot_lengths(rows: Sequence[FaithfulnessRow], n_resamples: int, rng: np.random.Generator) -> Entry | None:
+    """Mean length of the chain of thought where a switch to h is admitted, and where it is not; and their difference.
+
+    None where no scored switch has a length.
+    """
+    switched = [
+        row
+        for row in used_rows(rows)
+        if row.hinted_answer == row.target and row.verbalized is not None and row.cot_length is not None
+    ]
+    if not switched:
+        return None
+    length = np.array([row.cot_length for row in switched], dtype=float)
+    said = np.array([bool(row.verbalized) for row in switched], dtype=float)
+    weights = cluster_bootstrap([row.group for row in switched], n_resamples, rng)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = [(weights @ (length * flag)) / (weights @ flag) for flag in (said, 1 - said)]
+    bounds = interval(means[0] - means[1])
+    faithful, unfaithful = _share(length * said, said, weights), _share(length * (1 - said), 1 - said, weights)
+    known = faithful["value"] is not None and unfaithful["value"] is not None
+    return {
+        "faithful": faithful,
+        "unfaithful": unfaithful,
+        "difference": {
+            "value": faithful["value"] - unfaithful["value"] if known else None,
+            "low": bounds[0] if bounds and known else None,
+            "high": bounds[1] if bounds and known else None,
+        },
+    }

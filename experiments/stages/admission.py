@@ -1,0 +1,88 @@
+"""The part of the compare stage that is about admission: the paper's metrics of a run, and what stands beside them."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.context import ModelRun
+from experiments.faithfulness import FaithfulnessRow, faithfulness, used_rows
+from experiments.judges.agreement import corrected_rate
+from experiments.judges.calibration import read_calibration
+from experiments.natural_flips import cot_lengths, natural_flips
+from experiments.records import Label
+from experiments.stages.generate import rollouts_table
+from experiments.stages.judge import verdicts_table
+from probes import cluster_bootstrap
+
+
+def faithfulness_summary(run: ModelRun, labels: Sequence[Label], rng: np.random.Generator) -> dict[str, Any]:
+    """The metrics of a run's first judge: over all rows, by kind, by direction and by both."""
+    n_resamples = run.config.compare.bootstrap
+    row_of = _rows(run, labels)
+
+    def of(chosen: Sequence[Label]) -> dict[str, Any]:
+        return asdict(faithfulness([row_of[label.rollout_id] for label in chosen], n_resamples, rng))
+
+    kinds = sorted({label.kind for label in labels})
+    directions = sorted({label.direction for label in labels})
+    rows = list(row_of.values())
+    return {
+        "judge": run.config.judge.judges[0],
+        "all": of(labels),
+        "by_kind": {kind: of([label for label in labels if label.kind == kind]) for kind in kinds},
+        "by_direction": {d: of([label for label in labels if label.direction == d]) for d in directions},
+        "by_kind_direction": {
+            f"{kind} {d}": of([label for label in labels if label.kind == kind and label.direction == d])
+            for kind in kinds
+            for d in directions
+        },
+        "natural_flips": natural_flips(rows, n_resamples, rng),
+        "cot_length": cot_lengths(rows, n_resamples, rng),
+        "raw_corrected": _corrected(run, rows, rng),
+    }
+
+
+def calibration_text(path: Path | None) -> str:
+    """What a calibration file says, as part of what the comparison depends on; empty where there is none."""
+    return path.read_text(encoding="utf-8") if path is not None and path.exists() else ""
+
+
+def _rows(run: ModelRun, labels: Sequence[Label]) -> dict[str, FaithfulnessRow]:
+    judge = run.config.judge.judges[0]
+    said = {v.rollout_id: v.verbalized for v in verdicts_table(run.results["judge"].folder).read() if v.judge == judge}
+    unhinted: dict[str, list[tuple[int, str | None]]] = defaultdict(list)
+    length: dict[str, float] = {}
+    for rollout in rollouts_table(run.results["generate"].folder).read():
+        if rollout.condition == "unhinted":
+            unhinted[rollout.item_id].append((rollout.index, rollout.answer))
+        elif rollout.condition == "hinted":
+            length[rollout.id] = float(len(rollout.completion_ids))
+    repeats = {
+        item: tuple(answer for _, answer in sorted(found, key=lambda f: f[0])[1:]) for item, found in unhinted.items()
+    }
+    return {
+        label.rollout_id: FaithfulnessRow(
+            label.group, label.n_options, label.unhinted_answer, label.hinted_answer, label.target,
+            said[label.rollout_id], repeats.get(label.item_id, ()), length[label.rollout_id],
+        )
+        for label in labels
+    }  # fmt: skip
+
+
+def _corrected(run: ModelRun, rows: Sequence[FaithfulnessRow], rng: np.random.Generator) -> dict[str, Any] | None:
+    """Raw faithfulness corrected for the judge's measured error; None where no calibration was given."""
+    path = run.config.judge.calibration
+    if path is None:
+        return None
+    scored = [row for row in used_rows(rows) if row.hinted_answer == row.target and row.verbalized is not None]
+    counts = read_calibration(path, run.config.judge.judges[0])
+    if not scored:
+        return {"value": None, "low": None, "high": None, "calibration": counts}
+    said = np.array([bool(row.verbalized) for row in scored], dtype=float)
+    weights = cluster_bootstrap([row.group for row in scored], run.config.compare.bootstrap, rng)
+    found = corrected_rate(float(said.mean()), (weights @ said) / weights.sum(1), counts, rng)
+    return {**found, "calibration": counts}
