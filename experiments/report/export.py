@@ -66,10 +66,15 @@ def as_csv(runs: Sequence[Run]) -> str:
 def _csv_rows(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
     for run in runs:
         for model in run.summary["models"]:
-            for table in TABLES:
-                for name, entry in ((model["comparison"] or {}).get(table) or {}).items():
-                    row = {"run": run.summary["name"], "model": model["model"], "table": table, "detector": name}
-                    yield row | _figures(entry) | {key: entry.get(key) for key in PLAIN}
+            yield from detector_rows_of(run, model)
+
+
+def detector_rows_of(run: Run, model: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """One flat row per table and detector of a model."""
+    for table in TABLES:
+        for name, entry in ((model["comparison"] or {}).get(table) or {}).items():
+            row = {"run": run.summary["name"], "model": model["model"], "table": table, "detector": name}
+            yield row | _figures(entry) | {key: entry.get(key) for key in PLAIN}
 
 
 def _figures(entry: Mapping[str, Any]) -> dict[str, Any]:

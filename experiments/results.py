@@ -1,0 +1,162 @@
+"""A finished run for scripts and notebooks: every record as a data frame, maps as named arrays."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from activations.errors import HintprobeError
+from experiments.report.export import detector_rows_of
+from experiments.report.runs import Run, read_run
+from experiments.report.terminal import headline
+
+if TYPE_CHECKING:
+    import xarray
+
+_TABLES = {
+    "items": "generate",
+    "rollouts": "generate",
+    "labels": "judge",
+    "verdicts": "judge",
+    "positions": "capture",
+    "scores": "probe",
+    "cells": "patch",
+}
+
+
+@dataclass(frozen=True)
+class ModelResults:
+    """What a run found of one model."""
+
+    run: Run
+    summary: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The model, as the configuration names it."""
+        return str(self.summary["model"])
+
+    def table(self, name: str) -> pd.DataFrame:
+        """One of the run's record tables, a row per record, with the columns that docs/format.md lists.
+
+        Args:
+            name: items, rollouts, labels, verdicts, positions, scores or cells (of patching).
+
+        Raises:
+            HintprobeError: there is no such table, or the stage that writes it has not run.
+        """
+        if name not in _TABLES:
+            raise HintprobeError(f"There is no table {name!r}. Known: {', '.join(_TABLES)}.")
+        stage = _TABLES[name]
+        if stage not in self.summary["stages"]:
+            raise HintprobeError(
+                f"The table {name!r} is written by the stage {stage!r}, which has not run on {self.name}. Run "
+                f"`hintprobe {stage} CONFIG` first."
+            )
+        folder = self.run.folder / self.summary["folder"] / self.summary["stages"][stage]["folder"]
+        path = folder / f"{name}.jsonl"
+        # Ids may look like numbers and dates; nothing is to be guessed.
+        return pd.read_json(path, lines=True, dtype=False) if path.exists() else pd.DataFrame()
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """One row per hinted rollout, indexed by it: label, first judge's verdict, each detector's probability.
+
+        Probabilities are held-out ones, in columns ``p_DETECTOR``; missing where a detector was not asked.
+        """
+        frame = self.table("labels").set_index("rollout_id")
+        verdicts = self.table("verdicts")
+        if len(verdicts):
+            first = verdicts[verdicts["judge"] == verdicts["judge"].iloc[0]].set_index("rollout_id")
+            said = first["mentions"].astype("boolean") & first["relies"].astype("boolean")
+            frame["verbalized"] = (said & ~first["only_verifies"].astype("boolean")).reindex(frame.index)
+        if "probe" in self.summary["stages"] and len(scores := self.table("scores")):
+            wide = scores.pivot(index="rollout_id", columns="detector", values="probability")
+            frame = frame.join(wide.add_prefix("p_"))
+        return frame
+
+    @property
+    def detectors(self) -> pd.DataFrame:
+        """The detector tables: a row per table and detector, with every figure and the ends of its interval."""
+        return pd.DataFrame(detector_rows_of(self.run, self.summary)).drop(columns=["run", "model"], errors="ignore")
+
+    def validation(self, detector: str) -> pd.DataFrame:
+        """Validation AUROC of a probe per site (rows, deepest last) and position (columns); never a reported figure.
+
+        Raises:
+            HintprobeError: the detector has no such map.
+        """
+        maps = (self.summary["comparison"] or {}).get("validation", {})
+        if detector not in maps:
+            raise HintprobeError(
+                f"There is no validation map of {detector!r} on {self.name}. There are: {', '.join(maps) or 'none'}."
+            )
+        cells = {tuple(cell.split("@", 1)): value for cell, value in maps[detector].items() if "@" in cell}
+        series = pd.Series(cells, dtype=float)
+        series.index = pd.MultiIndex.from_tuples(series.index, names=["site", "position"])
+        order = list(dict.fromkeys(series.index.get_level_values("position")))
+        return series.unstack("position").reindex(columns=order, index=sorted({s for s, _ in cells}, key=_depth))
+
+    def validation_array(self, detector: str) -> "xarray.DataArray":
+        """The same as an array with the named dimensions ``site`` and ``position`` (needs the extra `xarray`)."""
+        import xarray
+
+        return xarray.DataArray(self.validation(detector), name="validation AUROC")
+
+    def _repr_html_(self) -> str:
+        table = self.detectors
+        shown = table[["table", "detector", "auroc", "auroc_low", "auroc_high"]] if len(table) else table
+        return f"<p>{escape(headline(dict(self.summary)))}</p>" + shown.to_html(
+            index=False, float_format="{:.2f}".format
+        )
+
+
+def _depth(site: str) -> tuple[int, str]:
+    component, _, layer = site.partition(".")
+    return (int(layer), component) if component != "resid_pre" else (int(layer), "")
+
+
+@dataclass(frozen=True)
+class Results:
+    """A run, model by model: iterate over it, or index it by a model's name."""
+
+    run: Run
+
+    @cached_property
+    def models(self) -> dict[str, ModelResults]:
+        """Results by model name, in the configuration's order."""
+        return {model["model"]: ModelResults(self.run, model) for model in self.run.summary["models"]}
+
+    def __iter__(self) -> Iterator[ModelResults]:
+        return iter(self.models.values())
+
+    def __getitem__(self, name: str) -> ModelResults:
+        try:
+            return self.models[name]
+        except KeyError:
+            known = ", ".join(self.models)
+            raise HintprobeError(f"The run has no model {name!r}. It has: {known}.") from None
+
+    @property
+    def detectors(self) -> pd.DataFrame:
+        """The detector tables of all models."""
+        return pd.DataFrame([row for model in self for row in detector_rows_of(self.run, model.summary)])
+
+    def _repr_html_(self) -> str:
+        return "".join(f"<h3>{escape(model.name)}</h3>{model._repr_html_()}" for model in self)
+
+
+def read_results(folder: Path | str) -> Results:
+    """Open a run's folder, finished or not.
+
+    Args:
+        folder: what ``hintprobe run`` wrote, such as ``cache/runs/demo``.
+
+    Raises:
+        HintprobeError: there is no run, or a newer hintprobe wrote it.
+    """
+    return Results(read_run(Path(folder)))
