@@ -107,7 +107,7 @@ def answer_part(tokenizer: Any, rollout: Rollout) -> int | None:
 
 def prompt_places(tokenizer: Any, rollout: Rollout) -> dict[str, range]:
     """Tokens of every named span of the prompt."""
-    return place_spans(tokenizer, encode(tokenizer, rollout.prompt_text), rollout.prompt)
+    return place_spans(tokenizer, encode(tokenizer, rollout.prompt_text), rollout.places)
 
 
 def locate(
