@@ -5,7 +5,8 @@ from probes.bootstrap import cluster_bootstrap, holm, interval, mcnemar, paired_
 from probes.calibration import Platt
 from probes.estimators import BinaryProbe, LinearProbe, LogisticProbe, MeanDifferenceProbe, RidgeProbe
 from probes.forest import forest_cv
-from probes.logistic import solve_logistic
+from probes.logistic import LogisticSolution, solve_logistic
+from probes.means import mean_differences
 from probes.metrics import (
     OperatingPoint,
     Reliability,
@@ -28,6 +29,7 @@ __all__ = [
     "FrozenProbe",
     "LinearProbe",
     "LogisticProbe",
+    "LogisticSolution",
     "MeanDifferenceProbe",
     "NestedResult",
     "OperatingPoint",
@@ -51,6 +53,7 @@ __all__ = [
     "interval",
     "load_probe",
     "mcnemar",
+    "mean_differences",
     "nested_cv",
     "operating_point",
     "paired_p_value",

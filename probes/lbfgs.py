@@ -8,7 +8,7 @@ from torch import Tensor
 
 from probes.preconditioner import Preconditioner
 
-_MEMORY = 5  # pairs of steps and gradient changes; 3 to 20 need equally many steps behind this preconditioner
+_MEMORY = 3  # pairs of steps and gradient changes; 2 to 20 need about equally many steps behind this preconditioner
 _PATIENCE = 40  # steps without progress after which rounding, not the problem, sets the gradient
 _LINE_EVALUATIONS = 8
 
@@ -59,7 +59,7 @@ def minimise(
     preconditioner: Preconditioner,
     tolerance: float,
     max_steps: int,
-) -> tuple[Float[Tensor, "problem coordinate"], Bool[Tensor, "problem"]]:
+) -> tuple[Float[Tensor, "problem coordinate"], Bool[Tensor, "problem"], Int[Tensor, "problem"]]:
     """Minimise every problem until the largest entry of its mean-loss gradient is at most ``tolerance``.
 
     Each step costs two products with ``x`` for all problems together (Nocedal & Wright 2006, algorithm 7.5, with the
@@ -67,13 +67,14 @@ def minimise(
     converged is retired: left in the batch, rounding would spoil it.
 
     Returns:
-        Coefficients, and whether each problem converged.
+        Coefficients, whether each problem converged, and its number of steps.
     """
     result = torch.zeros_like(problems.beta)
     converged = torch.zeros(len(result), dtype=torch.bool, device=x.device)
+    steps = torch.full((len(result),), max_steps, device=x.device)
     state = _begin(x, problems)
     rows = problems.weight.sum(1)
-    for _ in range(max_steps):
+    for step in range(max_steps):
         size = state.gradient.abs().amax(1) / rows
         small = size <= tolerance
         better = size < 0.9 * state.best
@@ -83,12 +84,13 @@ def minimise(
         if bool(leave.any()):
             result[state.where[leave]] = problems.beta[leave]
             converged[state.where[leave]] = small[leave]
+            steps[state.where[leave]] = step
             problems, state, rows = _keep(problems, ~leave), _keep_state(state, ~leave), rows[~leave]
             if not len(rows):
-                return result, converged
+                return result, converged, steps
         _step(x, problems, state, preconditioner)
     result[state.where] = problems.beta
-    return result, converged
+    return result, converged, steps
 
 
 def _begin(x: Tensor, problems: Problems) -> _State:

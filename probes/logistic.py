@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from activations.errors import HintprobeError
@@ -20,11 +20,16 @@ _STEPS_EXPECTED = 15
 
 @dataclass(frozen=True)
 class LogisticSolution:
-    """Coefficients for every penalty, row mask and label vector."""
+    """Coefficients for every penalty, row mask and label vector.
+
+    Attributes:
+        steps: L-BFGS steps of each problem; one costs a product with the features and one with their transpose.
+    """
 
     coef: Float[Tensor, "penalty mask label feature"]
     intercept: Float[Tensor, "penalty mask label"]
     converged: Bool[Tensor, "penalty mask label"]
+    steps: Int[Tensor, "penalty mask label"]
 
 
 def solve_logistic(
@@ -59,14 +64,14 @@ def solve_logistic(
     if _rotating_pays(x.shape[0], x.shape[1], n_c * n_m * n_l):
         basis, triangle = torch.linalg.qr(z.T)
         z = triangle.T.contiguous()
-    beta, converged = _walk(z, labels, masks, penalties, tolerance, max_steps)
+    beta, converged, steps = _walk(z, labels, masks, penalties, tolerance, max_steps)
     coef = beta[..., :-1] if basis is None else beta[..., :-1] @ basis.T
-    return LogisticSolution(coef, beta[..., -1] - coef @ centre, converged)
+    return LogisticSolution(coef, beta[..., -1] - coef @ centre, converged, steps)
 
 
 def _walk(
     z: Tensor, labels: Tensor, masks: Tensor, penalties: Sequence[float], tolerance: float, max_steps: int
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """All pairs of mask and label vector, in blocks; few pairs at every C at once, many from one C to the next."""
     n_c, n_m, n_l = len(penalties), masks.shape[1], labels.shape[1]
     c = torch.tensor(penalties, dtype=z.dtype, device=z.device)
@@ -75,6 +80,7 @@ def _walk(
     preconditioner = Preconditioner.of(z, _RANK)
     beta = torch.zeros(n_c, n_m * n_l, z.shape[1] + 1, dtype=z.dtype, device=z.device)
     converged = torch.zeros(n_c, n_m * n_l, dtype=torch.bool, device=z.device)
+    steps = torch.zeros(n_c, n_m * n_l, dtype=torch.long, device=z.device)
     for pairs in torch.arange(n_m * n_l, device=z.device).split(_BLOCK):
         sign = labels.T[pairs % n_l].to(z.dtype) * 2 - 1
         weight = masks.T[pairs // n_l].to(z.dtype)
@@ -84,12 +90,14 @@ def _walk(
             k = len(run)
             ridge = (1 / c[run]).repeat_interleave(len(pairs))
             problems = Problems(sign.repeat(k, 1), weight.repeat(k, 1), ridge, start.repeat(k, 1), margin.repeat(k, 1))
-            found, done = minimise(z, problems, preconditioner, tolerance, max_steps)
+            found, done, taken = minimise(z, problems, preconditioner, tolerance, max_steps)
             beta[run[:, None], pairs] = found.reshape(k, len(pairs), -1)
             converged[run[:, None], pairs] = done.reshape(k, -1)
+            steps[run[:, None], pairs] = taken.reshape(k, -1)
             if not together:
                 start, margin = found, sign * (found[:, :-1] @ z.T + found[:, -1:])
-    return beta.reshape(n_c, n_m, n_l, -1), converged.reshape(n_c, n_m, n_l)
+    shape = (n_c, n_m, n_l)
+    return beta.reshape(*shape, -1), converged.reshape(shape), steps.reshape(shape)
 
 
 def _rotating_pays(n_rows: int, n_features: int, n_problems: int) -> bool:
