@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 from activations import Decoding, LoadedModel, capture, generate, residual_sites
 from activations.sites import decoder_blocks
-from experiments.answers import THINK_OPEN, parse_answer, split_completion
-from experiments.chat import render_chat
+from experiments.completions import completion_fields
 from experiments.config import Config
-from experiments.items import item_prompt
+from experiments.prompts import PromptWriter
 from experiments.records import Item
 from experiments.seeds import stable_int
 
@@ -39,8 +38,9 @@ def calibrate(loaded: LoadedModel, config: Config, items: Sequence[Item]) -> Mea
     The rates are those of one small batch, so that a run with full batches is faster rather than slower.
     """
     chosen = list(items)[:: max(1, len(items) // TRIAL)][:TRIAL]
-    prompts = [render_chat(loaded, item_prompt(item, "unhinted")).encoded for item in chosen]
     settings = config.generate
+    writer = PromptWriter(loaded.tokenizer, settings.template_options, settings.system, settings.instruction)
+    prompts = [writer.write(item, "unhinted").rendered.encoded for item in chosen]
     decoding = Decoding(settings.temperature, settings.max_new_tokens, settings.token_budget)
     seeds = [stable_int(config.seed, "sampling", item.question.id, 0) for item in chosen]
     generate(loaded, [prompt.ids for prompt in prompts[:2]], decoding, seeds=seeds[:2])  # the first call warms up
@@ -53,11 +53,11 @@ def calibrate(loaded: LoadedModel, config: Config, items: Sequence[Item]) -> Mea
     for _ in capture(loaded, rows, ends, sites, config.capture.token_budget):
         pass
     captured = time.perf_counter()
-    right = 0
-    for item, prompt, completion in zip(chosen, prompts, completions, strict=True):
-        text = str(loaded.tokenizer.decode(list(completion.ids), skip_special_tokens=True))
-        split = split_completion(text, opened_by_prompt=prompt.text.rstrip().endswith(THINK_OPEN))
-        right += parse_answer(split.answer_text, len(item.question.options)) == item.question.gold
+    answers = [
+        completion_fields(loaded.tokenizer, completion, prompt.text, len(item.question.options), 0, 0.0)["answer"]
+        for item, prompt, completion in zip(chosen, prompts, completions, strict=True)
+    ]
+    right = sum(answer == item.question.gold for item, answer in zip(chosen, answers, strict=True))
     new = sum(len(completion.ids) for completion in completions)
     return Measured(
         questions=len(chosen),

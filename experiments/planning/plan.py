@@ -89,9 +89,10 @@ def _work(config: Config, items: Sequence[Item], prompt: float, completion: floa
     """How much there is to do. Items of one question share their unhinted prompt, unless worked examples differ."""
     unhinted = len({(item.question.id, item.shots) for item in items})
     k = config.generate.rollouts
-    captured = (len(items) + unhinted) * k
+    first = config.generate.unhinted_rollouts or k
+    captured = len(items) * k + unhinted * first
     return Work(
-        prompts=(unhinted + 3 * len(items)) * k,
+        prompts=unhinted * first + 3 * len(items) * k,
         prompt_tokens=prompt,
         completion_tokens=completion,
         token_budget=config.generate.token_budget,
