@@ -2,18 +2,23 @@
 
 from activations.capture import capture, capture_batch
 from activations.edits import Add, Edit, Knockout, Mean, ProjectOut, Replace, SiteEdit, Zero, editing
+from activations.entries import row_hash
 from activations.errors import HintprobeError
 from activations.generate import Completion, Decoding, generate
 from activations.hooks import counting_forwards, head_shape, visiting
 from activations.models import LoadedModel, fingerprint, load_model, load_tokenizer
+from activations.part import Part
+from activations.planner import CaptureAccount, CapturePlan, fill, plan_capture
 from activations.positions import onwards
+from activations.rows import SiteRows
 from activations.sites import Site, residual_sites
-from activations.store import ActivationStore, CaptureAccount, ModelStore, fill, row_hash
+from activations.store import ActivationStore, ModelStore
 
 __all__ = [
     "ActivationStore",
     "Add",
     "CaptureAccount",
+    "CapturePlan",
     "Completion",
     "Decoding",
     "Edit",
@@ -22,10 +27,12 @@ __all__ = [
     "LoadedModel",
     "Mean",
     "ModelStore",
+    "Part",
     "ProjectOut",
     "Replace",
     "Site",
     "SiteEdit",
+    "SiteRows",
     "Zero",
     "capture",
     "capture_batch",
@@ -38,6 +45,7 @@ __all__ = [
     "load_model",
     "load_tokenizer",
     "onwards",
+    "plan_capture",
     "residual_sites",
     "row_hash",
     "visiting",

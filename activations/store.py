@@ -3,42 +3,31 @@
 import hashlib
 import json
 import os
-import uuid
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from activations.batching import Ids
-from activations.capture import Positions, capture
+from activations.entries import Entries, Entry
 from activations.errors import HintprobeError
+from activations.index import StoreIndex
 from activations.models import LoadedModel
-from activations.shard import FORMAT, VERSION, Entry, ShardIndex, read_index, read_site, verify_shard, write_shard
+from activations.rows import SiteRows
+from activations.shard import FORMAT, SUFFIX, VERSION, check_version, unfinished_name, write_shard
+from activations.shard_values import Shard, verify_shard
 from activations.sites import Site
 
-SHARD_BYTES = 2**28
-"""A shard is written once so much is together; what a kill can cost."""
+IDENTITY = "identity.json"
 
 
-def row_hash(ids: Ids) -> bytes:
-    """Identity of a row: SHA-256 of its token ids as little-endian int32."""
-    return hashlib.sha256(np.asarray(ids, dtype="<i4").tobytes()).digest()
-
-
-@dataclass
-class CaptureAccount:
-    """What a request cost: token positions asked for, found, computed, and the rows that went through the model."""
-
-    requested: int = 0
-    reused: int = 0
-    written: int = 0
-    forward_rows: int = 0
+def size_text(n_bytes: int) -> str:
+    """Bytes for people."""
+    return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e8 else f"{n_bytes / 1e6:,.1f} MB"
 
 
 @dataclass
@@ -46,65 +35,137 @@ class ModelStore:
     """The part of a store that belongs to one model identity."""
 
     folder: Path
-    _shards: dict[Path, ShardIndex] = field(default_factory=dict, repr=False)
-    _where: dict[Site, dict[Entry, tuple[Path, int]]] = field(default_factory=lambda: defaultdict(dict), repr=False)
+    _shards: dict[Path, Shard] = field(default_factory=dict, repr=False)
+    _index: StoreIndex | None = field(default=None, repr=False)
+
+    def paths(self) -> list[Path]:
+        """The shards that are there now."""
+        return sorted(self.folder.glob(f"*{SUFFIX}"))
 
     def refresh(self) -> None:
-        """Take note of shards written since the last look, by this process or another."""
-        for path in sorted(self.folder.glob("*.h5")):
-            if path not in self._shards:
-                index = read_index(path)
-                self._shards[path] = index
-                for site in index.sites:
-                    self._where[site].update({entry: (path, slot) for slot, entry in enumerate(index.entries)})
+        """Take note of shards that came or went since the last look, by this process or another.
+
+        Raises:
+            HintprobeError: a shard is damaged.
+        """
+        paths = self.paths()
+        if paths != list(self._shards):
+            self._shards = {path: self._shards.get(path) or Shard(path) for path in paths}
+            self._index = None
+
+    @property
+    def index(self) -> StoreIndex:
+        """Where each entry lies, as of the last refresh."""
+        if self._index is None:
+            self._index = StoreIndex([shard.index for shard in self._shards.values()])
+        return self._index
+
+    @property
+    def sites(self) -> list[Site]:
+        """Sites that at least one shard holds, as of the last refresh."""
+        return sorted({Site.parse(name) for shard in self._shards.values() for name in shard.index.sites})
 
     def has(self, site: Site, entry: Entry) -> bool:
         """Is this entry there (as of the last refresh)?"""
-        return entry in self._where[site]
+        return bool(self.index.locate(str(site), Entries.of([entry])).found.all())
 
-    def write(self, entries: Sequence[Entry], values: dict[Site, Tensor]) -> None:
-        """Add one shard."""
-        try:
-            write_shard(self.folder, entries, values)
-        except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else str(error)
-            raise HintprobeError(
-                f"Activations could not be written to {self.folder}: {reason}. What was written "
-                "before is safe. Free space or choose another place with `cache:` in the config, then run again."
-            ) from error
-        self.refresh()
+    def write(
+        self, entries: Entries | Sequence[Entry], values: Iterable[tuple[Site, Tensor]] | dict[Site, Tensor]
+    ) -> Path:
+        """Add one shard; it is on disk when this returns.
 
-    def read(self, site: Site, entries: Sequence[Entry]) -> Float[Tensor, "entry d_model"]:
-        """Activations of a site, aligned with ``entries``.
+        Args:
+            values: per site ``[entry, *feature]``.
 
         Raises:
-            HintprobeError: an entry is not in the store, or its shard is damaged.
+            HintprobeError: the folder cannot be written, or is full.
         """
-        where = self._where[site]
-        lacking = sum(entry not in where for entry in entries)
+        entries = entries if isinstance(entries, Entries) else Entries.of(entries)
+        if isinstance(values, dict):
+            values = sorted(values.items(), key=lambda pair: str(pair[0]))
+        try:
+            return write_shard(self.folder, entries, values)
+        except OSError as error:
+            raise self._unwritable(os.strerror(error.errno) if error.errno else str(error)) from error
+
+    def _unwritable(self, reason: str) -> HintprobeError:
+        return HintprobeError(
+            f"Activations could not be written to {self.folder}: {reason}. What was written before is safe. Free space "
+            "or choose another place with `cache:` in the config, then run again."
+        )
+
+    def check_room(self, n_bytes: int) -> None:
+        """Refuse what cannot be written, before anything is computed.
+
+        Raises:
+            HintprobeError: the folder is not writable, or the disk is too small; the message has both figures.
+        """
+        try:
+            free = shutil.disk_usage(self.folder).free
+        except OSError as error:
+            raise self._unwritable(error.strerror or str(error)) from error
+        if not os.access(self.folder, os.W_OK):
+            raise self._unwritable("permission denied or read-only")
+        if n_bytes > free:
+            raise HintprobeError(
+                f"This capture needs {size_text(n_bytes)} on disk, and {self.folder} has {size_text(free)} free. "
+                "Nothing was computed. Free space, choose another place with `cache:` in the config, or ask for fewer "
+                "rows, positions or layers."
+            )
+
+    def rows(self, site: Site, entries: Entries | Sequence[Entry]) -> SiteRows:
+        """Activations of a site, aligned with ``entries``, to be read as they are needed.
+
+        Raises:
+            HintprobeError: an entry is not in the store, or a shard is damaged.
+        """
+        entries = entries if isinstance(entries, Entries) else Entries.of(entries)
+        try:
+            return self._rows(site, entries)
+        except HintprobeError:
+            before = list(self._shards)
+            self.refresh()  # another process may have merged the shards meanwhile
+            if list(self._shards) == before:
+                raise
+            return self._rows(site, entries)
+
+    def _rows(self, site: Site, entries: Entries) -> SiteRows:
+        if not len(entries):
+            raise HintprobeError(f"No positions of {site} were asked for.")
+        where = self.index.locate(str(site), entries)
+        lacking = int((~where.found).sum())
         if lacking:
             raise HintprobeError(
                 f"{lacking} of {len(entries)} positions of {site} are not in the store {self.folder}. Run the capture "
                 "stage first."
             )
-        by_shard: dict[Path, list[tuple[int, int]]] = defaultdict(list)
-        for row, entry in enumerate(entries):
-            path, slot = where[entry]
-            by_shard[path].append((row, slot))
-        result: Tensor | None = None
-        for path, pairs in by_shard.items():
-            values = read_site(path, site)
-            if result is None:
-                result = values.new_empty(len(entries), values.shape[1])
-            rows, slots = (torch.tensor(column) for column in zip(*pairs, strict=True))
-            result[rows] = values[slots]
-        if result is None:
-            raise HintprobeError(f"No positions of {site} were asked for.")
-        return result
+        used, part = np.unique(where.shard, return_inverse=True)
+        shards = list(self._shards.values())
+        return SiteRows([shards[number].site(str(site)) for number in used.tolist()], part, where.slot)
+
+    def read(self, site: Site, entries: Entries | Sequence[Entry]) -> Float[Tensor, "entry *feature"]:
+        """Activations of a site, aligned with ``entries``, in the dtype they were captured in.
+
+        Raises:
+            HintprobeError: an entry is not in the store, or its shard is damaged.
+        """
+        return self.rows(site, entries).torch()
+
+    def shards(self) -> list[Shard]:
+        """The shards, as of the last refresh."""
+        return list(self._shards.values())
+
+    def only(self, shards: Sequence[Shard]) -> "ModelStore":
+        """The same store as if it held these shards alone."""
+        return ModelStore(self.folder, {shard.path: shard for shard in shards})
 
     def verify(self) -> int:
-        """Recompute the checksums of all shards; returns how many there are."""
-        paths = sorted(self.folder.glob("*.h5"))
+        """Recompute the checksums of all shards; returns how many there are.
+
+        Raises:
+            HintprobeError: a shard is damaged; the message names it.
+        """
+        paths = self.paths()
         for path in paths:
             verify_shard(path)
         return len(paths)
@@ -112,12 +173,18 @@ class ModelStore:
 
 def _write_note(path: Path, note: dict[str, Any]) -> None:
     """Write by renaming: another process may be reading, or writing the same."""
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    temporary = path.with_name(unfinished_name())
     try:
         temporary.write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def part_name(identity: dict[str, str]) -> str:
+    """Name of the folder for a model identity and this version of the format."""
+    text = json.dumps({**identity, "version": VERSION}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -137,12 +204,11 @@ class ActivationStore:
         Raises:
             HintprobeError: the folder cannot be written.
         """
-        identity = json.dumps(loaded.identity, sort_keys=True)
-        folder = self.path / hashlib.sha256(identity.encode()).hexdigest()[:16]
+        folder = self.path / part_name(loaded.identity)
+        note = folder / IDENTITY
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            note = folder / "identity.json"
             if not note.exists():
+                folder.mkdir(parents=True, exist_ok=True)
                 _write_note(note, {"format": FORMAT, "version": VERSION, "name": loaded.name, **loaded.identity})
         except OSError as error:
             raise HintprobeError(
@@ -155,112 +221,35 @@ class ActivationStore:
         """The part in the folder ``name``, without loading the model it belongs to.
 
         Raises:
-            HintprobeError: there is no such folder.
+            HintprobeError: there is no such folder, or it is of another version of the format.
         """
-        if not (self.path / name).is_dir():
+        folder = self.path / name
+        if not folder.is_dir():
             raise HintprobeError(f"The activation store {self.root} has no part {name!r}. Run the capture stage again.")
-        store = ModelStore(self.path / name)
+        check_version(folder, int(read_note(folder).get("version", VERSION)))
+        store = ModelStore(folder)
         store.refresh()
         return store
 
-
-@dataclass
-class _Row:
-    """What a row still lacks."""
-
-    ids: Ids
-    positions: set[int] = field(default_factory=set)
-    sites: set[Site] = field(default_factory=set)
+    def parts(self) -> list[str]:
+        """Names of all parts."""
+        return sorted(note.parent.name for note in self.path.glob(f"*/{IDENTITY}"))
 
 
-def _missing(
-    store: ModelStore, rows: Sequence[Ids], positions: Positions, sites: Sequence[Site]
-) -> dict[tuple[Site, ...], dict[bytes, _Row]]:
-    """Rows that lack something, each once, grouped by the sites they lack."""
-    lacking: dict[bytes, _Row] = {}
-    for ids, wanted in zip(rows, positions, strict=True):
-        key = row_hash(ids)
-        for position in set(wanted):
-            absent = [site for site in sites if not store.has(site, (key, position))]
-            if absent:
-                row = lacking.setdefault(key, _Row(ids))
-                row.positions.add(position)
-                row.sites.update(absent)
-    groups: dict[tuple[Site, ...], dict[bytes, _Row]] = defaultdict(dict)
-    for key, row in lacking.items():
-        groups[tuple(sorted(row.sites))][key] = row
-    return groups
+def read_note(folder: Path) -> dict[str, Any]:
+    """Whose activations a part holds; empty where the note is lost, which concerns no reader.
 
-
-@dataclass
-class _Pending:
-    """Captured entries that are not yet in a shard."""
-
-    store: ModelStore
-    entries: list[Entry] = field(default_factory=list)
-    values: dict[Site, list[Tensor]] = field(default_factory=lambda: defaultdict(list))
-    n_bytes: int = 0
-
-    def add(self, key: bytes, positions: Sequence[int], values: dict[Site, Tensor]) -> None:
-        self.entries += [(key, position) for position in positions]
-        for site, tensor in values.items():
-            self.values[site].append(tensor)
-            self.n_bytes += tensor.nbytes
-
-    def flush(self) -> None:
-        if self.entries:
-            self.store.write(self.entries, {site: torch.cat(parts) for site, parts in self.values.items()})
-        self.entries, self.values, self.n_bytes = [], defaultdict(list), 0
-
-
-def fill(
-    loaded: LoadedModel,
-    store: ModelStore,
-    rows: Sequence[Ids],
-    positions: Positions,
-    sites: Sequence[Site],
-    token_budget: int = 32_768,
-    on_rows: Callable[[int], None] | None = None,
-) -> CaptureAccount:
-    """Make sure that the store holds these positions of these sites, computing only what is missing.
-
-    Rows that repeat are captured once. A shard is written whenever enough is together, so that a run that is stopped
-    loses at most one.
-
-    Args:
-        on_rows: called with the number of rows done; first with those that were there.
+    Raises:
+        HintprobeError: the note is there and is not one.
     """
-    store.refresh()
-    groups = _missing(store, rows, positions, sites)
-    todo = [row for group in groups.values() for row in group.values()]
-    account = CaptureAccount(requested=sum(len(set(wanted)) for wanted in positions))
-    account.written = sum(len(row.positions) for row in todo)
-    account.reused = account.requested - account.written
-    account.forward_rows = len(todo)
-    if on_rows:
-        on_rows(len(rows) - len(todo))
-    for lacking, group in groups.items():
-        _compute(loaded, store, group, lacking, token_budget, on_rows)
-    return account
-
-
-def _compute(
-    loaded: LoadedModel,
-    store: ModelStore,
-    group: dict[bytes, _Row],
-    sites: Sequence[Site],
-    token_budget: int,
-    on_rows: Callable[[int], None] | None,
-) -> None:
-    """Capture rows that lack the same sites, and write them shard by shard."""
-    keys, rows = list(group), list(group.values())
-    wanted = [sorted(row.positions) for row in rows]
-    pending = _Pending(store)
-    for indices, captured in capture(loaded, [row.ids for row in rows], wanted, sites, token_budget):
-        for slot, i in enumerate(indices):
-            pending.add(keys[i], wanted[i], {site: captured[site][slot, : len(wanted[i])] for site in sites})
-        if pending.n_bytes >= SHARD_BYTES:
-            pending.flush()
-        if on_rows:
-            on_rows(len(indices))
-    pending.flush()
+    path = folder / IDENTITY
+    try:
+        note = json.loads(path.read_text(encoding="utf-8"))
+        return {**note, "version": int(note["version"])}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise HintprobeError(
+            f"{path} does not say whose activations lie beside it ({error}). They are untouched; delete this one file, "
+            "and the next capture with the model writes it again."
+        ) from error

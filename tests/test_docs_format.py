@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 
 import experiments.records
 from activations import ActivationStore, HintprobeError, Site, capture_batch, fill, residual_sites
-from activations.shard import DTYPES, FORMAT, VERSION
+from activations.shard import DTYPES, FORMAT, INDEX, SITE_TABLE, VERSION
 from experiments.config import Config
 from experiments.context import RECORDS_VERSION, ModelRun
 from experiments.pipeline import write_summary
@@ -122,7 +122,7 @@ def reader() -> dict[str, object]:
     """The reader as the document prints it; it may import nothing of ours."""
     (code,) = re.findall(r"```python\n(.*?)```", FORMAT_PAGE, re.DOTALL)
     assert set(re.findall(r"^(?:import|from) (\w+)", code, re.MULTILINE)) == {
-        "hashlib", "struct", "pathlib", "h5py", "numpy",
+        "hashlib", "struct", "pathlib", "h5py", "numpy", "xxhash",
     }  # fmt: skip
     assert len([line for line in code.splitlines() if line.strip()]) <= 45
     namespace: dict[str, object] = {}
@@ -155,7 +155,9 @@ def test_the_documents_checksums_notice_damage(tiny: Tiny, tmp_path: Path, reade
     (row,) = some_rows(loaded, (6,))
     fill(loaded, store, [row], [(3,)], [Site(0, "resid_post")])
     (path,) = store.folder.glob("*.h5")
-    for part, index in (("sites/resid_post.0", (0, 0)), ("token", 0), ("row", (0, 0))):
+    corner = (0, 0)
+    damage = {"sites/resid_post.0": corner, "index/token": 0, "index/row": corner, "index/checksum": corner}
+    for part, index in damage.items():
         with h5py.File(path, "r+") as file:
             before = file[part][index]
             file[part][index] = before + 1 if before < 200 else before - 1
@@ -169,7 +171,8 @@ def test_the_documents_checksums_notice_damage(tiny: Tiny, tmp_path: Path, reade
 def test_the_folders_name_is_made_as_the_document_says(tiny: Tiny, tmp_path: Path):
     folder = ActivationStore(tmp_path).of(tiny("llama")).folder
     note = json.loads((folder / "identity.json").read_text())
-    pairs = ", ".join(f'"{key}": "{note[key]}"' for key in ("attention", "dtype", "model", "tokenizer"))
+    keys = sorted(set(note) - {"format", "name", "version"})
+    pairs = ", ".join([*(f'"{key}": "{note[key]}"' for key in keys), '"version": 2'])
     assert folder.name == hashlib.sha256(f"{{{pairs}}}".encode("ascii")).hexdigest()[:16]
     documented = re.search(r"### Identity.*?### Rows", FORMAT_PAGE, re.DOTALL)[0]
     assert all(f"`{key}`" in documented for key in note)
@@ -183,11 +186,17 @@ def test_shards_hold_exactly_what_the_document_lists(tiny: Tiny, tmp_path: Path)
     (path,) = store.folder.glob("*.h5")
     with h5py.File(path) as file:
         assert set(file.attrs) == {"format", "version", "content_sha256"}
-        assert set(file) == {"row", "token", "sites"}
-        assert (file["row"].shape, file["row"].dtype) == ((2, 32), np.uint8)
-        assert (file["token"].shape, file["token"].dtype) == ((2,), np.int32)
+        assert set(file) == {"index", "sites"}
+        assert all(f"`index/{name}`" in FORMAT_PAGE for name in file["index"])
+        assert set(file["index"]) == set(INDEX)
+        index = {name: (data.shape, data.dtype) for name, data in file["index"].items()}
+        assert index["row"] == ((1, 32), np.uint8)
+        assert index["row_of"] == ((2,), np.uint32)
+        assert index["token"] == ((2,), np.int32)
+        assert index["site"] == ((1,), SITE_TABLE)
+        assert index["checksum"] == ((1, 16), np.uint8)
         values = file["sites/resid_post.0"]
-        assert set(values.attrs) == {"dtype", "sha256"}
+        assert not values.attrs
         assert values.chunks is None
         assert values.compression is None
         assert path.name == file.attrs["content_sha256"].decode()[:32] + ".h5"

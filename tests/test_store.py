@@ -108,7 +108,7 @@ def test_more_positions_compute_only_their_rows(loaded, store, rows):
     assert (account.reused, account.written, n_rows) == (8, 1, 1)
     (new,) = set(shards(store)) - before
     with h5py.File(store.folder / new) as file:
-        assert file["token"][...].tolist() == [2]
+        assert file["index/token"][...].tolist() == [2]
     check_values(loaded, store, rows, wider)
 
 
@@ -131,7 +131,7 @@ def test_rows_that_lack_different_sites_are_kept_apart(loaded, store, rows):
     held = {}
     for path in store.folder.glob("*.h5"):
         with h5py.File(path) as file:
-            held.setdefault(tuple(sorted(file["sites"])), []).append(len(file["token"]))
+            held.setdefault(tuple(sorted(file["sites"])), []).append(len(file["index/token"]))
     assert held == {("resid_post.3",): [3], ("resid_post.0",): [3], ("resid_post.0", "resid_post.3"): [5]}
 
 
@@ -144,14 +144,14 @@ def test_rows_that_repeat_are_captured_once(loaded, store, rows):
 
 def test_shards_are_closed_when_large_enough(loaded, store, rows, monkeypatch: pytest.MonkeyPatch):
     fill(loaded, store, rows[:1], POSITIONS[:1], SITES)
-    monkeypatch.setattr("activations.store.SHARD_BYTES", 1)
+    monkeypatch.setattr("activations.pending.SHARD_BYTES", 1)
     fill(loaded, store, rows, POSITIONS, SITES, token_budget=1)
     assert len(shards(store)) == 1 + 3, "one per batch"
     check_values(loaded, store, rows, POSITIONS)
 
 
 def test_a_stopped_fill_goes_on_where_it_was(loaded, store, rows, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("activations.store.SHARD_BYTES", 1)
+    monkeypatch.setattr("activations.pending.SHARD_BYTES", 1)
     done = []
 
     def stop(n: int) -> None:
@@ -212,8 +212,8 @@ def test_another_models_activations_are_never_found(tiny: Tiny, tmp_path: Path):
 
 def test_the_folder_says_whose_it_is(loaded, store):
     note = json.loads((store.folder / "identity.json").read_text())
-    assert note == {"format": "hintprobe-activations", "version": 1, "name": "model", **loaded.identity}
-    identity = json.dumps(loaded.identity, sort_keys=True)
+    assert note == {"format": "hintprobe-activations", "version": 2, "name": "model", **loaded.identity}
+    identity = json.dumps({**loaded.identity, "version": 2}, sort_keys=True)
     assert store.folder.name == hashlib.sha256(identity.encode()).hexdigest()[:16]
 
 
@@ -237,12 +237,27 @@ def test_what_another_process_writes_meanwhile_is_found(loaded, rows, tmp_path: 
     assert early.verify() == len(shards(early))
 
 
+def test_the_kth_positions_of_all_rows_lie_together(loaded, store, rows):
+    """Whatever the order of the batches, and where a row lacks one: that is what makes one position a single read."""
+    positions = [(4, 0, 2), (16, 3, 5), (0, None, 8), (11, 5, 1)]
+    fill(loaded, store, rows, positions, SITES, token_budget=20)
+    (path,) = store.folder.glob("*.h5")
+    with h5py.File(path) as file:
+        hashes = [row.tobytes() for row in file["index/row"][...][file["index/row_of"][...]]]
+        held = list(zip(hashes, file["index/token"][...].tolist(), strict=True))
+    expected = [(row_hash(row), wanted[k]) for k in range(3) for row, wanted in zip(rows, positions, strict=True)]
+    assert held == [pair for pair in expected if pair[1] is not None]
+    check_values(loaded, store, rows, [(4, 2), (16, 5), (0, 8), (11, 1)])
+    assert store.rows(SITES[2], held[:4]).mapped() is not None, "one run, no copy"
+
+
 def test_two_writers_of_the_same_rows_do_no_harm(loaded, rows, tmp_path: Path):
     root = ActivationStore(tmp_path)
     stores = [root.of(loaded), root.of(loaded)]
     for k, store in enumerate(stores):
         values = {site: torch.full((1, 64), float(k)) for site in SITES[:1]}
         store.write([(row_hash(rows[0]), 4)], values)
+        store.refresh()
     assert stores[0].verify() == 2
     value = root.of(loaded).read(SITES[0], [(row_hash(rows[0]), 4)])
     assert value.unique().numel() == 1, "one of the two, never a mixture"

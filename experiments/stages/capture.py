@@ -42,7 +42,7 @@ def _capture(run: ModelRun, folder: Path) -> dict[str, Any]:
             reasons.update(f"{name}: {reason}" for name, reason in missing.items())
         if found:
             rows.append(ids)
-            positions.append(sorted(set(found.values())))
+            positions.append([found.get(name) for name in run.config.capture.positions])
     store = ActivationStore(run.config.store_dir).of(run.loaded)
     sites = residual_sites(len(decoder_blocks(run.loaded.model)))
     with run.reporter.bar("capture", len(rows)) as tick:

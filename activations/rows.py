@@ -1,0 +1,151 @@
+"""Rows of one site, wherever they lie: read when they are asked for, all or a few at a time."""
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from activations.errors import HintprobeError
+from activations.shard import from_numpy
+from activations.shard_values import SiteValues
+
+_LONG_RUN = 8
+"""Rows that lie together this long on average are copied run by run."""
+_STEP_ROWS = 1024
+_FEW_LEFT = 0.5
+"""Share of unchecked blocks under which random reads check the rest at once."""
+
+
+class SiteRows:
+    """Activations of one site for given entries, in their order; nothing is read until rows are asked for.
+
+    ``rows[3]``, ``rows[10:20]`` and ``rows[[5, 2, 9]]`` give tensors of those rows only, ``rows[:]`` and
+    ``rows.torch()`` all of them. Every block is checked when it is first touched.
+
+    Args:
+        parts: the shards' values.
+        part: per row, which of ``parts`` holds it.
+        slot: per row, its place in that part.
+    """
+
+    def __init__(self, parts: Sequence[SiteValues], part: Int[np.ndarray, "row"], slot: Int[np.ndarray, "row"]) -> None:
+        kinds = {(p.tag, p.values.shape[1:]) for p in parts}
+        if len(kinds) != 1:
+            raise HintprobeError(
+                f"Shards of one store disagree about {parts[0].site}: {sorted(map(str, kinds))}, such as "
+                f"{parts[0].path}. Move the wrong ones away and capture again."
+            )
+        ((self._tag, self._feature),) = kinds
+        self._parts, self._part, self._slot = parts, part, slot
+        self._window, start = _window(parts)
+        self._at = start[part] + slot * parts[0].entry_bytes
+        self._spans = [(int(s.min()), int(s.max()) + 1) for s in (slot[part == k] for k in range(len(parts)))]
+        self._open = True
+
+    def __len__(self) -> int:
+        return len(self._slot)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(row, *feature)``."""
+        return (len(self), *self._feature)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What they were captured in."""
+        dtype: torch.dtype = getattr(torch, self._tag)
+        return dtype
+
+    def __getitem__(self, which: Any) -> Float[Tensor, "..."]:
+        if isinstance(which, slice) and which == slice(None):
+            return self.torch()
+        if isinstance(which, int | np.integer):
+            return self[[int(which)]][0]
+        return from_numpy(self._take(self._numbers(which)), self._tag)
+
+    def _numbers(self, which: Any) -> Int[np.ndarray, "some"]:
+        """Row numbers from 0, as numpy would read ``which``."""
+        index = which if isinstance(which, slice) else np.asarray(which)
+        if isinstance(index, slice) or index.dtype == bool:
+            return np.arange(len(self))[index]
+        if len(index) and not -len(self) <= index.min() <= index.max() < len(self):
+            raise IndexError(f"rows {index.min()} to {index.max()} of {len(self)}")
+        return np.where(index < 0, index + len(self), index)
+
+    def torch(self) -> Float[Tensor, "row *feature"]:
+        """All rows, in memory of their own."""
+        return from_numpy(self._read(), self._tag)
+
+    def mapped(self) -> Float[Tensor, "row *feature"] | None:
+        """All rows without a copy, where they lie in one run of one shard; None where they do not."""
+        if not len(self) or (self._part != self._part[0]).any() or (np.diff(self._slot) != 1).any():
+            return None
+        start = int(self._slot[0])
+        return from_numpy(self._parts[self._part[0]].run(start, start + len(self)), self._tag)
+
+    def numpy(self) -> NDArray[np.floating]:
+        """All rows in the dtype they were captured in; bfloat16, which numpy lacks, as float32 (exact)."""
+        values = self.torch()
+        array: NDArray[np.floating] = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+        return array
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.generic]:
+        return self.numpy().astype(dtype or None, copy=False)
+
+    def _take(self, rows: Int[np.ndarray, "some"]) -> NDArray[np.generic]:
+        """Few rows, scattered: their blocks are checked once, then all are gathered in one call."""
+        if self._open:
+            self._check(rows)
+        values: NDArray[np.generic] = self._window[self._at[rows]].view(self._parts[0].values.dtype)
+        return values.reshape(len(rows), *self._feature)
+
+    def _check(self, rows: Int[np.ndarray, "some"]) -> None:
+        part, slot = self._part[rows], self._slot[rows]
+        for k in np.unique(part).tolist():
+            self._parts[k].check_slots(slot[part == k])
+        if max(p.open_share(*span) for p, span in zip(self._parts, self._spans, strict=True)) < _FEW_LEFT:
+            # Soon every minibatch would touch some last block that is still unchecked: an end is made of it.
+            for values, span in zip(self._parts, self._spans, strict=True):
+                values.check_run(*span)
+            self._open = False
+
+    def _read(self) -> NDArray[np.generic]:
+        """All rows, in the order in which they lie."""
+        out = np.empty(self.shape, dtype=self._parts[0].values.dtype)
+        order = np.lexsort((self._slot, self._part))
+        part, slot = self._part[order], self._slot[order]
+        together = (np.diff(part) == 0) & (np.diff(slot) == 1) & (np.diff(order) == 1)
+        ends = np.append(np.flatnonzero(~together) + 1, len(order))
+        if len(ends) * _LONG_RUN > len(order):
+            for at in range(0, len(order), _STEP_ROWS):
+                rows = order[at : at + _STEP_ROWS]  # in the order of the file
+                out[rows] = self._take(rows)
+            return out
+        first = 0
+        for end in ends.tolist():
+            row = int(order[first])
+            self._parts[part[first]].copy_run(int(slot[first]), out[row : row + end - first])
+            first = end
+        return out
+
+
+def _window(parts: Sequence[SiteValues]) -> tuple[NDArray[np.uint8], Int[np.ndarray, "part"]]:
+    """One view over the mappings of all parts, whose row k is the ``entry_bytes`` bytes from the k-th byte on.
+
+    numpy gathers from one array at a time, and a minibatch has rows of many shards. Between the mappings the view spans
+    memory that is not ours, which is never touched: the places asked for are those of entries.
+
+    Returns:
+        The view, and where in it each part begins.
+    """
+    start = [part.values.ctypes.data for part in parts]
+    base, end = min(start), max(at + part.values.nbytes for at, part in zip(start, parts, strict=True))
+    memory = np.ctypeslib.as_array((ctypes.c_uint8 * (end - base)).from_address(base))
+    size = parts[0].entry_bytes
+    window = np.lib.stride_tricks.as_strided(memory, (end - base - size + 1, size), (1, 1), writeable=False)
+    return window, np.array(start, dtype=np.int64) - base
