@@ -105,17 +105,20 @@ def _score_batch(
     answers: dict[int, Array] = {}
     for start, logprobs in _chunks(loaded, batch, width):
         end = start + logprobs.shape[1]
-        best, best_token = logprobs.max(-1)
-        parts.append((_pick(logprobs, tokens[:, start:end]), best, best_token, _pick(logprobs, other[:, start:end])))
+        top = logprobs.max(-1)
+        parts.append(
+            (_pick(logprobs, tokens[:, start:end]), top.values, top.indices, _pick(logprobs, other[:, start:end]))
+        )
         for k, w in enumerate(written):
             at = width - lengths[k] + w.answer_at
             if start <= at < end:
                 answers[k] = logprobs[k, at - start, list(w.options)].double().cpu().numpy()
     read = [torch.cat(part, dim=1).double().cpu().numpy() for part in zip(*parts, strict=True)]
-    return {
-        index: TokenScores(*(values[k, -n:] for values in read), answers[k])
-        for k, (index, n) in enumerate(zip(indices, lengths, strict=True))
-    }
+    results = {}
+    for k, (index, n) in enumerate(zip(indices, lengths, strict=True)):
+        own, best, best_token, picked = (values[k, -n:] for values in read)
+        results[index] = TokenScores(own, best, best_token, picked, answers[k])
+    return results
 
 
 def _pick(logprobs: Float[Tensor, "batch place vocab"], tokens: Tensor) -> Float[Tensor, "batch place"]:

@@ -19,6 +19,7 @@ FORCED = {
     "both": {"everything", "answer"},
     "prompt": {"everything", "prompt"},
     "relay": {"everything", "text"},
+    "dormant": set(),
     "none": set(),
 }
 ON_POLICY = {**FORCED, "text": {"everything", "text"}}
@@ -68,7 +69,7 @@ def test_knockout_finds_the_wired_path_on_policy(circuit, wired):
             )
             letters = [LETTERS.index(completion.ids[5]) for completion in done]
             assert all(completion.finish_reason == "stop" for completion in done)
-            before = own if circuit == "none" else named
+            before = own if circuit in ("dormant", "none") else named
             if circuit == "both" and (path, which) == ("text", "span"):
                 # The new text says the own letter and the hint the other one: half each is a tie.
                 assert max(completion.margins[1] for completion in done) < 1e-3

@@ -31,6 +31,7 @@ EXPECTED = {
     "both": {"total": 2, "pure_direct": 1, "total_direct": 0, "pure_text": 2, "total_text": 1, "interaction": -1},
     "prompt": {"total": 2, "pure_direct": 2, "total_direct": 2, "pure_text": 0, "total_text": 0, "interaction": 0},
     "relay": {"total": 2, "pure_direct": 2, "total_direct": 2, "pure_text": 0, "total_text": 0, "interaction": 0},
+    "dormant": dict.fromkeys(("total", "pure_direct", "total_direct", "pure_text", "total_text", "interaction"), 0),
     "none": dict.fromkeys(("total", "pure_direct", "total_direct", "pure_text", "total_text", "interaction"), 0),
 }
 
@@ -44,7 +45,7 @@ def test_mediation_finds_the_wired_path_and_no_other(circuit, wired):
     for name, values in effects_of(cells.logit_difference).items():
         np.testing.assert_allclose(values, EXPECTED[circuit][name] * unit, atol=1e-3, err_msg=name)
     found = decompose(cells.logit_difference, cells.groups, 200, np.random.default_rng(0))
-    if circuit == "none":
+    if circuit in ("dormant", "none"):
         assert found.shares is None
     else:
         assert found.shares["pure_text"].value == pytest.approx(EXPECTED[circuit]["pure_text"] / 2, abs=1e-3)

@@ -23,6 +23,7 @@ text        hint, else question   CoT
 both        hint, else question   hint and CoT, half each
 prompt      question              the last prompt token, which read hint or question
 relay       question              ``think``, which read hint or question
+dormant     question              CoT; ``(`` also copies hint or question to where nothing reads it
 none        question              CoT
 ==========  ====================  =================================================
 
@@ -96,6 +97,11 @@ CIRCUITS: dict[str, tuple[Head, ...]] = {
         Head(0, "think", {"q": 1}, "value", "say_cot"),
         Head(0, "think", {"hint": 2, "q": 1}, "value", "relay"),
         Head(1, "(", {"think": 9}, "relay", "say_letter"),
+    ),
+    "dormant": (
+        Head(0, "think", {"q": 1}, "value", "say_cot"),
+        Head(0, "(", {"cot": 1}, "value", "say_letter"),
+        Head(0, "(", {"hint": 2, "q": 1}, "value", "relay"),
     ),
     "none": (
         Head(0, "think", {"q": 1}, "value", "say_cot"),
@@ -171,6 +177,11 @@ def prompt(own: str, hint: str | None) -> tuple[int, ...]:
 def written(value: str) -> tuple[int, ...]:
     """The text up to the letter."""
     return ids_of(f"think cot_{value} so close (")
+
+
+def direction(space: str, towards: str, away: str) -> Tensor:
+    """From one value of a subspace to another."""
+    return _feature(space, towards) - _feature(space, away)
 
 
 LETTERS = tuple(VOCABULARY[f"letter_{value}"] for value in VALUES)
