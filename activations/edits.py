@@ -17,6 +17,7 @@ from torch import Tensor
 from activations.batching import PaddedBatch
 from activations.errors import HintprobeError
 from activations.hooks import Interceptor, Visitor, head_shape, intercepting, visiting
+from activations.kv_cache import cache_among
 from activations.masks import causal_mask, without_keys
 from activations.models import LoadedModel
 from activations.positions import Indices, Window, check_positions, onwards
@@ -317,8 +318,8 @@ def _cutter(loaded: LoadedModel, knockouts: Sequence[Knockout], window: Window) 
         mask = arguments.get("attention_mask")
         if mask is None:
             # The model skips a mask where it is plainly causal; a cache may keep the latest keys only.
-            cache = arguments.get("past_key_values")
-            n_keys = window.n_new if cache is None else cache.get_mask_sizes(window.n_new, layer)[0]
+            cache = cache_among(arguments)
+            n_keys = window.n_new if cache is None else cache[1].get_mask_sizes(window.n_new, layer)[0]
             mask = causal_mask(window.batch.mask[:, -n_keys:], window.n_new)
         return {**arguments, "attention_mask": without_keys(mask, taken)}
 

@@ -305,3 +305,23 @@ def intercepting(model: nn.Module, see: Interceptor) -> Iterator[None]:
         for layer, block in enumerate(decoder_blocks(model)):
             stack.callback(block.register_forward_pre_hook(hook_of(layer, block), with_kwargs=True).remove)
         yield
+
+
+@contextmanager
+def instead_of_blocks(model: nn.Module, stream: Visited) -> Iterator[None]:
+    """Let the decoder skip its blocks and go on from a given stream: final norm, head and all that the family adds.
+
+    Args:
+        stream: what the last block would give out, ``[batch, seq, d_model]`` of the forward that is then run.
+    """
+    blocks = decoder_blocks(model)
+    before = [block.__dict__.get("forward") for block in blocks]
+    try:
+        for block in blocks:
+            block.forward = lambda *_args, **_kwargs: stream
+        yield
+    finally:
+        for block, own in zip(blocks, before, strict=True):
+            del block.forward
+            if own is not None:
+                block.forward = own

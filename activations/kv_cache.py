@@ -1,11 +1,12 @@
-"""A key-value cache with room for the tokens to come: no copy of everything at every new token."""
+"""Key-value caches: one with room for tokens to come, and two for forwards that start in the middle."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
-from transformers.cache_utils import DynamicCache, DynamicLayer
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 
 class RoomyLayer(DynamicLayer):
@@ -56,3 +57,42 @@ def roomy_cache(model: PreTrainedModel, spare: int) -> DynamicCache:
     cache = DynamicCache(config=model.config)
     cache.layers = [RoomyLayer(spare) if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache
+
+
+def cache_among(arguments: Mapping[str, Any]) -> tuple[str, Cache] | None:
+    """The cache among a block's arguments, under whatever name its family passes it."""
+    return next(((name, value) for name, value in arguments.items() if isinstance(value, Cache)), None)
+
+
+class PrefixCache(DynamicCache):
+    """Gives a block the keys and values of a prefix before its own, and keeps none.
+
+    Args:
+        keys, values: of the prefix, ``[batch or 1, head, token, head_dim]``.
+    """
+
+    def __init__(self, keys: Tensor, values: Tensor) -> None:
+        super().__init__()
+        self._prefix = keys, values
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_args: Any, **_kwargs: Any) -> tuple[Tensor, Tensor]:
+        """Prefix and new states."""
+        n_rows = len(key_states)
+        keys, values = (part.expand(n_rows, -1, -1, -1) for part in self._prefix)
+        return torch.cat([keys, key_states], dim=-2), torch.cat([values, value_states], dim=-2)
+
+
+class KeysTakenError(Exception):
+    """Raised by a :class:`KeyTaker` once it has what it wants."""
+
+    def __init__(self, keys: Tensor, values: Tensor) -> None:
+        super().__init__()
+        self.keys, self.values = keys, values
+
+
+class KeyTaker(DynamicCache):
+    """Ends a block's forward as soon as its keys and values are there: neither attention nor MLP is computed."""
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_args: Any, **_kwargs: Any) -> tuple[Tensor, Tensor]:
+        """Raise what was given."""
+        raise KeysTakenError(key_states, value_states)

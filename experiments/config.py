@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, V
 
 from activations.errors import HintprobeError
 from activations.models import Dtype
+from activations.sites import Component
 from experiments.clients import Endpoint
 from experiments.questions.fields import FieldMap
 from experiments.records import Direction, Kind
@@ -171,14 +172,38 @@ class ProbeConfig(Section):
 
 
 class PatchConfig(Section):
-    """Which pairs are patched, and where."""
+    """Which pairs are patched, where, and what they are compared with."""
 
-    pairs: int = Field(64, description="reliant rows whose swapped run follows the swapped hint", gt=0)
+    pairs: int = Field(64, description="pairs per comparison, at most", gt=0)
+    comparisons: tuple[Literal["swapped", "neutral", "unhinted"], ...] = Field(
+        ("swapped",),
+        description="whose states are put into the hinted run: swapped (strongly reliant rows, aligned token by "
+        "token), neutral, unhinted (reliant rows, aligned by spans)",
+        min_length=1,
+    )
+    directions: tuple[Literal["noising", "denoising"], ...] = Field(
+        ("noising",),
+        description="noising: the other run's states in the hinted run; denoising: the hinted run's in the other",
+        min_length=1,
+    )
+    readout: Literal["first_divergence", "pre_answer"] = Field(
+        "first_divergence",
+        description="first_divergence: the token before the two completions differ; pre_answer: the token before the "
+        "answer's letter, after the hinted run's whole chain of thought",
+    )
+    components: tuple[Component, ...] = Field(("resid_pre",), description="components, in every layer", min_length=1)
+    heads: bool = Field(False, description="patch head_z head by head")
     positions: tuple[str, ...] = Field(
         ("pointer", "hint_end", "question_end", "prompt_end", "readout-2", "readout-1", "readout"),
-        description="named positions; readout is the token before the two completions diverge",
+        description="named positions; readout is the token that is read from",
     )
-    token_budget: int = Field(32_768, description="padded tokens per batch", gt=0)
+    controls: tuple[Literal["random_positions", "other_states", "random_directions"], ...] = Field(
+        ("random_positions", "other_states", "random_directions"), description="placebos beside every cell"
+    )
+    least_gap: float = Field(
+        0.5, description="pairs whose two runs differ by less in logit difference are counted out, nats", ge=0
+    )
+    token_budget: int = Field(8192, description="padded tokens of the runs kept at a time", gt=0)
 
 
 class MediateConfig(Section):

@@ -8,6 +8,7 @@ from activations.errors import HintprobeError
 from experiments.config import Config
 from experiments.context import ModelRun, StageResult, provenance, unwritable
 from experiments.judges import check_judges
+from experiments.pairs import PROMPT_POSITIONS, READOUT_POSITIONS
 from experiments.positions import check_position
 from experiments.progress import Reporter
 from experiments.report import PAGE, Run, write_report
@@ -17,7 +18,7 @@ from experiments.stages.compare import COMPARISON, run_compare
 from experiments.stages.generate import run_generate
 from experiments.stages.judge import run_judge
 from experiments.stages.mediate import mediation_summary, run_mediate
-from experiments.stages.patch import PROMPT_POSITIONS, READOUT_POSITIONS, cells_table, run_patch
+from experiments.stages.patch import cells_table, run_patch
 from experiments.stages.probe import refuse_untrained, run_probe
 from experiments.tables import read_json, write_json
 
@@ -145,14 +146,19 @@ def _stage_summary(result: StageResult) -> dict[str, Any]:
 
 
 def _patch_summary(result: StageResult) -> dict[str, Any]:
-    cells = [cell.model_dump() for cell in cells_table(result.folder).read()]
-    named = [cell for cell in cells if cell["position"] != "random"]
-    placebo = [cell for cell in cells if cell["position"] == "random"]
-    best = max(named, key=lambda cell: cell["recovery"], default=None)
+    """The first comparison's grid, each placebo at its largest per site; every cell is in the stage's own table."""
+    cells = [cell.model_dump() for cell in cells_table(result.folder).read() if cell.recovery is not None]
+    first = cells[0] if cells else {}
+    shown = [c for c in cells if all(c[key] == first[key] for key in ("comparison", "direction", "head"))]
+    named = [c for c in shown if c["control"] is None]
+    largest: dict[tuple[str, str], dict[str, Any]] = {}
+    for cell in sorted((c for c in shown if c["control"] is not None), key=lambda c: abs(c["recovery"])):
+        largest[cell["site"], cell["control"]] = {**cell, "position": cell["control"]}
+    placebos = sorted(largest.values(), key=lambda cell: abs(cell["recovery"]))
     return {
         "pairs": result.account["pairs"],
         "dropped": result.account["dropped"],
-        "best": best,
-        "placebo": max(placebo, key=lambda cell: abs(cell["recovery"]), default=None),
-        "cells": cells,
+        "best": max(named, key=lambda cell: cell["recovery"], default=None),
+        "placebo": placebos[-1] if placebos else None,
+        "cells": named + placebos,
     }

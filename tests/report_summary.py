@@ -132,7 +132,7 @@ def model_summary(name="organism:unfaithful"):
     cells = [
         cell("resid_pre.0", "pointer", 0.987),
         cell("resid_pre.1", "pointer", -0.004),
-        cell("resid_pre.0", "random", 0.031),
+        cell("resid_pre.0", "random_positions", 0.031),
     ]
     return {
         "model": name,

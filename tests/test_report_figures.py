@@ -48,11 +48,11 @@ def test_patch_map_sets_the_placebo_apart():
     patch["cells"] += [cell("resid_pre.0", name, 0.5) for name in ("readout", "readout-2", "readout-1")]
     assert patch_grid(patch).groups == (
         ("named positions", ("pointer", "readout-2", "readout-1", "readout")),
-        ("placebo", ("random",)),
+        ("placebo", ("random_positions",)),
     )
     svg = re.findall(r'<svg role="img"[^>]*heat-patch.*?</svg>', page(), flags=re.DOTALL)[0]
     texts = texts_of(svg)
-    for expected in ("0.99", "0.00", "0.03", "placebo", "random", "pointer"):
+    for expected in ("0.99", "0.00", "0.03", "placebo", "random positions", "pointer"):
         assert expected in texts
     assert "−0.00" not in texts
 
@@ -78,7 +78,7 @@ def test_many_layers_stay_small_enough():
     model["comparison"]["validation"]["probe_before_cot"] = {
         f"resid_post.{i}@{p}": 0.6 for i in range(80) for p in places
     }
-    model["patch"]["cells"] = [cell(f"resid_pre.{i}", p, 0.5) for i in range(80) for p in (*places, "random")]
+    model["patch"]["cells"] = [cell(f"resid_pre.{i}", p, 0.5) for i in range(80) for p in (*places, "random_positions")]
     assert len(page(*[model] * 4).encode()) < 6_000_000
 
 

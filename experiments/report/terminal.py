@@ -89,6 +89,10 @@ def verdict(comparison: dict[str, Any]) -> str | None:
     return " ".join(sentences)
 
 
+def _placebo(placebo: dict[str, Any] | None) -> str:
+    return "" if placebo is None else f"; placebos at most {placebo['recovery']:.2f} ({placebo['position']})"
+
+
 def forwards_of_this_run(summary: dict[str, Any]) -> int:
     """Model forwards of the stages that ran just now."""
     return sum(stage["forwards"] for model in summary["models"] for stage in model["stages"].values() if stage["fresh"])
@@ -113,7 +117,7 @@ def print_summary(console: Console, summary: dict[str, Any], page: Path) -> None
             best, placebo = model["patch"]["best"], model["patch"]["placebo"]
             console.print(
                 f"Patching {model['patch']['pairs']} pairs: {best['position']} at {best['site']} recovers "
-                f"{best['recovery']:.2f} of the logit difference; random positions at most {placebo['recovery']:.2f}."
+                f"{best['recovery']:.2f} of the logit difference{_placebo(placebo)}."
             )
         times = ", ".join(f"{name} {stage['seconds']:.1f} s" for name, stage in model["stages"].items())
         console.print(f"Stage times: {times}.")

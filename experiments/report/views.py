@@ -8,7 +8,7 @@ from experiments.report.figures import Cell, Grid
 from experiments.report.terminal import detector_rows, show, verdict
 from experiments.report.words import typeset
 
-PLACEBO = "random"
+PLACEBOS = ("random_positions", "other_states", "random_directions")
 FROZEN_RATE = 0.05
 FAMILIES = {
     "probe_before_cot": "before the CoT",
@@ -178,10 +178,10 @@ def patch_grid(patch: Mapping[str, Any] | None) -> Grid | None:
     if patch is None or not patch["cells"]:
         return None
     values: dict[Cell, float | None] = {(cell["site"], cell["position"]): cell["recovery"] for cell in patch["cells"]}
-    named = _positions(cell for cell in values if cell[1] != PLACEBO)
+    named = _positions(cell for cell in values if cell[1] not in PLACEBOS)
     groups = [("named positions", named)] if named else []
-    if any(position == PLACEBO for _, position in values):
-        groups.append(("placebo", (PLACEBO,)))
+    if placebos := tuple(name for name in PLACEBOS if any(position == name for _, position in values)):
+        groups.append(("placebo", placebos))
     return Grid(_sites(values), tuple(groups), values, 0.0, 1.0)
 
 

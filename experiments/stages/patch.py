@@ -1,39 +1,51 @@
-"""Stage 5: put the states of the swapped-hint run into the hinted run, where the two runs go apart."""
+"""Stage 5: put the states of the run without this hint into the hinted run, cell by cell, with placebos beside."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from activations.batching import by_length
 from activations.sites import Site, decoder_blocks
 from experiments.context import ModelRun, StageResult
-from experiments.positions import locate
-from experiments.records import Item, Label, Record, Rollout
+from experiments.pairs import Comparison, PairMaker, candidates
+from experiments.records import Record
 from experiments.seeds import stream
 from experiments.stages.generate import items_table, rollouts_table
 from experiments.stages.judge import labels_table
 from experiments.tables import RecordTable
-from probes import cluster_bootstrap, interval
-from probes.patching import PatchEffects, PatchPair, patch_pairs
-
-PLACEBO = "random"
-PROMPT_POSITIONS = ("pointer", "hint_end", "question_end", "prompt_end")
-READOUT_POSITIONS = ("readout-2", "readout-1", "readout")
+from probes import cluster_bootstrap
+from probes.patching import Control, PatchEffects, PatchPair, n_cells, patch_pairs
 
 
 class PatchCell(Record):
-    """Recovery of one site and position."""
+    """What replacing one site at one position did, over all pairs of a comparison."""
 
+    comparison: Comparison = Field(description="whose states are exchanged with the hinted run's")
+    direction: Literal["noising", "denoising"] = Field(
+        description="noising: the other run's states in the hinted run; denoising: the hinted run's in the other"
+    )
     site: str = Field(description="component and layer")
-    position: str = Field(description="named position; `random` is the placebo, one other position per pair")
-    recovery: float = Field(description="share of the logit-difference gap closed, a ratio of means over pairs")
+    head: int | None = Field(description="one head of head_z; null for the whole width")
+    position: str = Field(description="named position")
+    control: Control | None = Field(
+        description="placebo: other positions as far from the readout, another question's states, or random directions "
+        "of the same length; null for the patch itself"
+    )
+    recovery: float | None = Field(
+        description="share of the logit-difference gap closed, a ratio of means over pairs; null where no pair counts"
+    )
     low: float | None = Field(description="lower end of the 95% cluster-bootstrap interval")
     high: float | None = Field(description="upper end")
-    flips: float = Field(description="share of pairs whose preferred token changed sides")
+    probability: float | None = Field(description="the same share for the probability of the base run's token")
+    kl: float | None = Field(description="mean KL divergence from the base run's next-token distribution, nats")
+    flips: float | None = Field(description="share of pairs whose preferred token changed sides")
+    n: int = Field(description="pairs that count")
+    small_gap: int = Field(description="pairs left out because the two runs differ by less than `patch.least_gap`")
+    unpatched: int = Field(description="pairs left out because they lack the cell (no partner token)")
 
 
 def cells_table(folder: Path) -> RecordTable[PatchCell]:
@@ -50,108 +62,110 @@ def run_patch(run: ModelRun) -> StageResult:
     return run.stage("patch", depends, lambda folder: _patch(run, folder), uses_model=True)
 
 
-def _candidates(labels: Sequence[Label], rng: np.random.Generator) -> list[Label]:
-    strong = [label for label in labels if label.behaviour == "reliant" and label.strong]
-    return [strong[i] for i in rng.permutation(len(strong))]
-
-
-def _shared_prefix(first: Sequence[int], second: Sequence[int]) -> int:
-    for index, (a, b) in enumerate(zip(first, second, strict=False)):
-        if a != b:
-            return index
-    return min(len(first), len(second))
-
-
-def _pair(run: ModelRun, item: Item, hinted: Rollout, swapped: Rollout, rng: np.random.Generator) -> PatchPair | str:
-    """A pair, or the reason why there is none."""
-    if len(hinted.prompt_ids) != len(swapped.prompt_ids):
-        return "the swapped prompt has another length"
-    shared = _shared_prefix(hinted.completion_ids, swapped.completion_ids)
-    if shared >= min(len(hinted.completion_ids), len(swapped.completion_ids)):
-        return "the completions do not diverge"
-    found = _positions(run, item, hinted, swapped, readout=len(hinted.prompt_ids) + shared - 1)
-    if isinstance(found, str):
-        return found
-    readout = len(hinted.prompt_ids) + shared - 1
-    taken = {token for tokens in found.values() for token in tokens}
-    others = [p for p in range(1, readout) if p not in taken]
-    found[PLACEBO] = tuple(int(p) for p in rng.choice(others, len(found.get("pointer", (0,))), replace=False))
-    return PatchPair(
-        base_ids=hinted.prompt_ids + hinted.completion_ids[:shared],
-        source_ids=swapped.prompt_ids + swapped.completion_ids[:shared],
-        base_token=hinted.completion_ids[shared],
-        source_token=swapped.completion_ids[shared],
-        positions=found,
-        group=item.question.group,
-    )
-
-
-def _positions(
-    run: ModelRun, item: Item, hinted: Rollout, swapped: Rollout, readout: int
-) -> dict[str, tuple[int, ...]] | str:
-    """Tokens of each patched position, or the reason why a pair has none.
-
-    A mark that moves stands at two places, the hinted and the swapped run's; both are patched together.
-    """
-    names = tuple(name for name in run.config.patch.positions if name in PROMPT_POSITIONS)
-    here, missing = locate(run.loaded.tokenizer, item, hinted, names)
-    there, _ = locate(run.loaded.tokenizer, item, swapped, names)
-    if missing:
-        return f"{next(iter(missing))} is not resolved"
-    found = {name: tuple(sorted({here[name], there[name]})) for name in names}
-    for name in run.config.patch.positions:
-        if name in READOUT_POSITIONS:
-            found[name] = (readout + int(name.removeprefix("readout") or 0),)
-    if len(set(found.values())) < len(found):
-        return "named positions coincide"
-    return found
-
-
-def _patch(run: ModelRun, folder: Path) -> dict[str, Any]:
+def _pairs(run: ModelRun, comparison: Comparison, reasons: Counter[str], rng: np.random.Generator) -> list[PatchPair]:
     generated = run.results["generate"].folder
     item_of = {item.id: item for item in items_table(generated).read()}
     rollouts = {rollout.id: rollout for rollout in rollouts_table(generated).read()}
-    rng = stream(run.config.seed, "patch", run.model_name)
-    reasons: Counter[str] = Counter()
+    rows = candidates(list(labels_table(run.results["judge"].folder).read()), comparison)
+    settings = run.config.patch
+    maker = PairMaker(run.loaded, comparison, settings.readout, settings.positions)
     pairs: list[PatchPair] = []
-    for label in _candidates(labels_table(run.results["judge"].folder).read(), rng):
-        swapped = rollouts[label.rollout_id.replace(":hinted:", ":swapped:")]
-        pair = _pair(run, item_of[label.item_id], rollouts[label.rollout_id], swapped, rng)
+    for k in rng.permutation(len(rows)):
+        other = rollouts.get(rows[k].rollout_id.replace(":hinted:", f":{comparison}:"))
+        if other is None:
+            reasons[f"{comparison}: there is no such run"] += 1
+            continue
+        pair = maker.make(item_of[rows[k].item_id], rollouts[rows[k].rollout_id], other)
         if isinstance(pair, str):
-            reasons[pair] += 1
+            reasons[f"{comparison}: {pair}"] += 1
         else:
             pairs.append(pair)
-        if len(pairs) == run.config.patch.pairs:
+        if len(pairs) == settings.pairs:
             break
-    account: dict[str, Any] = {"pairs": len(pairs), "dropped": dict(reasons)}
-    if len(pairs) < 2:
-        return account
-    sites = [Site(layer, "resid_pre") for layer in range(len(decoder_blocks(run.loaded.model)))]
-    n_batches = len(list(by_length([len(pair.base_ids) for pair in pairs], run.config.patch.token_budget)))
-    n_cells = len(sites) * len(pairs[0].positions) * n_batches
-    with run.reporter.bar("patch", n_cells) as tick:
-        effects = patch_pairs(run.loaded, pairs, sites, run.config.patch.token_budget, on_cell=lambda: tick(1))
-    cells_table(folder).replace(_cells(effects, pairs, run.config.compare.bootstrap, rng))
-    account["gap_base"] = float(effects.base.mean())
-    account["gap_source"] = float(effects.source.mean())
-    return account
+    return pairs
+
+
+def _sites(run: ModelRun) -> list[Site]:
+    n_layers = len(decoder_blocks(run.loaded.model))
+    return [Site(layer, component) for component in run.config.patch.components for layer in range(n_layers)]
+
+
+def _patch(run: ModelRun, folder: Path) -> dict[str, Any]:
+    rng = stream(run.config.seed, "patch", run.model_name)
+    reasons: Counter[str] = Counter()
+    settings, cells = run.config.patch, list[PatchCell]()
+    account: dict[str, Any] = {"pairs": 0, "cells": 0, "whole_forwards": 0, "work": 0.0, "unaligned": {}}
+    for comparison in settings.comparisons:
+        pairs = _pairs(run, comparison, reasons, rng)
+        account["pairs"] += len(pairs)
+        if len(pairs) < 2:
+            continue
+        for direction in settings.directions:
+            chosen = pairs if direction == "noising" else [pair.reversed() for pair in pairs]
+            effects = _effects(run, chosen, rng)
+            weights = cluster_bootstrap([pair.group for pair in chosen], run.config.compare.bootstrap, rng)
+            cells += _cells(effects, weights, settings.least_gap, {"comparison": comparison, "direction": direction})
+            _add(account, comparison, direction, effects)
+    cells_table(folder).replace(cells)
+    return {**account, "dropped": dict(reasons)}
+
+
+def _effects(run: ModelRun, pairs: Sequence[PatchPair], rng: np.random.Generator) -> PatchEffects:
+    settings, sites = run.config.patch, _sites(run)
+    # Placebos of another question need two questions.
+    controls = [c for c in settings.controls if c != "other_states" or len({pair.group for pair in pairs}) > 1]
+    total = n_cells(run.loaded, pairs, sites, settings.heads, controls)
+    with run.reporter.bar("patch", total) as tick:
+        return patch_pairs(
+            run.loaded,
+            pairs,
+            sites,
+            heads=settings.heads,
+            controls=controls,
+            rng=rng,
+            token_budget=settings.token_budget,
+            on_cells=tick,
+        )
+
+
+def _add(account: dict[str, Any], comparison: Comparison, direction: str, effects: PatchEffects) -> None:
+    """Enter what a grid cost, what its pairs lacked, and how far its two runs are apart."""
+    cost = asdict(effects.account)
+    account["cells"] += cost["cells"]
+    account["whole_forwards"] += cost["whole"]
+    account["work"] += cost["work"]
+    if effects.unaligned:
+        account["unaligned"][comparison] = effects.unaligned
+    gap = {"base": effects.base["logit_difference"].mean(), "source": effects.source["logit_difference"].mean()}
+    account.setdefault("gaps", {})[f"{comparison} {direction}"] = {name: float(value) for name, value in gap.items()}
 
 
 def _cells(
-    effects: PatchEffects, pairs: Sequence[PatchPair], n_resamples: int, rng: np.random.Generator
-) -> list[PatchCell]:
-    weights = cluster_bootstrap([pair.group for pair in pairs], n_resamples, rng)
-    cells = []
-    for (site, position), patched in effects.patched.items():
-        bounds = interval(effects.recovery((site, position), weights))
-        cells.append(
-            PatchCell(
-                site=str(site),
-                position=position,
-                recovery=float(effects.recovery((site, position))[0]),
-                low=bounds[0] if bounds else None,
-                high=bounds[1] if bounds else None,
-                flips=float(np.mean((patched < 0) & (effects.base > 0))),
-            )
+    effects: PatchEffects, weights: np.ndarray[Any, Any], least_gap: float, common: Mapping[str, Any]
+) -> Iterator[PatchCell]:
+    for cell, found in effects.patched.items():
+        own = effects.recovery(cell, weights, least_gap)
+        yield PatchCell(
+            **common,
+            site=str(cell.site),
+            head=cell.head,
+            position=cell.position,
+            control=cell.control,
+            recovery=_number(own.ratio),
+            low=own.low,
+            high=own.high,
+            probability=_number(effects.recovery(cell, metric="probability").ratio),
+            kl=_mean(found["kl"]),
+            flips=_mean(found["flip"]),
+            n=own.n,
+            small_gap=own.small_gap,
+            unpatched=own.unpatched,
         )
-    return cells
+
+
+def _mean(values: np.ndarray[Any, Any]) -> float | None:
+    return float(np.nanmean(values)) if not np.isnan(values).all() else None
+
+
+def _number(value: float) -> float | None:
+    return value if np.isfinite(value) else None

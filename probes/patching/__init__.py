@@ -1,0 +1,27 @@
+"""Activation patching: pairs and their alignment, the grid, its metrics and placebos."""
+
+from probes.patching.engine import Account, Patch, run_patches
+from probes.patching.grid import Cell, PatchEffects, n_cells, patch_pairs
+from probes.patching.metrics import METRICS, Metric, Recovery, measure, recovery
+from probes.patching.pairs import Alignment, PatchPair, first_divergence
+from probes.patching.placebos import CONTROLS, Control
+
+__all__ = [
+    "CONTROLS",
+    "METRICS",
+    "Account",
+    "Alignment",
+    "Cell",
+    "Control",
+    "Metric",
+    "Patch",
+    "PatchEffects",
+    "PatchPair",
+    "Recovery",
+    "first_divergence",
+    "measure",
+    "n_cells",
+    "patch_pairs",
+    "recovery",
+    "run_patches",
+]

@@ -1,0 +1,100 @@
+"""What is read off patched logits, and how it is normalised.
+
+Heimersheim & Nanda 2024 (arXiv 2404.15255, sections 3 and 4) for the choice of metric and of direction.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from probes.estimates import ratio_of
+
+Array = NDArray[np.float64]
+Metric = Literal["logit_difference", "probability", "source_probability", "kl", "flip"]
+METRICS: tuple[Metric, ...] = ("logit_difference", "probability", "source_probability", "kl", "flip")
+
+
+def measure(
+    logits: Float[Tensor, "cell vocabulary"],
+    clean: Float[Tensor, "cell vocabulary"],
+    tokens: Int[Tensor, "cell 2"],
+    answers: list[tuple[int, ...]],
+) -> dict[Metric, Array]:
+    """Every metric of some runs.
+
+    Args:
+        clean: the base run's logits for each.
+        tokens: base and source token.
+        answers: tokens among which the answer is chosen.
+
+    Returns:
+        ``logit_difference``: logit(base token) - logit(source token), nats; ``probability`` of the base token and
+        ``source_probability`` of the source token over the whole vocabulary; ``kl``: KL(base run ‖ this run), nats;
+        ``flip``: 1 where the answer is another than the base run's. Each ``[cell]``.
+    """
+    tokens = tokens.to(logits.device)
+    own, before = logits.log_softmax(-1), clean.log_softmax(-1)
+    chosen = own.gather(1, tokens)
+    flips = [
+        float(row[list(among)].argmax() != base[list(among)].argmax())
+        for row, base, among in zip(logits, clean, answers, strict=True)
+    ]
+    found: dict[Metric, Tensor] = {
+        "logit_difference": chosen[:, 0] - chosen[:, 1],
+        "probability": chosen[:, 0].exp(),
+        "source_probability": chosen[:, 1].exp(),
+        "kl": (before.exp() * (before - own)).sum(-1).clamp(min=0),
+        "flip": torch.tensor(flips),
+    }
+    return {name: values.double().cpu().numpy() for name, values in found.items()}
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """How much of the gap between two runs a cell closes: 0 nothing, 1 all of it.
+
+    Attributes:
+        ratio: mean(base - patched) / mean(base - source) over pairs.
+        low, high: ends of its 95% cluster-bootstrap interval; None where it is not defined.
+        items: per pair, (base - patched) / (base - source); NaN where left out. ``[pair]``
+        n: pairs that count.
+        small_gap: pairs left out because |base - source| is under the least gap.
+        unpatched: pairs left out because the cell does not exist in them.
+    """
+
+    ratio: float
+    low: float | None
+    high: float | None
+    items: Array
+    n: int
+    small_gap: int
+    unpatched: int
+
+
+def recovery(
+    base: Array, source: Array, patched: Array, weights: Array | None = None, least_gap: float = 0.0
+) -> Recovery:
+    """Normalised recovery, per item and as a ratio of means.
+
+    Args:
+        base, source, patched: a metric of each pair, ``[pair]``; NaN in ``patched`` where a pair lacks the cell.
+        weights: ``[resample, pair]`` counts of a cluster bootstrap; without them there is no interval.
+        least_gap: δ, in the metric's units; pairs whose gap is smaller are left out and counted.
+    """
+    there = ~np.isnan(patched)
+    wide = np.abs(base - source) >= max(least_gap, np.finfo(np.float64).tiny)
+    use = there & wide
+    items = np.full(len(base), np.nan)
+    items[use] = (base - patched)[use] / (base - source)[use]
+    counts = {"n": int(use.sum()), "small_gap": int((there & ~wide).sum()), "unpatched": int((~there).sum())}
+    if not use.any():
+        return Recovery(float("nan"), None, None, items, **counts)
+    closed, gap = np.where(use, base - patched, 0.0), np.where(use, base - source, 0.0)
+    found = ratio_of(closed, gap, weights if weights is not None else np.ones((1, len(base))))
+    low, high = (None, None) if weights is None else (found.low, found.high)
+    return Recovery(found.value, low, high, items, **counts)
