@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from activations import LoadedModel
-from activations.spans import encode
-from experiments.chat import place_spans
-from experiments.positions import locate
+from experiments.positions import locate, prompt_places
 from experiments.records import Item, Label, Rollout
 from probes.patching import Alignment, PatchPair, first_divergence
 
@@ -98,9 +96,7 @@ class PairMaker:
         """Question with question, the prompt's common end and the shared completion token by token."""
         spans = []
         for rollout in (hinted, source):
-            places = place_spans(
-                self.loaded.tokenizer, encode(self.loaded.tokenizer, rollout.prompt_text), rollout.prompt
-            )
+            places = prompt_places(self.loaded.tokenizer, rollout)
             spans.append({name: places[name] for name in ("question",) if name in places})
         tail = _common_end(hinted.prompt_ids, source.prompt_ids)
         for found, rollout, ids in zip(spans, (hinted, source), (base_ids, source_ids), strict=True):

@@ -52,7 +52,7 @@ def test_patch_map_sets_the_placebo_apart():
     )
     svg = re.findall(r'<svg role="img"[^>]*heat-patch.*?</svg>', page(), flags=re.DOTALL)[0]
     texts = texts_of(svg)
-    for expected in ("0.99", "0.00", "0.03", "placebo", "random positions", "pointer"):
+    for expected in ("0.99", "0.00", "0.03", "placebo", "random_", "positions", "pointer"):
         assert expected in texts
     assert "−0.00" not in texts
 
