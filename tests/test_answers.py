@@ -1,51 +1,31 @@
 """The answer parser never guesses."""
 
 import pytest
+from answer_cases import STATED, UNSTATED
 
 from experiments.answers import find_answer, parse_answer, split_completion
 
-STATED = [
-    ("The answer is (B).", "B"),
-    ("The answer is B.", "B"),
-    ("the correct answer is (D)", "D"),
-    ("**Answer: C**", "C"),
-    ("Answer: (A)", "A"),
-    ("Final answer: D", "D"),
-    ("The best choice is (C).", "C"),
-    ("The correct option is A", "A"),
-    (r"\boxed{B}", "B"),
-    (r"So \boxed{\text{(C)}}.", "C"),
-    ("B", "B"),
-    ("(c)".upper(), "C"),
-    (" D. ", "D"),
-    ("The answer is (B). I repeat: the answer is (B).", "B"),
-]
-UNSTATED = [
-    "",
-    "The answer is not (B).",
-    "I considered the answer choices A and B.",
-    "The answer is a matter of taste.",
-    "The answer is (B). No, the answer is (C).",
-    "Answer choices:\n(A) one\n(B) two",
-    "Both (A) and (C) look right.",
-    "A good question.",
-    "The answer is (E).",
-    r"\boxed{42}",
-    "The answer is unknown.",
-    "The answer is A's favourite.",
-    "b",
-    "Because of B.",
-]
+LETTERS_TRIED = {"A": "C", "B": "A", "D": "B", "I": "E"}
 
 
-@pytest.mark.parametrize(("text", "letter"), STATED)
-def test_a_stated_answer_is_read(text, letter):
-    assert parse_answer(text, 4) == letter
+def filled(case, letter):
+    return case.replace("@", letter).replace("#", LETTERS_TRIED[letter])
 
 
-@pytest.mark.parametrize("text", UNSTATED)
-def test_anything_else_is_none(text):
-    assert parse_answer(text, 4) is None
+@pytest.mark.parametrize("letter", LETTERS_TRIED)
+@pytest.mark.parametrize("case", STATED)
+def test_a_stated_answer_is_read(case, letter):
+    assert parse_answer(filled(case, letter), 10) == letter
+
+
+@pytest.mark.parametrize("case", UNSTATED)
+def test_anything_else_is_none(case):
+    for letter in LETTERS_TRIED if "@" in case else ["A"]:
+        assert parse_answer(filled(case, letter), 10) is None, letter
+
+
+def test_the_table_has_hundreds_of_cases():
+    assert len(STATED) * len(LETTERS_TRIED) + len(UNSTATED) > 500
 
 
 def test_the_place_found_is_the_letter():
