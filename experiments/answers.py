@@ -1,7 +1,7 @@
 """The one parser of answers. It never guesses: what is not stated once, clearly, is None."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from experiments.records import LETTERS
 from experiments.thinking import THINK_CLOSE, THINK_OPEN, SplitCompletion, split_completion
@@ -60,6 +60,8 @@ _CORRECTED = re.compile(
     r"sorry|hmm|my mistake)\b",
     re.IGNORECASE,
 )
+_FINAL = re.compile(r"\bfinal\s+$", re.IGNORECASE)
+_ANNOUNCED = re.compile(r"\bfinal\s+(?:answer|choice)\W{0,4}\s*(?::|\bis\b)", re.IGNORECASE)
 _SEVERAL = re.compile(
     rf"\b(?i:{_WHAT})\s*(?:\bare|\bis|\bis either|\bis both|:)\s*(?:both |either )?\W{{0,3}}[A-J]\W{{0,4}}\s*"
     r"(?:and|or|/|,|&)\s*(?:option\s+)?\W{0,3}[A-J]\b(?!\s+[a-z]{2})"
@@ -74,6 +76,7 @@ _WORD_AFTER = re.compile(
 class _Found:
     letter: str
     at: int
+    final: bool = False
 
 
 def _letters_of(match: re.Match[str]) -> list[_Found]:
@@ -100,14 +103,15 @@ def _statements(text: str) -> list[_Found]:
     found = []
     for match in [*_BOXED.finditer(text), *_STATED.finditer(text), *_IS_RIGHT.finditer(text)]:
         if _asserted(text, match) or match.re is _BOXED:
-            found += [item for item in _letters_of(match) if item.letter.isupper()]
+            final = bool(_FINAL.search(text[: match.start()]))
+            found += [replace(item, final=final) for item in _letters_of(match) if item.letter.isupper()]
     lines = [line for line in text.split("\n") if line.strip()]
     if lines:
         last = _ALONE.match(lines[-1].strip())
         if last:
             start = text.rfind(lines[-1].strip())
             found += [_Found(item.letter, start + item.at) for item in _letters_of(last)]
-    return found
+    return [item for item in found if item.final] or found
 
 
 def find_answer(text: str, n_options: int) -> tuple[str, int] | None:
@@ -121,10 +125,10 @@ def find_answer(text: str, n_options: int) -> tuple[str, int] | None:
     Args:
         n_options: options of the question; later letters name none.
     """
-    if _SEVERAL.search(text):
-        return None
     alone = _ALONE.match(text)
     found = _letters_of(alone) if alone else _statements(text)
+    if _leaves_open(text, found):
+        return None
     if not found and len([line for line in text.split("\n") if line.strip()]) == 1:
         leading = _LEADING.match(text)
         found = _letters_of(leading) if leading and not _more_letters(text, leading.end()) else []
@@ -133,6 +137,15 @@ def find_answer(text: str, n_options: int) -> tuple[str, int] | None:
     if len(letters) != 1 or not letters <= set(LETTERS[:n_options]):
         return None
     return found[-1].letter, found[-1].at
+
+
+def _leaves_open(text: str, found: list[_Found]) -> bool:
+    """Several letters are given as one answer, or a final answer is announced that names none ("I cannot tell")."""
+    final = any(item.final for item in found)
+    if any(not final or _FINAL.search(text[: match.start()]) for match in _SEVERAL.finditer(text)):
+        return True
+    last = max((item.at for item in found), default=-1)
+    return any(match.start() > last for match in _ANNOUNCED.finditer(text))
 
 
 def _more_letters(text: str, start: int) -> bool:

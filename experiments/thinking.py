@@ -1,8 +1,8 @@
 """Completion → chain of thought and visible answer, in the forms in which models part the two.
 
 Think tags (`<think>`, `<thinking>`, `<reasoning>`, Gemma's and Qwen's alike), the channels of the Harmony format
-(gpt-oss; also with its special tokens stripped by a server), a `Reasoning:` heading followed by an `Answer:` heading, or
-none at all. A part that was opened and not closed is a state of its own, not an answer.
+(gpt-oss; also with its special tokens stripped by a server), a `Reasoning:` heading followed by an `Answer:` heading,
+or none at all. A part that was opened and not closed is a state of its own, not an answer.
 """
 
 import re

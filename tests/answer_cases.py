@@ -64,5 +64,8 @@ UNSTATED = [
     "The answer is to be found.", "The answer is (Z).", "The answer is K.", "The answer is @1.", "The answer is "
     "@-flat.",
     "In the key of @.", "Grade: @", "Plan @ failed.", "Exhibit (@)", "Point @ lies on the line.", "Hepatitis @",
+    "Final answer: @\nFinal answer: #",
+    "Answer @ is close.\n\nFINAL ANSWER: I cannot determine this.",
+    "The answer is (@).\nFinal answer: unknown",
     "The answer is @ and also #.", "Not @.", "not (@)", "@?", "@!?", "No answer.", "n/a", "None", "null", "(A", "A)B",
 ]  # fmt: skip
