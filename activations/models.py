@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from activations.errors import HintprobeError
+from activations.placement import DeviceMap, Quantized, placement_options, usable_device
 
 if TYPE_CHECKING:
     import torch
@@ -180,7 +181,7 @@ def load_tokenizer(source: str) -> Any:
     return tokenizer
 
 
-def _load_weights(source: str, dtype: "torch.dtype") -> "PreTrainedModel":
+def _load_weights(source: str, dtype: "torch.dtype", placement: dict[str, Any]) -> "PreTrainedModel":
     """The model with every one of its weights; transformers alone would fill in missing ones at random.
 
     Raises:
@@ -190,7 +191,7 @@ def _load_weights(source: str, dtype: "torch.dtype") -> "PreTrainedModel":
 
     load: Any = AutoModelForCausalLM.from_pretrained  # its type leaves out the loading report
     with _bars_on_terminals_only():
-        model, report = load(source, dtype=dtype, trust_remote_code=False, output_loading_info=True)
+        model, report = load(source, dtype=dtype, trust_remote_code=False, output_loading_info=True, **placement)
     missing = sorted(report["missing_keys"])
     if missing:
         raise HintprobeError(
@@ -198,24 +199,6 @@ def _load_weights(source: str, dtype: "torch.dtype") -> "PreTrainedModel":
             "are incomplete or belong to another architecture. Download or copy them again."
         )
     return cast("PreTrainedModel", model)
-
-
-def _usable_device(device: str) -> str:
-    """A device that works here; ``auto`` is CUDA where there is one.
-
-    Raises:
-        HintprobeError: no such device.
-    """
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise HintprobeError(f"The device {device!r} cannot be used: {reason}. Give cpu, cuda or auto.") from error
-    return device
 
 
 @contextmanager
@@ -233,32 +216,42 @@ def _bars_on_terminals_only() -> Iterator[None]:
         logging.enable_progress_bar()
 
 
-def load_model(source: str, dtype: Dtype = "auto", device: str = "auto") -> LoadedModel:
+def load_model(
+    source: str,
+    dtype: Dtype = "auto",
+    device: str = "auto",
+    quantized: Quantized | None = None,
+    device_map: DeviceMap | None = None,
+) -> LoadedModel:
     """Load any causal LM from a folder or the hub.
 
     Args:
         source: folder in the Hugging Face format, or hub id.
         dtype: ``auto`` is bfloat16 on CUDA and float32 elsewhere.
         device: ``auto`` is CUDA where there is one.
+        quantized: weights in ``8bit`` or ``4bit`` by bitsandbytes; their numbers have an identity of their own.
+        device_map: ``auto`` spreads the model over all devices, for one that no single device holds.
 
     Raises:
-        HintprobeError: no such folder, id or device, weights that are missing or damaged, or a tokenizer without
-            offsets.
+        HintprobeError: no such folder, id or device, weights that are missing or damaged, a tokenizer without
+            offsets, or a library that is missing.
     """
     source = os.path.expanduser(source)
     identity = fingerprint(source)
     import torch
     from safetensors import SafetensorError
 
-    device = _usable_device(device)
+    device = usable_device(device)
     if dtype == "auto":
         dtype = "bfloat16" if device.startswith("cuda") else "float32"
+    placement = placement_options(device, getattr(torch, dtype), quantized, device_map)
     try:
         tokenizer = load_tokenizer(source)
-        model = _load_weights(source, getattr(torch, dtype))
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        model = _load_weights(source, getattr(torch, dtype), placement)
+    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         raise _unreachable(source, error) from error
-    model.to(torch.device(device))  # type: ignore[arg-type]  # the decorated method is mistyped
+    if not placement:
+        model.to(torch.device(device))  # type: ignore[arg-type]  # the decorated method is mistyped
     model.eval().requires_grad_(False)
     backend = tokenizer.backend_tokenizer.to_str()
     return LoadedModel(
@@ -267,4 +260,5 @@ def load_model(source: str, dtype: Dtype = "auto", device: str = "auto") -> Load
         name=Path(source).resolve().name if Path(source).is_dir() else source,
         fingerprint=identity,
         tokenizer_hash=_sha(backend.encode(), str(tokenizer.chat_template).encode()),
+        variant={"quantized": quantized} if quantized else {},
     )
