@@ -185,3 +185,43 @@ def test_a_run_that_is_not_finished_gets_what_there_is(tmp_path):
     assert 'id="browser"' in html  # what was judged can be read
     del model["stages"]["judge"]
     assert 'id="browser"' not in render([run])
+
+
+def effect(name, treatment, value, share=None):
+    return {
+        "behaviour": "reliant", "treatment": treatment, "outcome": "probability", "effect": name, "n": 23,
+        "value": value, "low": value - 0.1, "high": value + 0.1,
+        "share": share, "share_low": share and share - 0.05, "share_high": share and share + 0.05,
+    }  # fmt: skip
+
+
+def test_mediation_stands_beside_its_placebo(tmp_path):
+    run = make_run(tmp_path, 6)
+    model = run.summary["models"][0]
+    assert "The mediate stage has not run" in render([run])
+    cut = {"behaviour": "reliant", "span": "pointer", "path": "text", "n": 23}
+    model["mediation"] = {
+        "draws": 4,
+        "temperature": 0.7,
+        "effects": [
+            effect("total", "hinted", 0.613), effect("pure_text", "hinted", 0.577, 0.941),
+            effect("total_direct", "hinted", 0.036), effect("total", "neutral", 0.012),
+        ],
+        "knockouts": [
+            {**cut, "keys": keys, "value": value, "low": value - 1, "high": value + 1}
+            for keys, value in (("span", 7.31), ("placebo", 0.42))
+        ],
+        "cut": [
+            {**cut, "keys": "span", "to_hint": 0.11, "to_own": 0.77, "off_target": 0.08, "unparsed": 0.04,
+             "flips": 0.89, "flips_low": 0.8, "flips_high": 0.97},
+        ],
+    }  # fmt: skip
+    text = re.sub(r"<[^>]+>", " ", render([run]))
+    text = re.sub(r"\s+", " ", text)
+    for expected in (
+        "0.61 [0.51, 0.71] – 0.01 [−0.09, 0.11]",  # total: no share of itself; the placebo beside it
+        "0.58 [0.48, 0.68] 0.94 [0.89, 0.99] not measured",
+        "7.31 [6.31, 8.31] 0.42 [−0.58, 1.42] 23",
+        "0.89 [0.80, 0.97] 0.11 0.77 0.08 0.04",
+    ):
+        assert expected in text, expected

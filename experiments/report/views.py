@@ -17,7 +17,7 @@ FAMILIES = {
 }
 UNHINTED = {"probe_unhinted_run": "unhinted run (control)"}
 MAX_CONTESTANTS = 5
-STAGES = ("generate", "judge", "capture", "probe", "patch", "compare")
+STAGES = ("generate", "judge", "capture", "probe", "patch", "mediate", "compare")
 _FRACTIONS = "cot_"
 
 
