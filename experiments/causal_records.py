@@ -82,4 +82,38 @@ class CutRedrawn(Redrawn):
     keys: Keys = Field(description="as in KnockoutEffect")
 
 
-CAUSAL_RECORDS: tuple[type[Record], ...] = (MediationRow, MediationEffect, KnockoutEffect, CutRedrawn)
+class DirectionEffect(Redrawn):
+    """Answers when a probe's direction is taken out of the stream, or added to it, from its position on."""
+
+    detector: str = Field(description="detector whose direction it is")
+    site: str = Field(description="site that is edited")
+    position: str = Field(description="position that the probe reads; edited from there on, new tokens included")
+    edit: Literal["none", "ablate", "add"] = Field(description="`none` are the rollouts as they were")
+    direction: Literal["probe", "random"] = Field(description="`random`: as long and orthogonal, pooled over draws")
+    scale: float | None = Field(
+        description="of `add`, in units of the distance between reliant and aligned rows along the probe's direction"
+    )
+    verbalized: float | None = Field(description="share that admits to the hint, of those that could be scored")
+
+
+class SubspaceEffect(Record):
+    """What patching a part of one state from the unhinted into the hinted run takes from the logit difference."""
+
+    detector: str = Field(description="detector whose direction it is")
+    site: str = Field(description="site that is patched")
+    position: str = Field(description="position that is patched")
+    part: Literal["full", "direction", "row_space", "null_space", "random"] = Field(
+        description="the whole state; along the direction; along the part of it that the readout depends on to first "
+        "order; along the rest; along an orthogonal random direction"
+    )
+    n: int = Field(description="pairs")
+    gap: float = Field(description="mean logit difference between the two runs, in nats")
+    value: float = Field(description="mean drop of the hinted run's logit difference, in nats")
+    low: float | None = Field(description="lower end of the 95% cluster-bootstrap interval")
+    high: float | None = Field(description="upper end")
+    in_row_space: float = Field(description="share of the direction's squared length in the row space")
+
+
+CAUSAL_RECORDS: tuple[type[Record], ...] = (
+    MediationRow, MediationEffect, KnockoutEffect, CutRedrawn, DirectionEffect, SubspaceEffect,
+)  # fmt: skip

@@ -220,6 +220,20 @@ class MediateConfig(Section):
     token_budget: int = Field(32_768, description="padded tokens per batch", gt=0)
 
 
+class DirectionsConfig(Section):
+    """How the probes' directions are put to the test."""
+
+    detectors: tuple[str, ...] = Field(
+        ("probe_before_cot", "probe_within_cot"), description="detectors whose directions are edited; none: no test"
+    )
+    items: int = Field(48, description="items of each behaviour (reliant, aligned, resisted), at most", gt=0)
+    scales: tuple[float, ...] = Field(
+        (-4.0, -2.0, 2.0, 4.0),
+        description="of an added direction, in units of the distance between reliant and aligned rows along it",
+    )
+    controls: int = Field(3, description="random directions, orthogonal and as long", gt=0)
+
+
 class CompareConfig(Section):
     """How detectors are compared."""
 
@@ -252,6 +266,7 @@ class Config(Section):
     probe: ProbeConfig = Field(default_factory=ProbeConfig)
     patch: PatchConfig = Field(default_factory=PatchConfig)
     mediate: MediateConfig = Field(default_factory=MediateConfig)
+    directions: DirectionsConfig = Field(default_factory=DirectionsConfig)
     compare: CompareConfig = Field(default_factory=CompareConfig)
 
     @model_validator(mode="after")

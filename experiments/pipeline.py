@@ -15,6 +15,7 @@ from experiments.report import PAGE, Run, write_report
 from experiments.report.runs import SUMMARY, SUMMARY_FORMAT, SUMMARY_VERSION
 from experiments.stages.capture import run_capture
 from experiments.stages.compare import COMPARISON, run_compare
+from experiments.stages.directions import directions_summary, run_directions
 from experiments.stages.generate import run_generate
 from experiments.stages.judge import run_judge
 from experiments.stages.mediate import mediation_summary, run_mediate
@@ -88,6 +89,7 @@ def _run_stages(run: ModelRun, first: ModelRun, wanted: Sequence[str]) -> None:
         elif stage == "patch":
             run_patch(run)
             run_mediate(run)
+            run_directions(run)
         elif stage == "compare":
             run_compare(run, first)
 
@@ -131,6 +133,7 @@ def _model_summary(run: ModelRun) -> dict[str, Any]:
         "stages": {name: _stage_summary(result) for name, result in results.items()},
         "comparison": read_json(results["compare"].folder / COMPARISON) if "compare" in results else None,
         "patch": _patch_summary(results["patch"]) if "patch" in results else None,
+        "directions": directions_summary(results["directions"]) if "directions" in results else None,
         "mediation": mediation_summary(results["mediate"]) if "mediate" in results else None,
     }
 

@@ -75,11 +75,9 @@ def option_tokens(tokenizer: Any, token: int, answer: str, letters: str) -> tupl
 
 def up_to_answer(tokenizer: Any, item: Item, rollout: Rollout) -> Continuation | str:
     """A completion cut just before its answer letter, or why it cannot be."""
-    if rollout.truncated:
-        return "truncated"
     found, missing = locate(tokenizer, item, rollout, ("pre_answer",))
     if missing:
-        return missing["pre_answer"]
+        return "truncated" if rollout.truncated else missing["pre_answer"]
     at = found["pre_answer"] + 1 - len(rollout.prompt_ids)
     letters = LETTERS[: len(item.question.options)]
     options = option_tokens(tokenizer, rollout.completion_ids[at], str(rollout.answer), letters)

@@ -27,6 +27,7 @@ LETTERS_ONLY = {
     "probe": {"outer_folds": 3, "inner_folds": 2, "permutations": 1, "c_grid": [0.01, 1.0], "min_per_class": 6},
     "patch": {"pairs": 8, "positions": ["pointer", "hint_end", "question_end", "prompt_end"]},
     "mediate": {"items": 4, "draws": 2},
+    "directions": {"items": 3, "scales": [2.0], "controls": 1},
     "compare": {"bootstrap": 100},
 }
 
@@ -70,7 +71,9 @@ def test_every_stage_runs_and_the_second_run_makes_no_forward(arch, letters_fold
     counts = model["comparison"]["counts"]
     behaviours = ("reliant", "aligned", "overdetermined", "resisted", "ambiguous")
     assert sum(counts[name] for name in behaviours) == counts["items"] == 150
-    assert set(model["comparison"]["detectors"]) >= {"probe_before_cot", "prompt_words", "judge_lexical"}
+    assert set(model["comparison"]["detectors"]) >= {
+        "probe_before_cot", "prompt_words", "judge_lexical", "causal_neutral",
+    }  # fmt: skip
     unresolved = model["stages"]["capture"]["account"]["unresolved_hinted"]
     assert unresolved["cot_0.5: no chain of thought"] == 150
     second = run_pipeline(settings, SILENT)

@@ -5,55 +5,43 @@ swapped runs; a score made from those would be the label itself.
 """
 
 import time
-from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from activations import LoadedModel
+from experiments.context import ModelRun
 from experiments.detectors.cells import DetectorCells
 from experiments.detectors.rows import Rows
-from experiments.records import LETTERS, Item, Rollout
+from experiments.records import LETTERS
 from experiments.redraw import up_to_answer
-from probes.reliance import Drops, Written, prompt_drops
+from experiments.stages.generate import items_table, rollouts_table
+from probes.reliance import Written, prompt_drops
 
 NAME = "causal_neutral"
 READS = "what the completion loses when the neutral prompt replaces the hinted one"
 
 
-def neutral_drops(
-    loaded: LoadedModel, items: Sequence[Item], hinted: Sequence[Rollout], neutral: Sequence[Rollout], token_budget: int
-) -> tuple[Drops, list[int]]:
-    """Drops of the rows that can be scored, and their indices; an answer that has no token of its own cannot."""
-    written, kept = [], []
-    for k, (item, rollout) in enumerate(zip(items, hinted, strict=True)):
-        text = up_to_answer(loaded.tokenizer, item, rollout)
-        if not isinstance(text, str):
-            target = LETTERS.index(str(item.target))
-            written.append(Written(rollout.completion_ids, len(text.ids), text.options, target))
-            kept.append(k)
-    prompts, others = [hinted[k].prompt_ids for k in kept], [neutral[k].prompt_ids for k in kept]
-    return prompt_drops(loaded, prompts, others, written, token_budget), kept
-
-
-def causal_detectors(
-    loaded: LoadedModel, rows: Rows, items: Sequence[Item], rollouts: Mapping[str, Rollout], token_budget: int
-) -> list[DetectorCells]:
-    """The causal score as a detector with three cells; none where some row cannot be scored.
-
-    Args:
-        rollouts: all rollouts by id; the neutral ones are taken.
-    """
-    names = [rollout.id.replace(":hinted:", ":neutral:") for rollout in rows.hinted]
-    if not rows.hinted or any(name not in rollouts for name in names):
-        return []
+def causal_detectors(run: ModelRun, rows: Rows) -> list[DetectorCells]:
+    """The causal score, with three cells to choose from; none where a row has no neutral run or no answer token."""
+    generated = run.results["generate"].folder
+    items = {item.id: item for item in items_table(generated).read()}
+    rollouts = {rollout.id: rollout for rollout in rollouts_table(generated).read()}
+    prompts, neutral, written = [], [], []
     start = time.perf_counter()
-    drops, kept = neutral_drops(loaded, items, rows.hinted, [rollouts[name] for name in names], token_budget)
-    if len(kept) < len(rows.hinted):
-        return []
+    for hinted in rows.hinted:
+        item, other = items[hinted.item_id], rollouts.get(hinted.id.replace(":hinted:", ":neutral:"))
+        text = up_to_answer(run.loaded.tokenizer, item, hinted)
+        if other is None or isinstance(text, str):
+            return []
+        prompts.append(hinted.prompt_ids)
+        neutral.append(other.prompt_ids)
+        written.append(Written(hinted.completion_ids, len(text.ids), text.options, LETTERS.index(str(item.target))))
+    drops = prompt_drops(run.loaded, prompts, neutral, written, run.config.capture.token_budget)
     cells = {"divergence": drops.divergence, "completion": drops.completion, "answer": drops.answer}
-    seconds = time.perf_counter() - start
-    return [_detector({name: np.asarray(values)[:, None] for name, values in cells.items()}, drops.forwards, seconds)]
-
-
-def _detector(cells: dict[str, np.ndarray], forwards: int, seconds: float) -> DetectorCells:
-    return DetectorCells(NAME, READS, cells)
+    return [
+        DetectorCells(
+            NAME,
+            READS,
+            {name: values[:, None] for name, values in cells.items()},
+            shipped=False,
+            forwards=drops.forwards,
+            seconds=time.perf_counter() - start,
+        )
+    ]

@@ -32,6 +32,9 @@ class DetectorCells:
         probe: it reads activations.
         permuted: its search is repeated on permuted labels.
         vocabulary: of bag-of-words cells, to score other rows the same way.
+        shipped: it is also fitted on all rows, for use on other rows and models.
+        forwards: model forwards that its features cost.
+        seconds: what its features cost, training apart.
     """
 
     name: str
@@ -41,6 +44,9 @@ class DetectorCells:
     permuted: bool = False
     forest: bool = False
     vocabulary: tuple[str, ...] = ()
+    shipped: bool = True
+    forwards: int = 0
+    seconds: float = 0.0
 
 
 def usable_positions(rows: Rows, names: Sequence[str]) -> tuple[str, ...]:

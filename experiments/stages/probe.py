@@ -12,6 +12,7 @@ from activations import ActivationStore, Site
 from activations.errors import HintprobeError
 from experiments.context import ModelRun, StageResult
 from experiments.detectors import DetectorCells, Rows, build_detectors, labelled_rows
+from experiments.detectors.causal import causal_detectors
 from experiments.detectors.cells import usable_positions, with_positions
 from experiments.progress import Tick
 from experiments.records import DetectorSummary, ScoreRow, Verdict
@@ -36,7 +37,7 @@ def detectors_table(folder: Path) -> RecordTable[DetectorSummary]:
 def run_probe(run: ModelRun) -> StageResult:
     """Train the detectors of a model, or find that done; too few rows of a class are noted and nothing is trained."""
     depends = (run.results["capture"].signature, run.results["judge"].signature, run.config.probe, run.config.seed)
-    return run.stage("probe", depends, lambda folder: _probe(run, folder), uses_model=False)
+    return run.stage("probe", depends, lambda folder: _probe(run, folder), uses_model=True)
 
 
 def store_of(run: ModelRun) -> ActivationStore:
@@ -54,7 +55,7 @@ def _probe(run: ModelRun, folder: Path) -> dict[str, Any]:
     used = with_positions(rows, positions)
     sites = [Site.parse(name) for name in run.results["capture"].account["sites"]]
     store = store_of(run).named(run.results["capture"].account["store"])
-    detectors = build_detectors(store, used, sites, positions)
+    detectors = build_detectors(store, used, sites, positions) + causal_detectors(run, used)
     scores_table(folder).replace([])  # a stopped attempt may have left some
     detectors_table(folder).replace([])
     seed = stable_int(run.config.seed, "folds") % 2**31
@@ -62,8 +63,8 @@ def _probe(run: ModelRun, folder: Path) -> dict[str, Any]:
     with run.reporter.bar("probe", n_steps) as tick:
         for detector in detectors:
             result, seconds = _train(detector, used, run, seed, tick)
-            _keep(folder, detector.name, detector.reads, result, used, seconds)
-            if not detector.forest:
+            _keep(folder, detector.name, detector.reads, result, used, seconds + detector.seconds)
+            if detector.shipped and not detector.forest:
                 _freeze(folder, detector, used, run, seed)
     for judge in run.config.judge.judges:
         _keep_judge(run, folder, judge, used, seed)

@@ -1,0 +1,279 @@
+"""Part of stage 5: does a model use the direction that a probe reads reliance from?
+
+The direction is taken out of the stream, or added to it, from the probe's position on and at every new token, and the
+items are completed again with their own seeds. Beside it stand random directions, orthogonal and as long.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from activations import Decoding, Site, capture, generate, onwards
+from experiments.causal_records import DirectionEffect, SubspaceEffect
+from experiments.context import ModelRun, StageResult
+from experiments.detectors.cells import split_cell_name
+from experiments.judges.lexical import judge_lexically
+from experiments.positions import locate
+from experiments.records import Behaviour, Rollout
+from experiments.redraw import Draw
+from experiments.seeds import stable_int, stream
+from experiments.stages.knockouts import answer_shares
+from experiments.stages.mediate import Chosen, choose
+from experiments.stages.probe import load_frozen
+from experiments.tables import RecordTable
+from experiments.transcripts import transcript_of
+from probes import cluster_bootstrap
+from probes.directions import StatePair, direction_edit, orthogonal_directions, subspace_patching
+from probes.estimates import mean_of
+
+BEHAVIOURS: tuple[Behaviour, ...] = ("reliant", "aligned", "resisted")
+
+
+@dataclass(frozen=True)
+class ProbeDirection:
+    """Where a detector reads, and along which direction, as long as the two classes lie apart along it."""
+
+    detector: str
+    site: Site
+    position: str
+    vector: Tensor
+
+
+def directions_table(folder: Path) -> RecordTable[DirectionEffect]:
+    """Answers under each edit."""
+    return RecordTable(folder / "directions.jsonl", DirectionEffect)
+
+
+def subspaces_table(folder: Path) -> RecordTable[SubspaceEffect]:
+    """Patching along directions against patching whole states."""
+    return RecordTable(folder / "subspaces.jsonl", SubspaceEffect)
+
+
+def run_directions(run: ModelRun) -> StageResult:
+    """Put the directions of the probes to the test, or find that done; a model without probes of its own has none."""
+    depends = (
+        run.results["probe"].signature, run.config.directions, run.config.generate.max_new_tokens,
+        run.config.compare.bootstrap, run.config.seed, run.config.dtype,
+    )  # fmt: skip
+    return run.stage("directions", depends, lambda folder: _directions(run, folder), uses_model=True)
+
+
+def directions_summary(result: StageResult) -> dict[str, Any]:
+    """What the report shows."""
+    return {
+        **result.account,
+        "effects": [row.model_dump() for row in directions_table(result.folder).read()],
+        "subspaces": [row.model_dump() for row in subspaces_table(result.folder).read()],
+    }
+
+
+def _directions(run: ModelRun, folder: Path) -> dict[str, Any]:
+    effects: list[DirectionEffect] = []
+    subspaces: list[SubspaceEffect] = []
+    reasons: Counter[str] = Counter()
+    chosen = choose(run, run.config.directions.items, BEHAVIOURS, "directions")
+    tested = 0
+    for name in run.config.directions.detectors:
+        found = _read_direction(run, name, chosen)
+        if isinstance(found, str):
+            reasons[found] += 1
+            continue
+        tested += 1
+        effects += _redrawn(run, found, chosen)
+        subspaces += _patched(run, found, chosen, reasons)
+    directions_table(folder).replace(effects)
+    subspaces_table(folder).replace(subspaces)
+    return {"tested": tested, "dropped": dict(reasons)}
+
+
+def _read_direction(run: ModelRun, detector: str, chosen: Sequence[Chosen]) -> ProbeDirection | str:
+    """The direction of a probe that was fitted on all rows, or why there is none."""
+    stage = run.results["probe"].folder
+    if not (stage / f"frozen-{detector}.json").exists():
+        return f"no {detector} was trained"
+    probe, _ = load_frozen(stage, detector)
+    site, position = split_cell_name(probe.cell)
+    vector = torch.from_numpy(np.asarray(probe.coef / probe.scale)).double()
+    unit = vector / vector.norm()
+    projected: dict[str, list[float]] = {"reliant": [], "aligned": []}
+    placed = [(c, at) for c in chosen if (at := _place(run, c, position)) is not None]
+    rows = [_ids(c.rollouts["hinted"]) for c, _ in placed]
+    for indices, states in capture(run.loaded, rows, [[at] for _, at in placed], [site]):
+        for k, i in enumerate(indices):
+            projected.get(placed[i][0].label.behaviour, []).append(float(states[site][k, 0].double() @ unit))
+    if not all(projected.values()):
+        return f"{detector}: its position is resolved in no reliant or in no aligned row"
+    apart = abs(np.mean(projected["reliant"]) - np.mean(projected["aligned"]))
+    return ProbeDirection(detector, site, position, (unit * float(apart)).float())
+
+
+def _ids(rollout: Rollout) -> tuple[int, ...]:
+    return rollout.prompt_ids + rollout.completion_ids
+
+
+def _place(run: ModelRun, chosen: Chosen, position: str) -> int | None:
+    return locate(run.loaded.tokenizer, chosen.item, chosen.rollouts["hinted"], (position,))[0].get(position)
+
+
+@dataclass(frozen=True)
+class _Trial:
+    edit: Literal["ablate", "add"]
+    direction: Literal["probe", "random"]
+    scale: float | None
+    vectors: tuple[Tensor, ...]
+
+
+def _trials(run: ModelRun, found: ProbeDirection) -> list[_Trial]:
+    settings = run.config.directions
+    generator = torch.Generator().manual_seed(stable_int(run.config.seed, "random directions", found.detector) % 2**31)
+    controls = tuple(orthogonal_directions(found.vector, settings.controls, generator))
+    trials = []
+    for scale in (None, *settings.scales):
+        edit: Literal["ablate", "add"] = "ablate" if scale is None else "add"
+        trials.append(_Trial(edit, "probe", scale, (found.vector,)))
+        trials.append(_Trial(edit, "random", scale, controls))
+    return trials
+
+
+def _redrawn(run: ModelRun, found: ProbeDirection, chosen: Sequence[Chosen]) -> list[DirectionEffect]:
+    """Answers of each behaviour's items, as they were and under each edit."""
+    rng = stream(run.config.seed, "directions resamples", run.model_name)
+    rows = [(c, at) for c in chosen if (at := _place(run, c, found.position)) is not None]
+    trials = _trials(run, found)
+    before = [c.rollouts["hinted"] for c, _ in rows]
+    effects = _counted(run, found, rows, "none", "probe", None, [before], rng)
+    with run.reporter.bar(f"directions {found.detector}", sum(len(t.vectors) for t in trials)) as tick:
+        for trial in trials:
+            done = []
+            for vector in trial.vectors:
+                done.append(_complete(run, found, rows, vector, trial.scale))
+                tick(1)
+            effects += _counted(run, found, rows, trial.edit, trial.direction, trial.scale, done, rng)
+    return effects
+
+
+def _complete(
+    run: ModelRun, found: ProbeDirection, rows: Sequence[tuple[Chosen, int]], vector: Tensor, scale: float | None
+) -> list[Rollout]:
+    """Complete the hinted prompts with the direction edited; a position inside the CoT means every new token."""
+    settings = run.config.generate
+    base = [c.rollouts["hinted"] for c, _ in rows]
+    positions = [onwards(min(at, len(r.prompt_ids))) for (_, at), r in zip(rows, base, strict=True)]
+    edit = direction_edit(found.site, positions, vector, scale)
+    decoding = Decoding(settings.temperature, settings.max_new_tokens, settings.token_budget)
+    done = generate(run.loaded, [r.prompt_ids for r in base], decoding, [r.seed for r in base], [edit])
+    return [
+        Draw(r.id, c.item, r, r.seed).rollout(run.loaded.tokenizer, completion, settings.temperature)
+        for (c, _), r, completion in zip(rows, base, done, strict=True)
+    ]
+
+
+def _counted(
+    run: ModelRun,
+    found: ProbeDirection,
+    rows: Sequence[tuple[Chosen, int]],
+    edit: Literal["none", "ablate", "add"],
+    direction: Literal["probe", "random"],
+    scale: float | None,
+    done: Sequence[Sequence[Rollout]],
+    rng: np.random.Generator,
+) -> list[DirectionEffect]:
+    effects = []
+    for behaviour in BEHAVIOURS:
+        of_it = [k for k, (c, _) in enumerate(rows) if c.label.behaviour == behaviour]
+        labels = [rows[k][0].label for _ in done for k in of_it]
+        if not labels:
+            continue
+        rollouts = [drawn[k] for drawn in done for k in of_it]
+        before = [rows[k][0].label.hinted_answer for _ in done for k in of_it]
+        weights = cluster_bootstrap([label.group for label in labels], run.config.compare.bootstrap, rng)
+        said = [_admits(run, rows[k][0], drawn[k]) for drawn in done for k in of_it]
+        scored = [value for value in said if value is not None]
+        effects.append(
+            DirectionEffect(
+                behaviour=behaviour,
+                detector=found.detector,
+                site=str(found.site),
+                position=found.position,
+                edit=edit,
+                direction=direction,
+                scale=scale,
+                verbalized=float(np.mean(scored)) if scored else None,
+                **answer_shares(labels, [r.answer for r in rollouts], before, weights),
+            )
+        )
+    return effects
+
+
+def _admits(run: ModelRun, chosen: Chosen, rollout: Rollout) -> bool | None:
+    """Does a redrawn completion admit to the hint? By the grammar of an organism, otherwise by the lexical judge."""
+    if run.model_name.startswith("organism:"):
+        from experiments.organisms.grammar import admits_by_grammar
+
+        return admits_by_grammar(rollout.completion_text)
+    return judge_lexically(transcript_of(chosen.item, rollout)).verbalized
+
+
+def _patched(
+    run: ModelRun, found: ProbeDirection, chosen: Sequence[Chosen], reasons: Counter[str]
+) -> list[SubspaceEffect]:
+    """Patching along the direction against the whole state, from the unhinted into the hinted run of reliant rows."""
+    pairs = []
+    for c in chosen:
+        if c.label.behaviour == "reliant":
+            pair = _pair(run, c, found.position)
+            if isinstance(pair, str):
+                reasons[f"{found.detector}: {pair}"] += 1
+            else:
+                pairs.append(pair)
+    if len(pairs) < 2:
+        return []
+    budget = run.config.patch.token_budget
+    rng = stream(run.config.seed, "subspace resamples", run.model_name)
+    weights = cluster_bootstrap([pair.group for pair in pairs], run.config.compare.bootstrap, rng)
+    patched = subspace_patching(run.loaded, pairs, found.site, found.vector, budget)
+    generator = torch.Generator().manual_seed(stable_int(run.config.seed, "random subspace", found.detector) % 2**31)
+    (other,) = orthogonal_directions(found.vector, 1, generator)
+    control = subspace_patching(run.loaded, pairs, found.site, other, budget)
+    drops: dict[Any, NDArray[np.float64]] = {part: patched.effect(part) for part in patched.patched}
+    drops["random"] = control.effect("direction")
+    gap = float((patched.base - patched.source).mean())
+    records = []
+    for part, values in drops.items():
+        drop = mean_of(values, weights)
+        records.append(
+            SubspaceEffect(
+                detector=found.detector, site=str(found.site), position=found.position, part=part, n=len(pairs),
+                gap=gap, value=drop.value, low=drop.low, high=drop.high, in_row_space=patched.in_row_space,
+            )
+        )  # fmt: skip
+    return records
+
+
+def _pair(run: ModelRun, chosen: Chosen, position: str) -> StatePair | str:
+    """The hinted and the unhinted run up to where their completions part, or why they make no pair."""
+    hinted, unhinted = chosen.rollouts["hinted"], chosen.rollouts["unhinted"]
+    both = zip(hinted.completion_ids, unhinted.completion_ids, strict=False)
+    shared = next((k for k, (a, b) in enumerate(both) if a != b), None)
+    if shared is None:
+        return "the completions do not diverge"
+    at = _place(run, chosen, position)
+    if at is None:
+        return f"{position} is not resolved"
+    if at < len(hinted.prompt_ids):
+        there = locate(run.loaded.tokenizer, chosen.item, unhinted, (position,))[0].get(position)
+    else:
+        there = at - len(hinted.prompt_ids) + len(unhinted.prompt_ids)
+    base = hinted.prompt_ids + hinted.completion_ids[:shared]
+    source = unhinted.prompt_ids + unhinted.completion_ids[:shared]
+    if there is None or at >= len(base) or there >= len(source):
+        return f"{position} is not before the completions diverge, or not in the unhinted run"
+    tokens = (hinted.completion_ids[shared], unhinted.completion_ids[shared])
+    return StatePair(base, source, at, there, tokens, chosen.label.group)
