@@ -3,7 +3,16 @@
 from probes.auroc import Comparison, Pairs, stratified_auroc
 from probes.bootstrap import cluster_bootstrap, holm, interval, mcnemar, paired_p_value
 from probes.calibration import Platt
-from probes.estimators import BinaryProbe, LinearProbe, LogisticProbe, MeanDifferenceProbe, RidgeProbe
+from probes.estimators import (
+    AttentionProbe,
+    BinaryProbe,
+    LinearProbe,
+    LogisticProbe,
+    MeanDifferenceProbe,
+    MLPProbe,
+    Probe,
+    RidgeProbe,
+)
 from probes.forest import forest_cv
 from probes.logistic import LogisticSolution, solve_logistic
 from probes.means import mean_differences
@@ -23,6 +32,7 @@ from probes.nested import Contrast, FrozenProbe, NestedResult, Search, calibrate
 from probes.saving import ProbeCard, SavedProbe, load_probe, save_probe
 
 __all__ = [
+    "AttentionProbe",
     "BinaryProbe",
     "Comparison",
     "Contrast",
@@ -30,11 +40,13 @@ __all__ = [
     "LinearProbe",
     "LogisticProbe",
     "LogisticSolution",
+    "MLPProbe",
     "MeanDifferenceProbe",
     "NestedResult",
     "OperatingPoint",
     "Pairs",
     "Platt",
+    "Probe",
     "ProbeCard",
     "Reliability",
     "RidgeProbe",

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,12 @@ from safetensors.numpy import load, save
 
 from activations.errors import HintprobeError
 from probes.calibration import Platt
-from probes.estimators import BinaryProbe, LogisticProbe, MeanDifferenceProbe, RidgeProbe
+from probes.estimators import AttentionProbe, LogisticProbe, MeanDifferenceProbe, MLPProbe, Probe, RidgeProbe
 
 FORMAT_VERSION = 1
-PROBES: dict[str, type[BinaryProbe]] = {cls.__name__: cls for cls in (LogisticProbe, MeanDifferenceProbe, RidgeProbe)}
+PROBES: dict[str, type[Probe]] = {
+    cls.__name__: cls for cls in (LogisticProbe, MeanDifferenceProbe, RidgeProbe, MLPProbe, AttentionProbe)
+}
 """Probes that can be saved, by name."""
 
 _ARRAYS, _CARD = "probe.safetensors", "probe.json"
@@ -53,14 +55,17 @@ class ProbeCard:
 class SavedProbe:
     """A fitted probe with its card."""
 
-    probe: BinaryProbe
+    probe: Probe
     card: ProbeCard
 
-    def scores(self, x: Float[Array, "row d"]) -> Float[Array, "row"]:
-        """Score of activations at the probe's site: of one position a row, or of every position along one rollout."""
+    def scores(self, x: Float[Array, "row d"] | Sequence[Float[Array, "position d"]]) -> Float[Array, "row"]:
+        """Score of activations at the probe's site: of one position a row, or of every position along one rollout.
+
+        An attention probe takes one matrix of positions for each row.
+        """
         return self.probe.decision_function(x)
 
-    def probabilities(self, x: Float[Array, "row d"]) -> Float[Array, "row"]:
+    def probabilities(self, x: Float[Array, "row d"] | Sequence[Float[Array, "position d"]]) -> Float[Array, "row"]:
         """Calibrated probability of the positive class.
 
         Raises:
@@ -87,7 +92,7 @@ class SavedProbe:
             )
 
 
-def save_probe(folder: Path | str, probe: BinaryProbe, card: ProbeCard) -> Path:
+def save_probe(folder: Path | str, probe: Probe, card: ProbeCard) -> Path:
     """Write a fitted probe and its card into a folder, which is made if need be.
 
     Raises:

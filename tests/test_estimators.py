@@ -2,17 +2,20 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from probes import LogisticProbe, MeanDifferenceProbe, RidgeProbe
+from probes import LogisticProbe, MeanDifferenceProbe, MLPProbe, RidgeProbe, mean_differences
 
 LINEAR = [LogisticProbe(C=0.01), MeanDifferenceProbe(), MeanDifferenceProbe(whiten=True), RidgeProbe(alpha=100.0)]
 
 
-@parametrize_with_checks([LogisticProbe(), MeanDifferenceProbe(), MeanDifferenceProbe(whiten=True), RidgeProbe()])
+@parametrize_with_checks(
+    [LogisticProbe(), MeanDifferenceProbe(), MeanDifferenceProbe(whiten=True), RidgeProbe(), MLPProbe()]
+)
 def test_scikit_learn_estimator_checks(estimator, check):
     check(estimator)
 
@@ -88,3 +91,27 @@ def test_whitening_sees_past_correlated_noise():
 def test_more_than_two_classes_are_refused():
     with pytest.raises(ValueError, match="Only binary classification"):
         LogisticProbe().fit(np.eye(6), [0, 1, 2, 0, 1, 2])
+
+
+def test_the_nonlinear_probe_sees_what_no_line_separates():
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(800, 6))
+    y = (x[:, 0] > 0) ^ (x[:, 1] > 0)
+    half, rest = slice(0, 400), slice(400, 800)
+    linear = LogisticProbe(C=0.1).fit(x[half], y[half]).decision_function(x[rest])
+    bent = MLPProbe(hidden=16).fit(x[half], y[half]).decision_function(x[rest])
+    assert abs(roc_auc_score(y[rest], linear) - 0.5) < 0.08
+    assert roc_auc_score(y[rest], bent) > 0.9
+    shuffled = MLPProbe(hidden=16).fit(x[half], rng.permutation(y[half])).decision_function(x[rest])
+    assert abs(roc_auc_score(y[rest], shuffled) - 0.5) < 0.1
+
+
+def test_mean_differences_of_all_folds_are_the_probes():
+    x, y, _ = planted(n=60, d=8)
+    labels = np.stack([y, ~y], axis=1)
+    masks = np.stack([np.arange(60) % 3 != k for k in range(3)], axis=1)
+    together = mean_differences(torch.from_numpy(x), torch.from_numpy(labels), torch.from_numpy(masks))
+    for m in range(3):
+        for column in range(2):
+            alone = MeanDifferenceProbe().fit(x[masks[:, m]], labels[masks[:, m], column]).direction_
+            np.testing.assert_allclose(together[m, column].numpy(), alone)

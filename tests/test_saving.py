@@ -11,8 +11,10 @@ from safetensors.numpy import load_file
 
 from activations.errors import HintprobeError
 from probes import (
+    AttentionProbe,
     LogisticProbe,
     MeanDifferenceProbe,
+    MLPProbe,
     Platt,
     ProbeCard,
     RidgeProbe,
@@ -30,7 +32,7 @@ CARD = ProbeCard(
     thresholds={"0.05": 1.25},
     notes={"rows": 200},
 )
-KINDS = [LogisticProbe(C=0.1), MeanDifferenceProbe(whiten=True), RidgeProbe(alpha=3.0)]
+KINDS = [LogisticProbe(C=0.1), MeanDifferenceProbe(whiten=True), RidgeProbe(alpha=3.0), MLPProbe(hidden=4)]
 
 
 def data():
@@ -55,6 +57,15 @@ def test_everything_travels(tmp_path, probe):
     assert again.probe.get_params() == probe.get_params()
     assert again.card == CARD
     np.testing.assert_allclose(again.probabilities(x), 1 / (1 + np.exp(-(1.5 * probe.decision_function(x) - 0.25))))
+
+
+def test_an_attention_probe_travels_with_its_query(tmp_path):
+    x, y = data()
+    rows = [x[i : i + 1 + i % 4] for i in range(len(x))]
+    probe = AttentionProbe(max_steps=20).fit(rows, y)
+    again = load_probe(save_probe(tmp_path, probe, CARD))
+    np.testing.assert_allclose(again.scores(rows), probe.decision_function(rows))
+    np.testing.assert_allclose(again.probe.attention(rows)[3], probe.attention(rows)[3])
 
 
 def test_another_program_can_score_from_the_arrays_alone(saved):

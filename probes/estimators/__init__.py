@@ -1,6 +1,17 @@
 """Probes with scikit-learn's estimator API; each carries its own preprocessing."""
 
-from probes.estimators.base import BinaryProbe, LinearProbe
+from probes.estimators.attention import AttentionProbe
+from probes.estimators.base import BinaryProbe, LinearProbe, Probe
 from probes.estimators.linear import LogisticProbe, MeanDifferenceProbe, RidgeProbe
+from probes.estimators.mlp import MLPProbe
 
-__all__ = ["BinaryProbe", "LinearProbe", "LogisticProbe", "MeanDifferenceProbe", "RidgeProbe"]
+__all__ = [
+    "AttentionProbe",
+    "BinaryProbe",
+    "LinearProbe",
+    "LogisticProbe",
+    "MLPProbe",
+    "MeanDifferenceProbe",
+    "Probe",
+    "RidgeProbe",
+]

@@ -2,7 +2,7 @@
 
 from abc import ABCMeta, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -14,8 +14,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 Array = NDArray[np.float64]
 
 
-class BinaryProbe(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):  # type: ignore[misc]
-    """A probe that tells two classes apart by one score a row; the second of the sorted classes is the positive one.
+class Probe(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):  # type: ignore[misc]
+    """Anything that tells two classes apart by one score a row; the second of the sorted classes is the positive one.
 
     Attributes:
         classes_: the two classes, sorted.
@@ -25,54 +25,31 @@ class BinaryProbe(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):  # type: i
     ARRAYS: ClassVar[tuple[str, ...]] = ("mean_", "scale_")
     """Fitted attributes that a saved probe consists of."""
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Fit on features ``[row, d]`` and labels ``[row]`` of two classes.
+    @abstractmethod
+    def decision_function(self, X: Any) -> Float[Array, "row"]:
+        """Score of each row: above zero where the second class is likelier; log-odds where the probe has them."""
 
-        Raises:
-            ValueError: another number of classes than two, or features that are not finite numbers.
-        """
-        x, y = validate_data(self, X, y)
+    def predict_proba(self, X: Any) -> Float[Array, "row 2"]:
+        """Logistic function of the score; a probability only where scores are log-odds or were calibrated."""
+        # tanh does not overflow where exp would.
+        positive = (1 + np.tanh(self.decision_function(X) / 2)) / 2
+        return np.column_stack([1 - positive, positive])
+
+    def predict(self, X: Any) -> NDArray[np.generic]:
+        """The likelier class of each row."""
+        positive = self.decision_function(X) > 0
+        labels: NDArray[np.generic] = self.classes_[positive.astype(int)]
+        return labels
+
+    def _take_classes(self, y: Any) -> Bool[NDArray[np.bool_], "row"]:
+        """Keep the two classes; which rows are of the second?"""
         check_classification_targets(y)
         self.classes_ = np.unique(y)
         n_classes = len(self.classes_)
         if n_classes != 2:
             found = "1 class" if n_classes == 1 else f"{n_classes}"
             raise ValueError(f"Only binary classification is supported. The number of classes found is {found}.")
-        data = np.asarray(x, dtype=np.float64)
-        self.mean_, self.scale_ = self._moments(data)
-        self._fit((data - self.mean_) / self.scale_, np.asarray(y == self.classes_[1]))
-        return self
-
-    def _moments(self, x: Float[Array, "row d"]) -> tuple[Array, Array]:
-        """Mean and scale of each feature; a feature that does not vary keeps its scale."""
-        deviation = x.std(0)
-        return x.mean(0), np.where(deviation > 1e-12, deviation, 1.0)
-
-    @abstractmethod
-    def _fit(self, z: Float[Array, "row d"], positive: Bool[NDArray[np.bool_], "row"]) -> None:
-        """Fit on preprocessed features."""
-
-    @abstractmethod
-    def _score(self, z: Float[Array, "row d"]) -> Float[Array, "row"]:
-        """Score of preprocessed features, positive where the second class is likelier."""
-
-    def decision_function(self, X: ArrayLike) -> Float[Array, "row"]:
-        """Score of each row: above zero where the second class is likelier; log-odds where the probe has them."""
-        check_is_fitted(self)
-        x = np.asarray(validate_data(self, X, reset=False), dtype=np.float64)
-        return self._score((x - self.mean_) / self.scale_)
-
-    def predict_proba(self, X: ArrayLike) -> Float[Array, "row 2"]:
-        """Logistic function of the score; a probability only where scores are log-odds or were calibrated."""
-        # tanh does not overflow where exp would.
-        positive = (1 + np.tanh(self.decision_function(X) / 2)) / 2
-        return np.column_stack([1 - positive, positive])
-
-    def predict(self, X: ArrayLike) -> NDArray[np.generic]:
-        """The likelier class of each row."""
-        positive = self.decision_function(X) > 0
-        labels: NDArray[np.generic] = self.classes_[positive.astype(int)]
-        return labels
+        return np.asarray(y == self.classes_[1])
 
     def state(self) -> dict[str, Array]:
         """The fitted arrays, to be saved."""
@@ -91,6 +68,47 @@ class BinaryProbe(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):  # type: i
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = False
         return tags
+
+
+def moments(x: Float[Array, "row d"]) -> tuple[Array, Array]:
+    """Mean and scale of each feature; a feature that does not vary keeps its scale."""
+    deviation = x.std(0)
+    return x.mean(0), np.where(deviation > 1e-12, deviation, 1.0)
+
+
+class BinaryProbe(Probe):
+    """A probe of one activation vector a row."""
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Fit on features ``[row, d]`` and labels ``[row]`` of two classes.
+
+        Raises:
+            ValueError: another number of classes than two, or features that are not finite numbers.
+        """
+        x, y = validate_data(self, X, y)
+        positive = self._take_classes(y)
+        data = np.asarray(x, dtype=np.float64)
+        self.mean_, self.scale_ = self._moments(data)
+        self._fit((data - self.mean_) / self.scale_, positive)
+        return self
+
+    def _moments(self, x: Float[Array, "row d"]) -> tuple[Array, Array]:
+        """Preprocessing; standardises unless a probe has reason not to."""
+        return moments(x)
+
+    @abstractmethod
+    def _fit(self, z: Float[Array, "row d"], positive: Bool[NDArray[np.bool_], "row"]) -> None:
+        """Fit on preprocessed features."""
+
+    @abstractmethod
+    def _score(self, z: Float[Array, "row d"]) -> Float[Array, "row"]:
+        """Score of preprocessed features, positive where the second class is likelier."""
+
+    def decision_function(self, X: ArrayLike) -> Float[Array, "row"]:
+        """Score of each row: above zero where the second class is likelier; log-odds where the probe has them."""
+        check_is_fitted(self)
+        x = np.asarray(validate_data(self, X, reset=False), dtype=np.float64)
+        return self._score((x - self.mean_) / self.scale_)
 
 
 class LinearProbe(BinaryProbe):
