@@ -78,10 +78,9 @@ def judge_file(
 ) -> dict[str, Any]:
     """Judge a file of transcripts; verdicts that ``out`` holds already are kept and not asked again."""
     from experiments.judges import build_judges
-    from experiments.judges.panel import PANEL, panel_verdicts
     from experiments.progress import Reporter
     from experiments.records import Verdict
-    from experiments.stages.judge import in_batches
+    from experiments.stages.judge import judged
     from experiments.tables import RecordTable
     from experiments.transcripts import read_transcripts
 
@@ -90,31 +89,20 @@ def judge_file(
     table = RecordTable(out, Verdict)
     if not out.parent.is_dir():
         raise HintprobeError(f"The folder {out.parent} for verdicts does not exist. Make it, then run again.")
-    done = {(v.judge, v.rollout_id): v for v in table.read()}
-    strangers = sum(rollout_id not in known for _, rollout_id in done)
+    strangers = sum(verdict.rollout_id not in known for verdict in table.read())
     if strangers:
         raise HintprobeError(
             f"{out} holds {strangers} verdicts on transcripts that are not in {path}. It was left as it is; name "
             f"another "
             "file with -o."
         )
-    reporter = Reporter(console)
-    for judge in build_judges(names, read_models(models), cache / "judges"):
-        waiting = [t for t in transcripts if (judge.name, t.id) not in done]
-        with reporter.bar(f"judge {judge.name}", len(waiting)) as tick:
-            for batch in in_batches(judge.verdicts(waiting)):
-                table.append(batch)
-                done.update({(v.judge, v.rollout_id): v for v in batch})
-                tick(len(batch))
-    if panel:
-        for verdict in panel_verdicts(done.values()):
-            done[PANEL, verdict.rollout_id] = verdict
-    table.replace(done.values())
-    return _account(list(done.values()))
+    judges = build_judges(names, read_models(models), cache / "judges")
+    verdicts, spent = judged(table, transcripts, judges, panel, Reporter(console))
+    return _account(verdicts, spent)
 
 
-def _account(verdicts: "Sequence[Verdict]") -> dict[str, Any]:
-    result = {}
+def _account(verdicts: "Sequence[Verdict]", spent: dict[str, dict[str, float]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
     for judge in sorted({verdict.judge for verdict in verdicts}):
         own = [verdict for verdict in verdicts if verdict.judge == judge]
         result[judge] = {
@@ -123,6 +111,7 @@ def _account(verdicts: "Sequence[Verdict]") -> dict[str, Any]:
             "mentions": sum(bool(verdict.mentions) for verdict in own),
             "relies": sum(bool(verdict.relies) for verdict in own),
             "verbalized": sum(bool(verdict.verbalized) for verdict in own),
+            **({"spent": spent[judge]} if judge in spent else {}),
         }
     return result
 

@@ -19,3 +19,7 @@ class Judge(Protocol):
     def verdicts(self, transcripts: Iterable[Transcript]) -> Iterator[Verdict]:
         """One verdict per transcript, as they come and in any order, so that a stop loses nothing that was given."""
         ...
+
+    def spent(self) -> dict[str, float]:
+        """What reading has cost so far (requests, tokens, cost); empty where nothing was asked of anybody."""
+        ...

@@ -65,3 +65,7 @@ class LexicalJudge:
     def verdicts(self, transcripts: Iterable[Transcript]) -> Iterator[Verdict]:
         """One verdict per transcript."""
         return map(judge_lexically, transcripts)
+
+    def spent(self) -> dict[str, float]:
+        """Nothing."""
+        return {}

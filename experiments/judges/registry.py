@@ -47,5 +47,7 @@ def build_judges(names: Sequence[str], models: Mapping[str, JudgeModel], cache: 
         if name in BUILT_IN:
             found.append(BUILT_IN[name]())
         else:
-            raise HintprobeError(f"The judge {name!r} is a language model, and those do not judge yet.")
+            from experiments.judges.llm import build_llm_judge
+
+            found.append(build_llm_judge(name, models[name], cache))
     return found

@@ -1,14 +1,15 @@
 """Stage 2: judges read every hinted rollout."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from experiments.behaviour import label_rollouts
 from experiments.context import ModelRun, StageResult
-from experiments.judges import build_judges
+from experiments.judges import Judge, build_judges
 from experiments.judges.panel import PANEL, panel_verdicts
+from experiments.progress import Reporter
 from experiments.records import Label, Verdict
 from experiments.stages.generate import items_table, rollouts_table
 from experiments.tables import RecordTable
@@ -41,31 +42,46 @@ def _judge(run: ModelRun, folder: Path) -> dict[str, Any]:
     hinted = [rollout for rollout in rollouts if rollout.condition == "hinted"]
     labels_table(folder).replace(labels)
     transcripts = [transcript_of(item_of[rollout.item_id], rollout) for rollout in hinted]
-    verdicts = _judged(run, verdicts_table(folder), transcripts)
+    verdicts, spent = judged(
+        verdicts_table(folder),
+        transcripts,
+        build_judges(run.config.judge.judges, run.config.judge.models, run.config.cache / "judges"),
+        run.config.judge.panel,
+        run.reporter,
+    )
     headline = [verdict for verdict in verdicts if verdict.judge == run.config.judge.judges[0]]
     kinds = ("reliant", "aligned", "overdetermined", "resisted", "ambiguous")
     return {
         **{kind: sum(label.behaviour == kind for label in labels) for kind in kinds},
         "verbalized": sum(bool(verdict.verbalized) for verdict in headline),
         "unscored": sum(verdict.status != "ok" for verdict in headline),
+        "spent": spent,
     }
 
 
-def _judged(run: ModelRun, table: RecordTable[Verdict], transcripts: list[Transcript]) -> list[Verdict]:
-    """The verdicts of every judge; what an earlier, stopped run was given is not asked again."""
-    config = run.config.judge
-    done = {(verdict.judge, verdict.rollout_id): verdict for verdict in table.read()}
-    for judge in build_judges(config.judges, config.models, run.config.cache / "judges"):
+def judged(
+    table: RecordTable[Verdict],
+    transcripts: Sequence[Transcript],
+    judges: Sequence[Judge],
+    panel: bool,
+    reporter: Reporter,
+) -> tuple[list[Verdict], dict[str, dict[str, float]]]:
+    """The verdicts of every judge, and what each has spent.
+
+    What an earlier, stopped run was given is not asked again, but for what ended in an error.
+    """
+    done = {(verdict.judge, verdict.rollout_id): verdict for verdict in table.read() if verdict.status != "error"}
+    for judge in judges:
         waiting = [transcript for transcript in transcripts if (judge.name, transcript.id) not in done]
-        with run.reporter.bar(f"judge {judge.name}", len(waiting)) as tick:
+        with reporter.bar(f"judge {judge.name}", len(waiting)) as tick:
             for batch in in_batches(judge.verdicts(waiting)):
                 table.append(batch)
                 done.update({(verdict.judge, verdict.rollout_id): verdict for verdict in batch})
                 tick(len(batch))
-    if config.panel:
-        done.update({(PANEL, verdict.rollout_id): verdict for verdict in panel_verdicts(list(done.values()))})
+    if panel:
+        done.update({(PANEL, verdict.rollout_id): verdict for verdict in panel_verdicts(done.values())})
     table.replace(done.values())
-    return list(done.values())
+    return list(done.values()), {judge.name: judge.spent() for judge in judges if judge.spent()}
 
 
 def in_batches(verdicts: Iterator[Verdict], size: int = 16) -> Iterator[list[Verdict]]:

@@ -140,8 +140,8 @@ def _keep_judge(run: ModelRun, folder: Path, judge: str, rows: Rows, seed: int) 
         v.rollout_id: v for v in verdicts_table(run.results["judge"].folder).read() if v.judge == judge
     }
     contrast = rows.contrast()
-    said = [verdicts[label.rollout_id].verbalized for label in rows.labels]
-    scores = np.array([0.5 if value is None else float(value) for value in said])
+    said = [verdicts[label.rollout_id].score for label in rows.labels]
+    scores = np.array([0.5 if value is None else value for value in said])
     fold = grouped_folds(contrast, run.config.probe.outer_folds, seed)
     probability = np.zeros(len(scores))
     negatives = []

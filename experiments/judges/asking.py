@@ -1,0 +1,196 @@
+"""Who answers a judge's questions: an OpenAI-compatible server, Anthropic's, or a model loaded here."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from activations.errors import HintprobeError
+from experiments.clients import Client, Endpoint, EndpointError, Usage
+from experiments.config import JudgeModel
+from experiments.replies import Reply
+from experiments.tables import read_json, write_json
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+ANTHROPIC_URL, ANTHROPIC_KEY = "https://api.anthropic.com", "ANTHROPIC_API_KEY"
+
+
+class Asker(Protocol):
+    """Answers one chat at a time; several at once where ``each`` is given many."""
+
+    endpoint: Endpoint
+    usage: Usage
+
+    def chat(
+        self, messages: Sequence[Mapping[str, str]], *, max_tokens: int, temperature: float | None = None
+    ) -> Reply:
+        """One answer.
+
+        Raises:
+            EndpointError: no usable one.
+        """
+        ...
+
+    def each(self, jobs: Iterable[Job], call: Callable[[Job], Result], keep: Callable[[Job, Result], None]) -> None:
+        """Run ``call`` over jobs; ``keep`` sees each result."""
+        ...
+
+
+class AnthropicClient(Client):
+    """The same client in front of Anthropic's own API."""
+
+    def chat(
+        self,
+        messages: Sequence[Mapping[str, str]],
+        *,
+        max_tokens: int,
+        temperature: float | None = None,
+        seed: int | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> Reply:
+        """One message; the system turn goes where that API wants it. Its library takes no temperature any more.
+
+        Raises:
+            EndpointError: no usable reply after all retries.
+            BudgetSpentError: the budget is used up.
+        """
+        system = "\n\n".join(m["content"] for m in messages if m["role"] == "system")
+        turns = [dict(m) for m in messages if m["role"] != "system"]
+        return self._ask(lambda: self._create(system, turns, max_tokens), _read_anthropic)
+
+    def _create(self, system: str, turns: list[dict[str, str]], max_tokens: int) -> Any:
+        import anthropic
+
+        try:
+            return self._openai.messages.create(
+                model=self.endpoint.model, system=system, messages=turns, max_tokens=max_tokens
+            )
+        except anthropic.APIStatusError as error:
+            raise self._error(f"answered {error.status_code}: {error.message[:240]}", error.status_code) from error
+        except anthropic.APIError as error:
+            raise self._error(f"could not be reached or read: {error.message[:240]}") from error
+
+    def _connect(self) -> Any:
+        try:
+            from anthropic import Anthropic
+        except ImportError as error:
+            raise HintprobeError(
+                "A judge with `provider: anthropic` needs the anthropic library; install it with "
+                "`pip install 'hintprobe[anthropic]'`."
+            ) from error
+        limits = self.endpoint
+        return Anthropic(
+            base_url=limits.base_url, api_key=self._key(), max_retries=limits.retries, timeout=limits.timeout
+        )
+
+
+def _read_anthropic(answered: Any) -> Reply:
+    text = "".join(block.text for block in answered.content if block.type == "text")
+    return Reply(
+        text=text,
+        reasoning=None,
+        finish_reason="length" if answered.stop_reason == "max_tokens" else "stop",
+        model=answered.model,
+        prompt_tokens=answered.usage.input_tokens,
+        completion_tokens=answered.usage.output_tokens,
+    )
+
+
+@dataclass
+class LocalModel:
+    """A Hugging Face model on this machine, decoding greedily."""
+
+    endpoint: Endpoint
+    usage: Usage = field(default_factory=Usage)
+    _loaded: Any = None
+
+    def chat(
+        self, messages: Sequence[Mapping[str, str]], *, max_tokens: int, temperature: float | None = None
+    ) -> Reply:
+        """One answer; ``temperature`` is taken for 0."""
+        from activations import Decoding, generate, load_model
+        from experiments.chat import PLAIN_TEMPLATE
+        from experiments.context import resolve_model
+
+        if self._loaded is None:
+            self._loaded = load_model(resolve_model(self.endpoint.model))
+        tokenizer = self._loaded.tokenizer
+        template = None if tokenizer.chat_template else PLAIN_TEMPLATE
+        text = tokenizer.apply_chat_template(
+            [dict(m) for m in messages], tokenize=False, add_generation_prompt=True, chat_template=template
+        )
+        ids = tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+        (completion,) = generate(self._loaded, [ids], Decoding(0.0, max_tokens, 1 << 20), seeds=[0])
+        reply = Reply(
+            text=str(tokenizer.decode(list(completion.ids), skip_special_tokens=True)),
+            reasoning=None,
+            finish_reason=completion.finish_reason,
+            model=self.endpoint.model,
+            prompt_tokens=len(ids),
+            completion_tokens=len(completion.ids),
+        )
+        self.usage = self.usage.plus(reply)
+        return reply
+
+    def each(self, jobs: Iterable[Job], call: Callable[[Job], Result], keep: Callable[[Job, Result], None]) -> None:
+        """One after the other."""
+        for job in jobs:
+            keep(job, call(job))
+
+
+def open_asker(model: JudgeModel) -> Asker:
+    """The asker of a configured judge.
+
+    Raises:
+        HintprobeError: no model or address, no key, or no library.
+    """
+    endpoint = model.endpoint
+    if model.provider == "huggingface":
+        if not endpoint.model:
+            raise HintprobeError("A judge with `provider: huggingface` needs `endpoint.model`, a folder or hub id.")
+        return LocalModel(endpoint)
+    if model.provider == "openai":
+        return Client(endpoint)
+    filled = {"base_url": endpoint.base_url or ANTHROPIC_URL, "api_key_env": endpoint.api_key_env or ANTHROPIC_KEY}
+    return AnthropicClient(endpoint.model_copy(update=filled))
+
+
+@dataclass
+class KeptAnswers:
+    """Answers by content: the same question to the same model is asked once, in any run that shares the folder."""
+
+    folder: Path
+    asker: Asker
+    hits: int = 0
+
+    def ask(self, messages: Sequence[Mapping[str, str]], max_tokens: int) -> Reply:
+        """The kept answer, or a new one, which is kept.
+
+        Raises:
+            EndpointError: no usable answer; nothing is kept then.
+        """
+        question = {
+            "model": self.asker.endpoint.model,
+            "messages": [dict(m) for m in messages],
+            "max_tokens": max_tokens,
+        }
+        name = hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
+        path = self.folder / name[:2] / f"{name}.json"
+        if path.exists():
+            try:
+                kept = read_json(path)
+                self.hits += 1
+                return Reply(str(kept["text"]), None, kept["finish_reason"], str(kept["model"]))
+            except (ValueError, KeyError, TypeError):
+                path.unlink()  # a file cut by a full disk is no answer
+        reply = self.asker.chat(messages, max_tokens=max_tokens, temperature=0.0)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, {"text": reply.text, "finish_reason": reply.finish_reason, "model": reply.model})
+        return reply
+
+
+__all__ = ["AnthropicClient", "Asker", "EndpointError", "KeptAnswers", "LocalModel", "open_asker"]
