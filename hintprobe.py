@@ -44,3 +44,8 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*_PACKAGES, *(n for p in _PACKAGES for n in _package(p).__all__)})
+
+
+if __name__ == "__main__":  # python -m hintprobe
+    _package("experiments")
+    importlib.import_module("experiments.cli").main()
