@@ -9,7 +9,7 @@ from rich.console import Console
 
 from activations.errors import HintprobeError
 from experiments.commands import register_all
-from experiments.commands.running import run_until, stoppable
+from experiments.commands.running import Settings, run_until, stoppable
 
 app = typer.Typer(
     help="Find out whether a language model used a hint that its chain of thought does not admit to.\n\n"
@@ -33,17 +33,19 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as one J
 
 
 @app.command()
-def run(config: ConfigPath, model: Model = None, cache: Cache = None, json: AsJson = False) -> None:
+def run(
+    config: ConfigPath, model: Model = None, cache: Cache = None, set_: Settings = None, json: AsJson = False
+) -> None:
     """Run all stages and write the report.
 
     Example: hintprobe run experiments/configs/demo.yaml
     """
-    run_until(config, model, cache, "report", json)
+    run_until(config, model, cache, "report", json, set_)
 
 
 def _verb(stage: str, help_text: str) -> Callable[..., None]:
-    def command(config: ConfigPath, model: Model = None, cache: Cache = None) -> None:
-        run_until(config, model, cache, stage, False)
+    def command(config: ConfigPath, model: Model = None, cache: Cache = None, set_: Settings = None) -> None:
+        run_until(config, model, cache, stage, settings=set_)
 
     command.__doc__ = f"{help_text}\n\nExample: hintprobe {stage} experiments/configs/demo.yaml"
     return command

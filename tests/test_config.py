@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from activations.errors import HintprobeError
 from experiments.config import Config, load_config
 
 ROOT = Path(__file__).parent.parent
-CONFIGS = sorted((ROOT / "experiments" / "configs").glob("*.yaml"))
+CONFIGS = sorted((ROOT / "experiments" / "configs").rglob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -33,3 +34,21 @@ def test_every_key_is_read_somewhere():
         keys = getattr(section, "model_fields", None) or {name: None}
         for key in keys:
             assert re.search(rf"\.{key}\b", code), f"{name}.{key} is never read"
+
+
+def test_settings_stand_in_place_of_the_files(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("name: t\nmodels: [m]\nquestions: {limit: 5}\n")
+    settings = ["questions.limit=7", "generate.temperature=0.5", "hints.kinds=[metadata]", "threads=null"]
+    config = load_config(path, settings)
+    assert (config.questions.limit, config.generate.temperature, config.threads) == (7, 0.5, None)
+    assert config.hints.kinds == ("metadata",)
+    for wrong, expected in {
+        "questions.limit": "sets nothing",
+        "=3": "sets nothing",
+        "questions.limits=3": "unknown key `questions.limits`",
+        "questions.limit=many": "`questions.limit`",
+        "hints.kinds=[": "not YAML",
+    }.items():
+        with pytest.raises(HintprobeError, match=re.escape(expected)):
+            load_config(path, [wrong])

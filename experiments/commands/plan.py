@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from experiments.commands.running import stoppable
+from experiments.commands.running import Settings, stoppable
 
 
 def register(app: typer.Typer) -> None:
@@ -29,6 +29,7 @@ def plan(
     accuracy: Annotated[float, typer.Option(help="Share of questions answered rightly unhinted.", min=0, max=1)] = 0.7,
     following: Annotated[float, typer.Option(help="Share that switches to a hint (p).", min=0, max=1)] = 0.25,
     model: Annotated[str | None, typer.Option("--model", help="In place of the config's models.")] = None,
+    set_: Settings = None,
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Load the model and measure a few questions, in place of assumptions.")
     ] = False,
@@ -45,7 +46,7 @@ def plan(
         from experiments.planning import Assumptions, plan_run
         from experiments.planning.power import Rates
 
-        loaded = load_config(config, **overrides)
+        loaded = load_config(config, set_ or (), **overrides)
         plans = plan_run(loaded, Assumptions(completion_tokens, card, Rates(accuracy, following), calibrate))
     if as_json:
         sys.stdout.write(json.dumps({"name": loaded.name, "models": plans}, indent=2) + "\n")

@@ -1,11 +1,12 @@
 """What the commands that run stages share."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 
 from activations.errors import HintprobeError
@@ -22,7 +23,20 @@ def stoppable() -> Iterator[None]:
         ) from stop
 
 
-def run_until(config_path: Path, model: str | None, cache: Path | None, until: str, as_json: bool) -> None:
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="KEY=VALUE in place of the config's, such as questions.limit=100; may be repeated."),
+]
+
+
+def run_until(
+    config_path: Path,
+    model: str | None,
+    cache: Path | None,
+    until: str,
+    as_json: bool = False,
+    settings: Sequence[str] | None = None,
+) -> None:
     """Run the stages of a configuration up to and including ``until``; after the last one, print the summary."""
     from experiments.config import load_config
     from experiments.pipeline import run_pipeline
@@ -31,7 +45,7 @@ def run_until(config_path: Path, model: str | None, cache: Path | None, until: s
     overrides: dict[str, Any] = {"cache": cache}
     if model is not None:
         overrides.update(models=(model,), limits={})
-    config = load_config(config_path, **overrides)
+    config = load_config(config_path, settings or (), **overrides)
     console = Console()
     with stoppable():
         summary = run_pipeline(config, Reporter(None if as_json else console), until)
