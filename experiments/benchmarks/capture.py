@@ -39,7 +39,7 @@ class Shape:
     rounds: int
 
 
-FULL = Shape(layers=12, width=768, vocabulary=32_000, batch=8, length=256, rounds=9)
+FULL = Shape(layers=12, width=768, vocabulary=32_000, batch=4, length=256, rounds=5)
 QUICK = Shape(layers=8, width=384, vocabulary=8_000, batch=4, length=128, rounds=9)
 
 
