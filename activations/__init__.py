@@ -1,6 +1,8 @@
 """MODEL → NUMBERS. Load a model, run it, record and edit its activations, keep them. Knows no hints and no labels."""
 
+from activations.backends import Backend, open_backend
 from activations.capture import capture, capture_batch
+from activations.check import CheckReport, check_model
 from activations.edits import Add, Edit, Knockout, Mean, ProjectOut, Replace, SiteEdit, Zero, editing
 from activations.entries import row_hash
 from activations.errors import HintprobeError
@@ -17,8 +19,10 @@ from activations.store import ActivationStore, ModelStore
 __all__ = [
     "ActivationStore",
     "Add",
+    "Backend",
     "CaptureAccount",
     "CapturePlan",
+    "CheckReport",
     "Completion",
     "Decoding",
     "Edit",
@@ -36,6 +40,7 @@ __all__ = [
     "Zero",
     "capture",
     "capture_batch",
+    "check_model",
     "counting_forwards",
     "editing",
     "fill",
@@ -45,6 +50,7 @@ __all__ = [
     "load_model",
     "load_tokenizer",
     "onwards",
+    "open_backend",
     "plan_capture",
     "residual_sites",
     "row_hash",

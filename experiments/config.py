@@ -7,8 +7,10 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
+from activations.backends import BackendName
 from activations.errors import HintprobeError
 from activations.models import Dtype
+from activations.placement import DeviceMap, Quantized
 from activations.sites import Component
 from experiments.clients import Endpoint
 from experiments.questions.fields import FieldMap
@@ -158,6 +160,7 @@ class CaptureConfig(Section):
         min_length=1,
     )
     token_budget: int = Field(32_768, description="padded tokens per batch", gt=0)
+    backend: BackendName = Field("native", description="what reads the activations: native hooks, or a library")
 
 
 class ProbeConfig(Section):
@@ -258,6 +261,8 @@ class Config(Section):
     seed: int = Field(0, description="seed of sampling, target choice, folds and resamples")
     dtype: Dtype = Field("auto", description="auto: bfloat16 on CUDA, float32 elsewhere")
     device: str = Field("auto", description="auto: CUDA where there is one")
+    quantized: Quantized | None = Field(None, description="weights in fewer bits (bitsandbytes)")
+    device_map: DeviceMap | None = Field(None, description="auto spreads each model over all devices (accelerate)")
     threads: PositiveInt | None = Field(None, description="CPU threads; null leaves the library's default")
     questions: QuestionsConfig = Field(default_factory=QuestionsConfig)
     hints: HintsConfig = Field(default_factory=HintsConfig)
@@ -276,6 +281,11 @@ class Config(Section):
         if unknown:
             raise ValueError(f"limits names models that are not in `models`: {sorted(unknown)}")
         return self
+
+    @property
+    def numerics(self) -> str:
+        """What decides a model's numbers besides the model: part of what stages depend on."""
+        return self.dtype if self.quantized is None else f"{self.dtype}/{self.quantized}"
 
     @property
     def run_dir(self) -> Path:

@@ -95,7 +95,8 @@ class ModelRun:
     def loaded(self) -> LoadedModel:
         """The model, loaded when a stage first needs it."""
         self.reporter.say(f"  loading {self.model_name}")
-        return load_model(self.source, self.config.dtype, self.config.device)
+        config = self.config
+        return load_model(self.source, config.dtype, config.device, config.quantized, config.device_map)
 
     @cached_property
     def tokenizer(self) -> Any:

@@ -236,7 +236,7 @@ def test_the_command_prints_a_table_and_keeps_the_noise(capsys, monkeypatch, tmp
     code, out, err = command(capsys, monkeypatch, folder, "--cache", tmp_path)
     assert (code, err) == (0, "")
     assert out.count("passed") == len(ALL)
-    (path,) = (tmp_path / "activations").glob("*/noise.json")
+    (path,) = (tmp_path / "store").glob("*/noise.json")
     noise = json.loads(path.read_text())
     assert 0 < noise["floor"] < 1e-5
     assert len(noise["shape"]) == len(noise["kernel"]) == 4

@@ -70,7 +70,7 @@ def _check(model: str, backend: BackendChoice, dtype: DtypeChoice, device: str, 
         sys.stdout.write(json.dumps({**report.as_json(), "model": model}) + "\n")
     else:
         Console().print(_table(report, model))
-    folder = ActivationStore(cache / "activations").of(running.loaded).folder
+    folder = ActivationStore(cache / "store").of(running.loaded).folder
     try:
         report.noise.save(folder)
     except OSError as error:

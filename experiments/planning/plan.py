@@ -63,7 +63,11 @@ def _plan_model(config: Config, name: str, assumed: Assumptions) -> dict[str, An
     source = resolve_model(name)
     shape = shape_of(source)
     items, note = _items(config, config.limits.get(name, config.questions.limit))
-    measured = calibrate(load_model(source, config.dtype, config.device), config, items) if assumed.calibrate else None
+    measured = (
+        calibrate(load_model(source, config.dtype, config.device, config.quantized, config.device_map), config, items)
+        if assumed.calibrate
+        else None
+    )
     if measured:
         rates = replace(assumed.rates, accuracy=measured.accuracy)
         assumed = replace(assumed, completion_tokens=measured.completion_tokens, rates=rates)

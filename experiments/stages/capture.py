@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from activations import ActivationStore, fill, residual_sites, row_hash
+from activations import ActivationStore, fill, open_backend, residual_sites, row_hash
 from activations.sites import decoder_blocks
 from experiments.context import ModelRun, StageResult
 from experiments.positions import PositionRow, locate
@@ -21,7 +21,8 @@ def positions_table(folder: Path) -> RecordTable[PositionRow]:
 
 def run_capture(run: ModelRun) -> StageResult:
     """Capture the activations of a model's rollouts, or find that done."""
-    depends = (run.results["generate"].signature, run.config.capture.positions, run.config.dtype)
+    settings = run.config.capture
+    depends = (run.results["generate"].signature, settings.positions, run.config.numerics, settings.backend)
 
     def still_there(account: dict[str, Any]) -> bool:
         return bool((run.config.store_dir / account["store"]).is_dir())
@@ -43,10 +44,20 @@ def _capture(run: ModelRun, folder: Path) -> dict[str, Any]:
         if found:
             rows.append(ids)
             positions.append([found.get(name) for name in run.config.capture.positions])
-    store = ActivationStore(run.config.store_dir).of(run.loaded)
+    backend = open_backend(run.config.capture.backend, run.loaded)
+    store = ActivationStore(run.config.store_dir).of(backend.loaded)
     sites = residual_sites(len(decoder_blocks(run.loaded.model)))
     with run.reporter.bar("capture", len(rows)) as tick:
-        account = fill(run.loaded, store, rows, positions, sites, run.config.capture.token_budget, on_rows=tick)
+        account = fill(
+            run.loaded,
+            store,
+            rows,
+            positions,
+            sites,
+            run.config.capture.token_budget,
+            on_rows=tick,
+            backend=backend,
+        )
     positions_table(folder).replace(table)
     return {
         "rollouts": len(rollouts),

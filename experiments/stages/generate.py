@@ -57,7 +57,7 @@ def run_generate(run: ModelRun) -> StageResult:
     config = run.config
     questions, dropped = load_questions(config.questions, run.limit, config.seed)
     asked = stable_int(*(question.model_dump_json() for question in questions))
-    depends = (asked, config.hints, _settings(config.generate), config.seed, config.dtype)
+    depends = (asked, config.hints, _settings(config.generate), config.seed, config.numerics)
 
     def body(folder: Path) -> dict[str, Any]:
         return {**_Generation(run, folder, _engine(run, folder)).run(questions), "dropped_questions": dropped}

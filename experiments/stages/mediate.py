@@ -58,7 +58,7 @@ def run_mediate(run: ModelRun) -> StageResult:
     """Split the hint's effect for a model's items, or find that done."""
     depends = (
         run.results["judge"].signature, run.config.mediate, run.config.generate.max_new_tokens,
-        run.config.compare.bootstrap, run.config.seed, run.config.dtype,
+        run.config.compare.bootstrap, run.config.seed, run.config.numerics,
     )  # fmt: skip
     return run.stage("mediate", depends, lambda folder: _mediate(run, folder), uses_model=True)
 

@@ -57,7 +57,7 @@ def run_patch(run: ModelRun) -> StageResult:
     """Patch a model's reliant rows, or find that done."""
     settings = run.config.patch.model_dump(exclude={"token_budget"})
     depends = (
-        run.results["judge"].signature, settings, run.config.compare.bootstrap, run.config.seed, run.config.dtype,
+        run.results["judge"].signature, settings, run.config.compare.bootstrap, run.config.seed, run.config.numerics,
     )  # fmt: skip
     return run.stage("patch", depends, lambda folder: _patch(run, folder), uses_model=True)
 
