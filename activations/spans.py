@@ -21,6 +21,10 @@ class Encoded:
 
 def encode(tokenizer: object, text: str) -> Encoded:
     """Tokenise without adding special tokens: what a chat template wrote is all there is."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None and backend.truncation is None and backend.padding is None:
+        plain = backend.encode(text, add_special_tokens=False)  # the same tokens, without the wrapper's conversions
+        return Encoded(text, tuple(plain.ids), tuple(plain.offsets))
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)  # type: ignore[operator]
     return Encoded(text, tuple(encoded["input_ids"]), tuple(tuple(pair) for pair in encoded["offset_mapping"]))
 
