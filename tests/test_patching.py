@@ -191,7 +191,7 @@ def test_metrics_say_what_they_are(tiny: Tiny):
         assert found["kl"][k] == pytest.approx(float((base.exp() * (base - source)).sum()), rel=1e-3)
         flipped = (base[20] > base[30]) != (source[20] > source[30])
         assert found["flip"][k] == float(flipped)
-    assert not effects.base["kl"].any()
+    assert effects.base["kl"].max() < 1e-5
     assert 0 < effects.base["probability"].max() < 1
 
 

@@ -2,7 +2,7 @@
 
 from probes.patching.engine import Account, Patch, run_patches
 from probes.patching.grid import Cell, PatchEffects, n_cells, patch_pairs
-from probes.patching.metrics import METRICS, Metric, Recovery, measure, recovery
+from probes.patching.metrics import METRICS, Metric, Recovery, Reference, measure, recovery
 from probes.patching.pairs import Alignment, PatchPair, first_divergence
 from probes.patching.placebos import CONTROLS, Control
 
@@ -18,6 +18,7 @@ __all__ = [
     "PatchEffects",
     "PatchPair",
     "Recovery",
+    "Reference",
     "first_divergence",
     "measure",
     "n_cells",

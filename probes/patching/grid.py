@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from activations.hooks import head_shape
 from activations.partial import KeptRun, keep_run
 from activations.sites import decoder_blocks
 from probes.patching.engine import Account, Patch, part_of, run_patches
-from probes.patching.metrics import METRICS, Array, Metric, Recovery, measure, recovery
+from probes.patching.metrics import METRICS, Array, Metric, Recovery, Reference, measure, recovery
 from probes.patching.pairs import PatchPair
 from probes.patching.placebos import Control, matched_positions, other_pairs, random_directions, same_length
 
@@ -97,11 +98,11 @@ def patch_pairs(
         batch = _Batch.run(loaded, pairs, indices, partners, sites)
         rows = list(range(len(indices)))
         for where, kept in ((base, batch.base), (source, batch.source)):
-            _write(where, indices, batch.measure(kept.logits, rows))
+            _write(where, indices, measure(kept.logits, batch.reference, rows))
         patches, owners = _patches(batch, keys, rng)
         for done, logits in run_patches(batch.base, patches, account):
             rows = [patches[k].row for k in done]
-            found = batch.measure(logits, rows)
+            found = measure(logits, batch.reference, rows)
             for at, (k, row) in enumerate(zip(done, rows, strict=True)):
                 for metric, values in found.items():
                     patched[owners[k]][metric][indices[row]] = values[at]
@@ -174,11 +175,11 @@ class _Batch:
             kept([pair.source_ids for pair in strangers]) if strangers else None,
         )
 
-    def measure(self, logits: Tensor, rows: list[int]) -> dict[Metric, Array]:
-        """Metrics of some runs, each of a row of the batch."""
-        tokens = torch.tensor([[self.pairs[row].base_token, self.pairs[row].source_token] for row in rows])
-        index = torch.tensor(rows, device=logits.device)
-        return measure(logits, self.base.logits[index], tokens, [self.pairs[row].answers for row in rows])
+    @cached_property
+    def reference(self) -> Reference:
+        """The base runs' own predictions."""
+        tokens = torch.tensor([[pair.base_token, pair.source_token] for pair in self.pairs])
+        return Reference.of(self.base.logits, tokens, [pair.answers for pair in self.pairs])
 
     def source_states(self, row: int, cell: Cell, positions: Sequence[int]) -> Tensor:
         source_of = self.pairs[row].aligned.source_of

@@ -19,36 +19,62 @@ Metric = Literal["logit_difference", "probability", "source_probability", "kl", 
 METRICS: tuple[Metric, ...] = ("logit_difference", "probability", "source_probability", "kl", "flip")
 
 
-def measure(
-    logits: Float[Tensor, "cell vocabulary"],
-    clean: Float[Tensor, "cell vocabulary"],
-    tokens: Int[Tensor, "cell 2"],
-    answers: list[tuple[int, ...]],
-) -> dict[Metric, Array]:
+@dataclass(frozen=True)
+class Reference:
+    """What patched runs of some pairs are held against: the unpatched base runs' predictions.
+
+    Attributes:
+        probabilities: of the next token, ``[pair, vocabulary]``.
+        negentropy: sum of p log p, ``[pair]``.
+        tokens: base and source token, ``[pair, 2]``.
+        answers: per pair, tokens among which the answer is chosen.
+        answered: index of the base run's answer among them, ``[pair]``.
+    """
+
+    probabilities: Float[Tensor, "pair vocabulary"]
+    negentropy: Float[Tensor, "pair"]
+    tokens: Int[Tensor, "pair 2"]
+    answers: list[tuple[int, ...]]
+    answered: list[int]
+
+    @classmethod
+    def of(
+        cls, logits: Float[Tensor, "pair vocabulary"], tokens: Int[Tensor, "pair 2"], answers: list[tuple[int, ...]]
+    ) -> "Reference":
+        """From the base runs' logits."""
+        log = logits.log_softmax(-1)
+        probabilities = log.exp()
+        answered = [int(row[list(among)].argmax()) for row, among in zip(logits, answers, strict=True)]
+        return cls(probabilities, (probabilities * log).sum(-1), tokens.to(logits.device), answers, answered)
+
+
+def measure(logits: Float[Tensor, "cell vocabulary"], reference: Reference, pairs: list[int]) -> dict[Metric, Array]:
     """Every metric of some runs.
 
     Args:
-        clean: the base run's logits for each.
-        tokens: base and source token.
-        answers: tokens among which the answer is chosen.
+        pairs: which of the reference's pairs each run belongs to.
 
     Returns:
         ``logit_difference``: logit(base token) - logit(source token), nats; ``probability`` of the base token and
         ``source_probability`` of the source token over the whole vocabulary; ``kl``: KL(base run ‖ this run), nats;
         ``flip``: 1 where the answer is another than the base run's. Each ``[cell]``.
     """
-    tokens = tokens.to(logits.device)
-    own, before = logits.log_softmax(-1), clean.log_softmax(-1)
-    chosen = own.gather(1, tokens)
+    index = torch.tensor(pairs, device=logits.device)
+    total = logits.logsumexp(-1)
+    chosen = logits.gather(1, reference.tokens[index])
+    if len(reference.probabilities) == 1:
+        expected = logits @ reference.probabilities[0]
+    else:
+        expected = torch.linalg.vecdot(logits, reference.probabilities[index])
     flips = [
-        float(row[list(among)].argmax() != base[list(among)].argmax())
-        for row, base, among in zip(logits, clean, answers, strict=True)
+        float(int(row[list(reference.answers[pair])].argmax()) != reference.answered[pair])
+        for row, pair in zip(logits, pairs, strict=True)
     ]
     found: dict[Metric, Tensor] = {
         "logit_difference": chosen[:, 0] - chosen[:, 1],
-        "probability": chosen[:, 0].exp(),
-        "source_probability": chosen[:, 1].exp(),
-        "kl": (before.exp() * (before - own)).sum(-1).clamp(min=0),
+        "probability": (chosen[:, 0] - total).exp(),
+        "source_probability": (chosen[:, 1] - total).exp(),
+        "kl": (reference.negentropy[index] - expected + total).clamp(min=0),
         "flip": torch.tensor(flips),
     }
     return {name: values.double().cpu().numpy() for name, values in found.items()}
