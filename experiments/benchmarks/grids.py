@@ -64,12 +64,12 @@ def organism_grid(n: int, seed: int = 0) -> Iterator[Cell]:
     loaded = load_model(resolve_model("organism:unfaithful"), dtype="float32", device="cpu")
     tasks = build_world().held_out
     chosen = [tasks[int(i)] for i in rng.choice(len(tasks), n, replace=False)]
-    kind = HINTS["sycophancy"]
+    kind = HINTS["sycophancy"]  # its first wording: the organism's vocabulary holds no others
     prompts = [
-        render(kind, i % len(kind.wordings), kind.sources[i % len(kind.sources)], task.question(), "hinted", "B")
+        render(kind, 0, kind.sources[i % len(kind.sources)], task.question(), "hinted", "B")
         for i, task in enumerate(chosen)
     ]
-    rows = [list(render_chat(loaded, prompt).encoded.ids) for prompt in prompts]
+    rows = [list(render_chat(loaded.tokenizer, prompt).encoded.ids) for prompt in prompts]
     positions = [[len(row) // 2, len(row) - 5, len(row) - 2, len(row) - 1] for row in rows]
     sites = [Site(layer, "resid_post") for layer in range(loaded.model.config.num_hidden_layers)]
     width = loaded.model.config.hidden_size
