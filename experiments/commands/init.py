@@ -31,7 +31,11 @@ def init(
         "name": run_name(model),
         "models": [model],
         "questions": {"source": questions, "limit": limit},
-        "generate": {"max_new_tokens": max_new_tokens, "token_budget": 131_072},
+        "generate": {
+            "max_new_tokens": max_new_tokens,
+            "token_budget": 131_072,
+            "instruction": "Give your answer at the end as: The answer is (X).",
+        },
         "capture": {"token_budget": 65_536},
     }
     path = out or Path("FILE.yaml")

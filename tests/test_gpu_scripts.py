@@ -1,0 +1,79 @@
+"""The GPU scripts do what they say: the commands that they run exist, in that order, with these arguments."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).parent.parent / "experiments" / "gpu"
+pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="no bash on this machine")
+
+RECORDER = '#!/usr/bin/env bash\necho "$(basename "$0") $*" >> "$CALLS"\n'
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    """Run a script with recorders in place of the commands it calls; returns the calls, in order."""
+    for name in ("hintprobe", "vllm", "curl"):
+        path = tmp_path / name
+        path.write_text(RECORDER + ("exec sleep 60\n" if name == "vllm" else ""))
+        path.chmod(0o755)
+    config = tmp_path / "c.yaml"
+    config.write_text("name: c\nmodels: [owner/model]\n")
+
+    def run(script, *arguments, **environment):
+        calls = tmp_path / "calls"
+        env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "CALLS": str(calls), **environment}
+        done = subprocess.run(
+            [str(SCRIPTS / script), str(config), *arguments], env=env, capture_output=True, text=True, timeout=60,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return calls.read_text().replace(str(config), "CONFIG").splitlines()
+
+    return run
+
+
+@pytest.mark.parametrize("script", sorted(SCRIPTS.glob("*.sh")), ids=lambda path: path.name)
+def test_scripts_are_valid_and_refuse_to_guess(script):
+    assert os.access(script, os.X_OK)
+    assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
+    done = subprocess.run([str(script)], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "give a configuration" in done.stderr
+
+
+def test_one_gpu_plans_checks_and_runs(recorded):
+    assert recorded("one_gpu.sh", "--set", "questions.limit=5") == [
+        "hintprobe plan CONFIG --set questions.limit=5",
+        "hintprobe check owner/model",
+        "hintprobe run CONFIG --set questions.limit=5",
+    ]
+
+
+def test_the_server_is_gone_before_the_gpu_is_needed(recorded):
+    calls = recorded("vllm_server.sh", PORT="8123")
+    assert calls[0] == "vllm serve owner/model --host 127.0.0.1 --port 8123"
+    generate, run = (call for call in calls if call.startswith("hintprobe"))
+    assert generate.startswith("hintprobe generate CONFIG --set generate.engine=server")
+    assert "generate.server.base_url=http://127.0.0.1:8123/v1" in generate
+    assert run == generate.replace("hintprobe generate", "hintprobe run")  # the same settings, so nothing is made twice
+
+
+def test_an_array_task_captures_its_share(recorded):
+    calls = recorded("slurm_array.sh", SLURM_ARRAY_TASK_ID="3", SLURM_ARRAY_TASK_COUNT="8")
+    assert calls == ["hintprobe capture CONFIG --shard 3/8"]
+
+
+def test_the_servers_settings_are_a_valid_configuration(recorded, tmp_path):
+    """What the script sets is what the configuration knows."""
+    from experiments.config import load_config
+
+    call = next(line for line in recorded("vllm_server.sh") if line.startswith("hintprobe generate"))
+    words = call.split()
+    settings = [words[k + 1] for k, word in enumerate(words) if word == "--set"]
+    config = load_config(tmp_path / "c.yaml", settings)
+    assert config.generate.engine == "server"
+    assert config.generate.server.model == "owner/model"
