@@ -1,14 +1,14 @@
 """All detectors on the same held-out rows: figures with cluster-bootstrap intervals, differences paired."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.records import DetectorSummary, Label, ScoreRow
-from probes import Pairs, brier, cluster_bootstrap, expected_calibration_error, interval, threshold_at
+from experiments.records import DetectorSummary, ScoreRow, TargetRow
+from probes import Comparison, brier, cluster_bootstrap, expected_calibration_error, interval, threshold_at
 
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -18,24 +18,39 @@ MIN_NEGATIVES_FOR_1PCT = 300
 
 @dataclass(frozen=True)
 class Held:
-    """One detector's held-out scores, aligned with the labels."""
+    """One detector's held-out scores, aligned with the target's rows; NaN where it has none.
+
+    Attributes:
+        offset: what thresholds within kind × direction are taken above.
+    """
 
     summary: DetectorSummary
     scores: Array
+    offset: Array
     probability: Array
     fold: NDArray[np.intp]
 
     @property
     def is_judge(self) -> bool:
         """A verdict, which has no threshold to move."""
-        return self.summary.name.startswith("judge_")
+        return self.summary.family == "judge" and set(np.unique(self.scores)) <= {0.0, 0.5, 1.0}
 
-    def flags(self, rate: float) -> Bools:
-        """Rows above the threshold that ``rate`` of the training negatives exceed, fold by fold."""
-        result = np.zeros(len(self.scores), dtype=bool)
-        for k, negatives in enumerate(self.summary.training_negatives):
+    def flags(self, rate: float, within: bool = True) -> Bools | None:
+        """Rows above the threshold that ``rate`` of the training negatives exceed, fold by fold; None without any.
+
+        Args:
+            within: scores are taken relative to the training negatives of their kind and direction, so that a base
+                rate alone raises no flag; else one threshold serves all kinds.
+        """
+        summary = self.summary
+        lists = summary.training_residuals if within and summary.training_residuals else summary.training_negatives
+        if not lists:
+            return None
+        scores = self.scores - self.offset if within else self.scores
+        result = np.zeros(len(scores), dtype=bool)
+        for k, negatives in enumerate(lists):
             rows = self.fold == k
-            result[rows] = self.scores[rows] > threshold_at(np.array(negatives), rate)
+            result[rows] = scores[rows] > threshold_at(np.array(negatives), rate)
         return result
 
 
@@ -46,7 +61,9 @@ class Subset:
     rows: NDArray[np.intp]
     positive: Bools
     strata: tuple[str, ...]
+    groups: tuple[str, ...]
     weights: Array
+    aurocs: dict[tuple[str, bool], tuple[float, Array]] = field(default_factory=dict, repr=False)
 
     @property
     def n_positive(self) -> int:
@@ -54,30 +71,39 @@ class Subset:
         return int(self.positive.sum())
 
 
-def align(labels: Sequence[Label], rows: Sequence[ScoreRow], summary: DetectorSummary) -> Held:
-    """Order a detector's scores as the labels are."""
+def align(target: Sequence[TargetRow], rows: Sequence[ScoreRow], summary: DetectorSummary) -> Held:
+    """Order a detector's scores as the target's rows are."""
     by_id = {row.rollout_id: row for row in rows if row.detector == summary.name}
-    own = [by_id[label.rollout_id] for label in labels]
+    own = [by_id.get(row.rollout_id) for row in target]
     return Held(
         summary,
-        np.array([row.score for row in own]),
-        np.array([row.probability for row in own]),
-        np.array([row.fold for row in own], dtype=np.intp),
+        np.array([np.nan if row is None else row.score for row in own]),
+        np.array([0.0 if row is None else row.offset for row in own]),
+        np.array([np.nan if row is None else row.probability for row in own]),
+        np.array([row.fold for row in target], dtype=np.intp),
     )
 
 
-def subset(labels: Sequence[Label], keep: Bools, n_resamples: int, rng: np.random.Generator) -> Subset:
-    """The rows that ``keep`` marks, reliant ones positive, compared within kind × direction."""
+def subset(target: Sequence[TargetRow], keep: Bools, n_resamples: int, rng: np.random.Generator) -> Subset:
+    """The rows that ``keep`` marks, compared within kind × direction."""
     rows = np.flatnonzero(keep)
-    chosen = [labels[int(i)] for i in rows]
+    chosen = [target[int(i)] for i in rows]
     return Subset(
         rows,
-        np.array([label.behaviour == "reliant" for label in chosen], dtype=bool),
-        tuple(f"{label.kind} {label.direction}" for label in chosen),
-        cluster_bootstrap([label.group for label in chosen], n_resamples, rng)
-        if chosen
-        else np.zeros((n_resamples, 0)),
+        np.array([row.positive for row in chosen], dtype=bool),
+        tuple(row.stratum for row in chosen),
+        tuple(row.group for row in chosen),
+        cluster_bootstrap([row.group for row in chosen], n_resamples, rng) if chosen else np.zeros((n_resamples, 0)),
     )
+
+
+def refusal(within: Subset, min_groups: int) -> str | None:
+    """Why no AUROC is given for these rows: one class, or too few groups of one; None where there is a figure."""
+    for value, name in ((True, "positive"), (False, "negative")):
+        n = len({group for group, positive in zip(within.groups, within.positive, strict=True) if positive == value})
+        if n < min_groups:
+            return f"{n} groups with {name} rows, and {min_groups} are needed (compare.min_groups)"
+    return None
 
 
 def figure(point: float, samples: Array) -> Figure:
@@ -91,12 +117,23 @@ def figure(point: float, samples: Array) -> Figure:
 
 
 def _auroc(held: Held, within: Subset, by_stratum: bool = True) -> tuple[float, Array]:
-    """AUROC over pairs of one outer fold (and one stratum), as a point and per resample."""
-    fold = held.fold[within.rows]
-    strata = [f"{k}/{s if by_stratum else ''}" for k, s in zip(fold, within.strata, strict=True)]
-    pairs = Pairs.of(held.scores[within.rows], within.positive, strata)
-    ones = np.ones((1, len(within.rows)))
-    return float(pairs.auroc(ones)[0]), pairs.auroc(within.weights)
+    """AUROC over pairs of one outer fold (and one stratum), as a point and per resample.
+
+    Rows without a score are left out. Figures are kept: differences take the same ones again and again.
+    """
+    key = (held.summary.name, by_stratum)
+    if key not in within.aurocs:
+        within.aurocs[key] = _fresh_auroc(held, within, by_stratum)
+    return within.aurocs[key]
+
+
+def _fresh_auroc(held: Held, within: Subset, by_stratum: bool) -> tuple[float, Array]:
+    known = np.flatnonzero(np.isfinite(held.scores[within.rows]))
+    rows = within.rows[known]
+    strata = [f"{held.fold[row]}/{within.strata[i] if by_stratum else ''}" for i, row in zip(known, rows, strict=True)]
+    pairs = Comparison.of(within.positive[known], strata)
+    scores = held.scores[rows]
+    return float(pairs.auroc(scores)[0]), pairs.auroc(scores, within.weights[:, known])
 
 
 def _share(flags: Bools, among: Bools, weights: Array) -> Figure:
@@ -120,17 +157,28 @@ def detector_entry(held: Held, within: Subset, judge_rate: float | None) -> dict
     enough = min((len(n) for n in held.summary.training_negatives), default=0) >= MIN_NEGATIVES_FOR_1PCT
     rates: dict[str, float | None] = {"1pct": 0.01 if enough else None, "5pct": 0.05, "judge_fpr": judge_rate}
     for name, rate in rates.items():
-        flags = held.flags(rate)[within.rows] if rate is not None else None
+        flags = held.flags(rate) if rate is not None else None
         if name == "judge_fpr" and rate is not None and held.is_judge:
-            flags = held.scores[within.rows] > 0.5  # at its own rate a judge is its verdict
-        entry[f"recall_at_{name}"] = _share(flags, within.positive, within.weights) if flags is not None else None
-        entry[f"realised_fpr_at_{name}"] = (
-            _share(flags, ~within.positive, within.weights) if flags is not None else None
-        )
-    if within.n_positive and within.n_positive < len(within.positive):
-        entry["brier"] = brier(held.probability[within.rows], within.positive)
-        entry["ece"] = expected_calibration_error(held.probability[within.rows], within.positive)
+            flags = held.scores > 0.5  # at its own rate a judge is its verdict
+        entry.update(_recall(name, flags, within))
+    entry.update(_recall("5pct_pooled", held.flags(0.05, within=False), within))
+    known = np.isfinite(held.probability[within.rows])
+    positive = within.positive[known]
+    if 0 < positive.sum() < len(positive):
+        entry["brier"] = brier(held.probability[within.rows][known], positive)
+        entry["ece"] = expected_calibration_error(held.probability[within.rows][known], positive)
     return entry
+
+
+def _recall(name: str, flags: Bools | None, within: Subset) -> dict[str, Figure | None]:
+    """Recall at a threshold, and the rate of false positives that it has on these rows."""
+    if flags is None:
+        return {f"recall_at_{name}": None, f"realised_fpr_at_{name}": None}
+    own = flags[within.rows]
+    return {
+        f"recall_at_{name}": _share(own, within.positive, within.weights),
+        f"realised_fpr_at_{name}": _share(own, ~within.positive, within.weights),
+    }
 
 
 def difference(first: Held, second: Held, within: Subset) -> Figure:
@@ -142,20 +190,64 @@ def difference(first: Held, second: Held, within: Subset) -> Figure:
 
 def realised_rate(judge: Held, within: Subset) -> float | None:
     """Share of the negatives that a judge calls reliant."""
+    if not judge.is_judge:
+        return None
     negatives = judge.scores[within.rows][~within.positive]
     return float((negatives > 0.5).mean()) if len(negatives) else None
 
 
-def table(helds: Mapping[str, Held], within: Subset, judge: str) -> dict[str, dict[str, Any]]:
-    """The detector table on one subset of the rows."""
+def by_kind(held: Held, target: Sequence[TargetRow], within: Subset, min_groups: int) -> dict[str, Any]:
+    """AUROC for each kind of hint alone, within direction; a kind of one class or of few groups is refused by name."""
+    kinds = np.array([target[int(i)].kind for i in within.rows])
+    found: dict[str, Any] = {}
+    for kind in sorted(set(kinds.tolist())):
+        at = np.flatnonzero(kinds == kind)
+        part = Subset(
+            within.rows[at], within.positive[at], tuple(within.strata[i] for i in at),
+            tuple(within.groups[i] for i in at), within.weights[:, at],
+        )  # fmt: skip
+        reason = refusal(part, min_groups)
+        found[kind] = {"auroc": None, "refused": reason} if reason else {"auroc": figure(*_auroc(held, part))}
+    return found
+
+
+def p_value(observed: float | None, null: Sequence[float]) -> float | None:
+    """Share of null figures that reach the observed one, the observed counted in; None without a null."""
+    if observed is None or not null:
+        return None
+    return (1 + sum(value >= observed for value in null)) / (1 + len(null))
+
+
+def table(
+    helds: Mapping[str, Held], within: Subset, judge: str, target: Sequence[TargetRow] = (), min_groups: int = 1
+) -> dict[str, dict[str, Any]]:
+    """The detector table on one subset of the rows.
+
+    Args:
+        judge: detector at whose false-positive rate recall is also given.
+        target: rows of the target, to give a figure for each kind of hint.
+        min_groups: fewest groups of each class in a kind that has a figure.
+    """
     rate = realised_rate(helds[judge], within) if judge in helds else None
     entries = {}
     for name, held in helds.items():
-        entry = detector_entry(held, within, rate)
-        entry["reads"] = held.summary.reads
-        entry["seconds_per_row"] = held.summary.seconds_per_row
-        entry["chosen"] = list(held.summary.chosen)
-        entry["null_aurocs"] = list(held.summary.null_aurocs)
+        entry, summary = detector_entry(held, within, rate), held.summary
+        entry["family"] = summary.family
+        entry["reads"] = summary.reads
+        entry["seconds_per_row"] = summary.seconds_per_row
+        entry["forwards_per_row"] = summary.forwards_per_row
+        entry["chosen"] = list(summary.chosen)
+        entry["null_aurocs"] = list(summary.null_aurocs)
+        entry["stratum_only_aurocs"] = list(summary.stratum_only_aurocs)
+        entry["p_null"] = p_value(entry["auroc"]["value"], summary.null_aurocs)
+        best = max(summary.validation.values(), default=None)
+        entry["p_best_cell"] = p_value(best, summary.null_best_validation)
+        control = summary.control_task_aurocs
+        known = entry["auroc"]["value"]
+        entry["control_task_auroc"] = float(np.mean(control)) if control else None
+        entry["selectivity"] = known - float(np.mean(control)) if control and known is not None else None
+        if target:
+            entry["by_kind"] = by_kind(held, target, within, min_groups)
         if judge in helds and name != judge:
             entry["auroc_minus_judge"] = difference(held, helds[judge], within)
         entries[name] = entry

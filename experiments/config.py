@@ -171,7 +171,29 @@ class ProbeConfig(Section):
     c_grid: tuple[PositiveFloat, ...] = Field(
         (1e-3, 1e-2, 1e-1, 1.0), description="inverse strengths of the L2 penalty", min_length=1
     )
-    permutations: int = Field(10, description="repeats of the whole search with labels permuted by group", ge=0)
+    permutations: int = Field(
+        19, description="repeats of the whole search with labels permuted by group within kind × direction", ge=0
+    )
+    control_tasks: int = Field(
+        3, description="random labellings of wording × target letter that the same search is tried on", ge=0
+    )
+    transfer: bool = Field(
+        True,
+        description="repeat the search without each kind of hint, each direction and each source of questions, and "
+        "read probes of one position at the others",
+    )
+    early_answering: tuple[float, ...] = Field(
+        (0.0, 0.25, 0.5, 0.75),
+        description="fractions of the chain of thought after which the answer is forced (0: at the end of the prompt); "
+        "all of them share a forward per row, and each adds a few tokens",
+    )
+    targets: tuple[Literal["reliant", "will_follow", "verbalized", "hint_present"], ...] = Field(
+        ("reliant", "will_follow", "verbalized", "hint_present"),
+        description="what is told apart; reliant (against aligned) is the main target, and always trained",
+    )
+    along_cot: int = Field(
+        12, description="rollouts whose every CoT token is scored by the held-out probe, half of them reliant", ge=0
+    )
     min_per_class: int = Field(10, description="fewest reliant and aligned rows that a probe is trained on", ge=2)
 
 
@@ -242,6 +264,9 @@ class CompareConfig(Section):
     """How detectors are compared."""
 
     bootstrap: int = Field(1000, description="cluster-bootstrap resamples", ge=100)
+    min_groups: int = Field(
+        5, description="fewest groups of each class for a figure of one kind of hint; under that it is refused", ge=1
+    )
 
 
 class Config(Section):

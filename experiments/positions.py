@@ -47,7 +47,7 @@ def check_position(name: str) -> None:
         )
 
 
-def _encode_completion(tokenizer: Any, rollout: Rollout) -> Encoded:
+def encode_completion(tokenizer: Any, rollout: Rollout) -> Encoded:
     """Offsets of the generated ids, by re-encoding where that gives the same ids, else by decoding prefix by prefix."""
     visible = rollout.completion_ids[:-1] if rollout.finish_reason == "stop" else rollout.completion_ids
     again = encode(tokenizer, rollout.completion_text)
@@ -57,12 +57,12 @@ def _encode_completion(tokenizer: Any, rollout: Rollout) -> Encoded:
     return Encoded(rollout.completion_text, visible, tuple(zip([0, *ends[:-1]], ends, strict=True)))
 
 
-def _cot_tokens(layout: _Layout, rollout: Rollout) -> range | None:
-    """Tokens of the chain of thought within the completion."""
+def cot_tokens(completion: Encoded, rollout: Rollout) -> range | None:
+    """Tokens of the chain of thought within the completion; None where there is none."""
     if not rollout.cot:
         return None
-    start = layout.completion.text.find(rollout.cot)
-    return tokens_of_span(layout.completion, start, start + len(rollout.cot))
+    start = completion.text.find(rollout.cot)
+    return tokens_of_span(completion, start, start + len(rollout.cot))
 
 
 def _resolve(name: str, layout: _Layout, item: Item, rollout: Rollout) -> int | str:
@@ -74,7 +74,7 @@ def _resolve(name: str, layout: _Layout, item: Item, rollout: Rollout) -> int | 
         return place[-1] if place is not None else "the prompt has no such place"
     if name == "pre_answer":
         return _pre_answer(layout, item, rollout)
-    cot = _cot_tokens(layout, rollout)
+    cot = cot_tokens(layout.completion, rollout)
     if cot is None:
         return "no chain of thought"
     if name == "think_start":
@@ -102,7 +102,7 @@ def answer_part(tokenizer: Any, rollout: Rollout) -> int | None:
     if rollout.cot is None:
         return 0
     at = rollout.completion_text.find(THINK_CLOSE)
-    return tokens_of_span(_encode_completion(tokenizer, rollout), at, at + len(THINK_CLOSE))[0] if at >= 0 else None
+    return tokens_of_span(encode_completion(tokenizer, rollout), at, at + len(THINK_CLOSE))[0] if at >= 0 else None
 
 
 def prompt_places(tokenizer: Any, rollout: Rollout) -> dict[str, range]:
@@ -120,7 +120,7 @@ def locate(
             f"Rollout {rollout.id} was generated with another tokenizer than the one loaded. Generate again."
         )
     places = place_spans(tokenizer, prompt, rollout.places)
-    layout = _Layout(len(prompt.ids), places, _encode_completion(tokenizer, rollout))
+    layout = _Layout(len(prompt.ids), places, encode_completion(tokenizer, rollout))
     found: dict[str, int] = {}
     missing: dict[str, str] = {}
     for name in names:

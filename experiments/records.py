@@ -170,25 +170,99 @@ class Label(Record):
     reason: str = Field("", description="why a row is ambiguous")
 
 
-class ScoreRow(Record):
-    """What one detector says of one hinted rollout that it was not trained on."""
+Family = Literal["probe", "control", "baseline", "judge", "instrument"]
 
+
+class TargetRow(Record):
+    """One row of a target: what every detector of it is scored on."""
+
+    target: str = Field(description="what is told apart: reliant (against aligned), will_follow, …")
+    rollout_id: str = Field(description="the rollout that is scored")
+    group: str = Field(description="group of the item's question")
+    kind: Kind = Field(description="kind of hint")
+    direction: Direction = Field(description="direction of the hint")
+    positive: bool = Field(description="the row is of the positive class")
+    fold: int = Field(description="outer fold that the row is held out in")
+
+    @property
+    def stratum(self) -> str:
+        """Rows are compared within kind × direction."""
+        return f"{self.kind} {self.direction}"
+
+
+class ScoreRow(Record):
+    """What one detector says of one rollout that it was not trained on; a row without a score is left out."""
+
+    target: str = Field("reliant", description="what the detector tells apart")
     detector: str = Field(description="name of the detector")
-    rollout_id: str = Field(description="the hinted rollout")
+    rollout_id: str = Field(description="the rollout")
     fold: int = Field(description="outer fold the row was held out in")
-    score: float = Field(description="higher means more likely reliant; comparable within a fold only")
+    score: float = Field(description="higher means more likely positive; comparable within a fold only")
+    offset: float = Field(
+        0.0,
+        description="mean out-of-fold score of the training negatives of the row's kind and direction (of all where "
+        "there are none); thresholds within kind × direction are taken on score - offset",
+    )
     probability: float = Field(description="the score calibrated on training folds")
 
 
 class DetectorSummary(Record):
     """How a detector was trained, and what its thresholds are made from."""
 
+    target: str = Field("reliant", description="what the detector tells apart")
     name: str = Field(description="name of the detector")
+    family: Family = Field(
+        "baseline",
+        description="probe: reads activations; control: what a probe must beat to mean something; baseline: reads no "
+        "activations; judge: a verdict; instrument: an intervention",
+    )
     reads: str = Field(description="what it looks at")
     seconds_per_row: float = Field(description="cost: wall-clock seconds per scored row, training included")
+    forwards_per_row: float = Field(
+        0.0, description="cost: model forwards per scored row beyond the one that generated or captured it"
+    )
     chosen: tuple[str, ...] = Field(description="cell and C that the inner folds chose, per outer fold")
     validation: dict[str, float] = Field(description="per cell, AUROC on validation folds; never the reported figure")
-    null_aurocs: tuple[float, ...] = Field(description="AUROC of each repeat of the search on permuted labels")
-    training_negatives: tuple[tuple[float, ...], ...] = Field(
-        description="per outer fold, out-of-fold scores of the training rows that are not reliant"
+    null_aurocs: tuple[float, ...] = Field(
+        description="AUROC of each repeat of the search with the labels of all rows permuted within kind × direction"
     )
+    stratum_only_aurocs: tuple[float, ...] = Field(
+        (),
+        description="the same repeats scored on the true labels: what the base rates of kinds and directions alone "
+        "teach, and no null",
+    )
+    null_best_validation: tuple[float, ...] = Field(
+        (), description="per repeat, the highest validation AUROC over all cells: the null of the best cell"
+    )
+    control_task_aurocs: tuple[float, ...] = Field(
+        (), description="AUROC of the same search on random labels per wording and target letter"
+    )
+    training_negatives: tuple[tuple[float, ...], ...] = Field(
+        description="per outer fold, out-of-fold scores of the training rows of the negative class"
+    )
+    training_residuals: tuple[tuple[float, ...], ...] = Field(
+        (), description="the same, each less the mean of the other training negatives of its kind and direction"
+    )
+
+
+class TransferCell(Record):
+    """A probe trained at one position and read at another, of one site."""
+
+    site: str = Field(description="site of both, the one that validates best over the positions")
+    trained_at: str = Field(description="position whose states the probe was trained on")
+    read_at: str = Field(description="position whose states it reads")
+    auroc: float | None = Field(description="AUROC on held-out rows, pairs within kind × direction; null: undefined")
+
+
+class CotScore(Record):
+    """The score of a held-out probe at one token of a chain of thought."""
+
+    rollout_id: str = Field(description="the rollout")
+    detector: str = Field(description="the probe; the model of the outer fold that the rollout was held out in")
+    cell: str = Field(description="site and position that this model was trained at")
+    token: int = Field(description="index of the token in prompt and completion together")
+    start: int = Field(description="first character of the token in completion_text")
+    end: int = Field(description="one past the last character")
+    ends_sentence: bool = Field(description="the token ends a sentence")
+    score: float = Field(description="log-odds of reliance")
+    probability: float = Field(description="the same, calibrated on the training folds at the probe's own position")

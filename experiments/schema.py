@@ -18,6 +18,7 @@ from experiments.causal_records import CAUSAL_RECORDS
 from experiments.config import Config
 from experiments.positions import PositionRow
 from experiments.records import (
+    CotScore,
     DetectorSummary,
     Item,
     Label,
@@ -27,6 +28,8 @@ from experiments.records import (
     Rollout,
     ScoreRow,
     Span,
+    TargetRow,
+    TransferCell,
     Verdict,
 )
 from experiments.stages.patch import PatchCell
@@ -34,7 +37,8 @@ from experiments.tables import write_atomically
 
 DOCS = Path(__file__).parent.parent / "docs"
 RECORDS: tuple[type[BaseModel], ...] = (
-    Question, Message, Span, Prompt, Item, Rollout, Verdict, Label, PositionRow, ScoreRow, DetectorSummary, PatchCell,
+    Question, Message, Span, Prompt, Item, Rollout, Verdict, Label, PositionRow, TargetRow, ScoreRow,
+    DetectorSummary, TransferCell, CotScore, PatchCell,
     *CAUSAL_RECORDS,
 )  # fmt: skip
 

@@ -1,8 +1,9 @@
 """NUMBERS → EVIDENCE. Probes, their controls and metrics, and patching. Knows arrays, labels and groups, no wording."""
 
-from probes.auroc import Comparison, Pairs, stratified_auroc
+from probes.auroc import Comparison, stratified_auroc
 from probes.bootstrap import cluster_bootstrap, holm, interval, mcnemar, paired_p_value
 from probes.calibration import Platt
+from probes.contrast import Contrast, Folds, control_labels, fold_strata, grouped_folds, permute_labels
 from probes.estimators import (
     AttentionProbe,
     BinaryProbe,
@@ -14,6 +15,7 @@ from probes.estimators import (
     RidgeProbe,
 )
 from probes.forest import forest_cv
+from probes.linear import LinearScore
 from probes.logistic import LogisticSolution, solve_logistic
 from probes.means import mean_differences
 from probes.metrics import (
@@ -28,39 +30,47 @@ from probes.metrics import (
     reliability,
     threshold_at,
 )
-from probes.nested import Contrast, FrozenProbe, NestedResult, Search, calibrate, freeze, grouped_folds, nested_cv
+from probes.nested import NestedResult, Null, Riders, Search, headline, nested_cv
+from probes.residual import quantile_bins, residualise
 from probes.saving import ProbeCard, SavedProbe, load_probe, save_probe
+from probes.ship import fit_for_use
+from probes.transfer import cross_cell_aurocs
 
 __all__ = [
     "AttentionProbe",
     "BinaryProbe",
     "Comparison",
     "Contrast",
-    "FrozenProbe",
+    "Folds",
     "LinearProbe",
+    "LinearScore",
     "LogisticProbe",
     "LogisticSolution",
     "MLPProbe",
     "MeanDifferenceProbe",
     "NestedResult",
+    "Null",
     "OperatingPoint",
-    "Pairs",
     "Platt",
     "Probe",
     "ProbeCard",
     "Reliability",
+    "Riders",
     "RidgeProbe",
     "SavedProbe",
     "Search",
     "average_precision",
     "balanced_accuracy",
     "brier",
-    "calibrate",
     "cluster_bootstrap",
+    "control_labels",
+    "cross_cell_aurocs",
     "expected_calibration_error",
+    "fit_for_use",
+    "fold_strata",
     "forest_cv",
-    "freeze",
     "grouped_folds",
+    "headline",
     "holm",
     "interval",
     "load_probe",
@@ -69,8 +79,11 @@ __all__ = [
     "nested_cv",
     "operating_point",
     "paired_p_value",
+    "permute_labels",
+    "quantile_bins",
     "refuse_degenerate",
     "reliability",
+    "residualise",
     "save_probe",
     "solve_logistic",
     "stratified_auroc",

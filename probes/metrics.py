@@ -8,12 +8,11 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 from activations.errors import HintprobeError
-from probes.auroc import Pairs, stratified_auroc
+from probes.auroc import stratified_auroc
 from probes.bootstrap import cluster_bootstrap, interval
 
 __all__ = [
     "OperatingPoint",
-    "Pairs",
     "Reliability",
     "average_precision",
     "balanced_accuracy",

@@ -4,8 +4,23 @@ import numpy as np
 import pytest
 
 from activations.errors import HintprobeError
-from probes import Contrast, Search, forest_cv, freeze, grouped_folds, nested_cv, stratified_auroc
-from probes.nested import permute_labels
+from probes import (
+    Contrast,
+    Riders,
+    Search,
+    control_labels,
+    cross_cell_aurocs,
+    fit_for_use,
+    forest_cv,
+    grouped_folds,
+    nested_cv,
+    permute_labels,
+    quantile_bins,
+    residualise,
+    stratified_auroc,
+    threshold_at,
+)
+from probes import headline as headline_of
 
 SEARCH = Search((1e-3, 1e-2, 1e-1, 1.0), outer_folds=5, inner_folds=4)
 
@@ -24,25 +39,25 @@ def make(n=300, d=30, signal=0.0, n_cells=4, seed=0, strata_effect=0.0):
 
 
 def headline(result, contrast):
-    within = [f"{k} {s}" for k, s in zip(result.fold, contrast.strata, strict=True)]
-    return stratified_auroc(result.scores, contrast.labels, within)
+    return headline_of(result.scores, contrast.labels, result.fold, contrast.strata)
 
 
 def test_a_planted_signal_is_found_in_its_cell():
     cells, contrast = make(signal=1.2)
     result = nested_cv(cells, contrast, SEARCH, seed=0)
     assert headline(result, contrast) > 0.85
-    assert {outcome.cell for outcome in result.outcomes} == {"cell3"}
+    assert {outcome.probe.cell for outcome in result.outcomes} == {"cell3"}
     assert max(result.validation, key=result.validation.get) == "cell3"
 
 
 def test_nothing_is_found_in_noise_although_the_best_cell_looks_good():
     """The layer picked on the test split would look like a find; the nested figure does not."""
     figures, picked = [], []
-    for seed in range(8):
-        cells, contrast = make(n=160, signal=0.0, n_cells=12, seed=seed)
-        figures.append(headline(nested_cv(cells, contrast, SEARCH, seed=seed), contrast))
-        alone = [headline(nested_cv({n: x}, contrast, SEARCH, seed=seed), contrast) for n, x in cells.items()]
+    search = Search((1e-2, 1e-1), outer_folds=4, inner_folds=3)
+    for seed in range(6):
+        cells, contrast = make(n=160, d=15, signal=0.0, n_cells=8, seed=seed)
+        figures.append(headline(nested_cv(cells, contrast, search, seed=seed), contrast))
+        alone = [headline(nested_cv({n: x}, contrast, search, seed=seed), contrast) for n, x in cells.items()]
         picked.append(max(alone))
     assert abs(np.mean(figures) - 0.5) < 0.06
     assert np.mean(picked) > 0.58
@@ -74,13 +89,134 @@ def test_memorising_groups_gives_nothing_away():
     assert headline(nested_cv({"c": codes[group]}, leaky, SEARCH, 0), leaky) > 0.95
 
 
-def test_permuted_training_labels_find_nothing_and_true_ones_do():
+def test_permuted_labels_find_nothing_and_true_ones_do():
     cells, contrast = make(signal=1.2)
-    result = nested_cv(cells, contrast, Search(SEARCH.penalties, 5, 4, permutations=6), seed=0)
-    null = np.array([outcome.null_aurocs for outcome in result.outcomes]).mean(0)
-    assert null.shape == (6,)
-    assert abs(null.mean() - 0.5) < 0.1
-    assert headline(result, contrast) > null.max() + 0.15
+    result = nested_cv(cells, contrast, Search(SEARCH.penalties, 5, 4, permutations=9), seed=0)
+    assert result.null.aurocs.shape == result.null.best_validation.shape == (9,)
+    assert abs(result.null.aurocs.mean() - 0.5) < 0.07
+    assert headline(result, contrast) > result.null.aurocs.max() + 0.15
+    assert max(result.validation.values()) > result.null.best_validation.max() + 0.05
+
+
+def gate(seed, n=400, within=1.0, between=2.0):
+    """Two kinds with unlike base rates; one direction says how strongly the gate is open.
+
+    Args:
+        within: how far the gate moves with the label inside a kind.
+        between: how far it moves from kind to kind.
+    """
+    rng = np.random.default_rng(seed)
+    often = rng.random(n) < 0.5
+    labels = rng.random(n) < np.where(often, 0.8, 0.2)
+    x = rng.normal(size=(n, 12))
+    x[:, 0] += within * (labels - np.where(often, 0.8, 0.2)) + between * (often - 0.5)
+    return {"gate": x}, Contrast(labels, tuple(map(str, range(n))), tuple(np.where(often, "often", "seldom")))
+
+
+def nulls(**of):
+    search = Search((0.1,), 3, 2, permutations=10)
+    found = [nested_cv(cells, contrast, search, 0).null for cells, contrast in (gate(seed, **of) for seed in range(4))]
+    return np.mean([null.aurocs for null in found]), np.mean([null.stratum_only for null in found])
+
+
+def test_training_labels_permuted_within_kinds_still_carry_the_kinds_base_rates():
+    """Permuted training labels on true held-out labels are no null: the base rates alone teach a gate's direction.
+
+    It takes both: kinds that differ along the direction, and a direction that ranks rows within kinds.
+    """
+    exact, stratum_only = nulls(within=1.5, between=2.0)
+    assert abs(exact - 0.5) < 0.03
+    assert stratum_only > 0.75
+    for parts in ({"within": 1.5, "between": 0.0}, {"within": 0.0, "between": 2.0}):
+        exact, stratum_only = nulls(**parts)
+        assert abs(exact - 0.5) < 0.03
+        assert abs(stratum_only - 0.5) < 0.08
+
+
+def test_the_null_holds_its_level():
+    """With nothing inside a kind to find, the share of p-values under 0.2 is about 0.2."""
+    search = Search((0.1,), 3, 2, permutations=9)
+    below = []
+    for seed in range(40):
+        cells, contrast = gate(seed, n=120, within=0.0)
+        result = nested_cv(cells, contrast, search, seed)
+        below.append((1 + (result.null.aurocs >= headline(result, contrast)).sum()) / 10 <= 0.2)
+    assert 0.05 <= np.mean(below) <= 0.4
+
+
+def test_the_max_statistic_knows_how_many_cells_were_tried():
+    """The best of twelve cells of noise looks better than one, and the null of the best does so too."""
+    cells, contrast = make(n=160, n_cells=12, seed=1)
+    result = nested_cv(cells, contrast, Search((0.01,), 3, 3, permutations=15), 0)
+    assert max(result.validation.values()) > 0.53
+    assert (result.null.best_validation >= max(result.validation.values())).sum() >= 2
+
+
+def test_a_control_task_is_solved_by_reading_its_type_off_and_not_otherwise():
+    rng = np.random.default_rng(0)
+    types = rng.integers(0, 6, 300)
+    labels = rng.random(300) < 0.5
+    contrast = Contrast(labels, tuple(map(str, range(300))), ("s",) * 300)
+    control = control_labels([str(t) for t in types], 4, rng)
+    assert all(len(set(control[types == t, 0])) == 1 for t in range(6))
+    readable = np.eye(6)[types] + 0.1 * rng.normal(size=(300, 6))
+    search = Search((0.1,), 3, 3)
+    assert nested_cv({"x": readable}, contrast, search, 0, riders=Riders(control)).control.min() > 0.95
+    noise = nested_cv({"x": rng.normal(size=(300, 6))}, contrast, search, 0, riders=Riders(control)).control
+    assert abs(noise.mean() - 0.5) < 0.08
+    with pytest.raises(HintprobeError, match="two types"):
+        control_labels(["a"] * 5, 1, rng)
+
+
+def test_a_left_out_kind_is_found_by_what_kinds_share_and_not_by_what_they_do_not():
+    rng = np.random.default_rng(0)
+    n = 400
+    kind = rng.choice(["k1", "k2"], n)
+    labels = rng.random(n) < 0.5
+    contrast = Contrast(labels, tuple(map(str, range(n))), tuple(kind))
+    sign = labels * 2.0 - 1
+    own = np.where(kind == "k1", 1.0, -1.0)  # each kind's direction is the other's opposite
+    search, riders = Search((0.1,), 4, 3), Riders(left_out={"kind": tuple(kind)})
+    for push, low, high in ((1.0, 0.85, 1.0), (own, 0.0, 0.2)):
+        x = rng.normal(size=(n, 6))
+        x[:, 0] += 1.5 * sign * push
+        x[:, 1] += 5 * (kind == "k1")
+        x[:, 2] += 1.5 * sign * own * (0 if push is own else 0.3)
+        result = nested_cv({"x": x}, contrast, search, 0, riders=riders)
+        assert low <= headline_of(result.left_out["kind"].scores, labels, result.fold, contrast.strata) <= high
+
+
+def test_a_level_that_holds_one_class_alone_leaves_no_score():
+    """Without the only kind that has negatives there is nothing to train on: NaN, not a number."""
+    cells, contrast = make(n=120)
+    kind = np.where(contrast.labels, "a", "b")
+    result = nested_cv(cells, contrast, Search((0.1,), 3, 3), 0, riders=Riders(left_out={"kind": tuple(kind)}))
+    assert np.isnan(result.left_out["kind"].scores).all()
+
+
+def test_residualised_scores_lose_what_covariates_carry_and_keep_the_rest():
+    rng = np.random.default_rng(0)
+    n = 600
+    margin = rng.normal(size=n)
+    strata = tuple(rng.choice(["s", "t"], n))
+    hidden = rng.normal(size=n)
+    for cause, low, high in ((margin, 0.4, 0.6), (hidden, 0.8, 1.0)):
+        labels = cause + 0.5 * rng.normal(size=n) > 0
+        contrast = Contrast(labels, tuple(map(str, range(n))), strata)
+        result = nested_cv({"x": np.column_stack([cause, rng.normal(size=(n, 4))])}, contrast, SEARCH, 0)
+        assert headline(result, contrast) > 0.9
+        rest = residualise(result, strata, np.column_stack([margin, quantile_bins(margin)]))
+        assert low < headline(rest, contrast) < high
+
+
+def test_from_position_to_position_only_what_is_shared_is_read():
+    cells, contrast = make(signal=1.5, n_cells=2)
+    cells["copy"] = cells["cell1"] + 0.1
+    fold = grouped_folds(contrast, 4, 0)
+    found = cross_cell_aurocs(cells, contrast, fold, 0.1)
+    assert found["cell1", "copy"] > 0.85
+    assert found["cell1", "copy"] == pytest.approx(found["cell1", "cell1"], abs=0.02)
+    assert abs(found["cell1", "cell0"] - 0.5) < 0.12
 
 
 def test_permutation_keeps_strata_and_groups():
@@ -96,22 +232,22 @@ def test_thresholds_hold_their_rate_on_held_out_rows():
     cells, contrast = make(n=1200, signal=0.6, seed=5)
     result = nested_cv(cells, contrast, SEARCH, seed=0)
     over = np.zeros(len(contrast.labels), bool)
-    from probes import threshold_at
-
     for k, outcome in enumerate(result.outcomes):
         rows = result.fold == k
         over[rows] = result.scores[rows] > threshold_at(outcome.inner_scores[~outcome.inner_labels], 0.05)
     assert 0.02 < over[~contrast.labels].mean() < 0.09
 
 
-def test_a_frozen_probe_scores_new_rows_as_it_scored_old_ones():
+def test_a_probe_fitted_for_use_scores_new_rows_as_it_scored_old_ones():
     cells, contrast = make(n=400, signal=1.2, seed=6)
     half = np.arange(200)
-    probe = freeze({k: x[half] for k, x in cells.items()}, contrast.take(half), SEARCH, 0)
+    outcome = fit_for_use({k: x[half] for k, x in cells.items()}, contrast.take(half), SEARCH, 0)
     rest = np.arange(200, 400)
-    scores = probe.score(cells[probe.cell][rest])
+    scores = outcome.probe.score(cells[outcome.probe.cell][rest])
     assert stratified_auroc(scores, contrast.labels[rest], ["s"] * 200) > 0.85
-    assert (scores > probe.threshold)[~contrast.labels[rest]].mean() < 0.12
+    threshold = threshold_at(outcome.inner_scores[~outcome.inner_labels], 0.05)
+    assert (scores > threshold)[~contrast.labels[rest]].mean() < 0.12
+    assert outcome.calibration.probability(scores)[contrast.labels[rest]].mean() > 0.6
 
 
 def test_the_forest_sees_what_is_not_linear():
@@ -119,7 +255,7 @@ def test_the_forest_sees_what_is_not_linear():
     bits = rng.integers(0, 2, (400, 6))
     labels = (bits[:, 0] ^ bits[:, 1]).astype(bool)
     contrast = Contrast(labels, tuple(map(str, range(400))), ("s",) * 400)
-    forest = forest_cv(bits.astype(float), contrast, 5, 0)
+    forest = forest_cv(bits.astype(float), contrast, grouped_folds(contrast, 5, 0), 0)
     linear = nested_cv({"bits": bits.astype(float)}, contrast, SEARCH, 0)
     assert headline(forest, contrast) > 0.95
     assert headline(linear, contrast) < 0.62
@@ -130,8 +266,12 @@ def test_bad_input_is_refused():
     few = Contrast(np.arange(300) < 4, contrast.groups, contrast.strata)
     with pytest.raises(HintprobeError, match="positive class has rows of 2 groups"):
         nested_cv(cells, few, SEARCH, 0)
-    cells["cell0"][3, 2] = np.nan
+    broken = {**cells, "cell0": np.full((300, 3), np.nan)}
     with pytest.raises(HintprobeError, match="not finite"):
-        nested_cv(cells, contrast, SEARCH, 0)
+        nested_cv(broken, contrast, SEARCH, 0)
     with pytest.raises(HintprobeError, match="shape"):
         nested_cv({"short": np.zeros((3, 2))}, contrast, SEARCH, 0)
+    with pytest.raises(HintprobeError, match="no cell"):
+        nested_cv({}, contrast, SEARCH, 0)
+    with pytest.raises(HintprobeError, match="'kind' has 2 entries"):
+        nested_cv(cells, contrast, SEARCH, 0, riders=Riders(left_out={"kind": ("a", "b")}))

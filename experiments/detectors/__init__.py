@@ -1,6 +1,8 @@
-"""Detectors score hinted rollouts for reliance: feature cells, all trained and held out by one protocol."""
+"""Detectors score rollouts for reliance: feature cells, all trained and held out by one protocol."""
 
-from experiments.detectors.cells import DetectorCells, build_detectors
+from experiments.detectors.build import build_detectors
+from experiments.detectors.cells import DetectorCells
 from experiments.detectors.rows import Rows, labelled_rows
+from experiments.detectors.targets import MAIN, TARGETS, Target
 
-__all__ = ["DetectorCells", "Rows", "build_detectors", "labelled_rows"]
+__all__ = ["MAIN", "TARGETS", "DetectorCells", "Rows", "Target", "build_detectors", "labelled_rows"]

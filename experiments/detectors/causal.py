@@ -40,6 +40,7 @@ def causal_detectors(run: ModelRun, rows: Rows) -> list[DetectorCells]:
             NAME,
             READS,
             {name: values[:, None] for name, values in cells.items()},
+            family="instrument",
             shipped=False,
             forwards=drops.forwards,
             seconds=time.perf_counter() - start,

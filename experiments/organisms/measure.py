@@ -10,7 +10,7 @@ import numpy as np
 from activations import Decoding
 from experiments.config import Config
 from experiments.context import ModelRun
-from experiments.detectors.cells import word_counts
+from experiments.detectors.text import word_counts
 from experiments.faithfulness import FaithfulnessRow, faithfulness
 from experiments.organisms.grammar import Character, Factors, admits_by_grammar, factors
 from experiments.organisms.interventions import (
@@ -24,7 +24,7 @@ from experiments.seeds import stream
 from experiments.stages.compare import hint_effect
 from experiments.stages.generate import items_table, rollouts_table, run_generate
 from experiments.stages.judge import labels_table, run_judge
-from probes import Contrast, Search, forest_cv, nested_cv, stratified_auroc
+from probes import Contrast, Search, forest_cv, headline, nested_cv, stratified_auroc
 
 N_INTERVENED = 300
 """At most this many rows go through each intervention."""
@@ -97,13 +97,11 @@ def _readable(rows: Sequence[Measured], positive: Sequence[bool], seed: int) -> 
     """How well words of the prompt tell a property of held-out persons, linearly and by a forest."""
     counts, _ = word_counts([row.hinted.prompt_text for row in rows], None)
     contrast = _contrast(rows, positive)
-    strata = contrast.strata
     linear = nested_cv({"words": counts}, contrast, Search((1e-3, 1e-2, 1e-1, 1.0)), seed)
-    forest = forest_cv(counts, contrast, 5, seed)
+    forest = forest_cv(counts, contrast, linear.fold, seed)
     result = {}
     for name, scored in (("bag_of_words", linear), ("forest", forest)):
-        within_fold = [f"{k} {s}" for k, s in zip(scored.fold, strata, strict=True)]
-        result[name] = stratified_auroc(scored.scores, contrast.labels, within_fold)
+        result[name] = headline(scored.scores, contrast.labels, scored.fold, contrast.strata)
     return result
 
 

@@ -1,28 +1,32 @@
 """Stage 6: behaviour, faithfulness and every detector, side by side on the same rows."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from activations import Site
 from experiments.comparison import Held, align, difference, figure, subset, table
 from experiments.context import ModelRun, StageResult
-from experiments.detectors import Rows, labelled_rows
-from experiments.detectors.cells import activation_cells, split_cell_name, text_detectors
+from experiments.detectors import MAIN, TARGETS, Rows, labelled_rows
+from experiments.detectors.cells import activation_cells
+from experiments.detectors.covariates import covariate_detectors
+from experiments.detectors.saved import RATE, TEXT, saved_folder
+from experiments.detectors.text import text_detectors
+from experiments.findings import findings, strata_account
 from experiments.records import Label
 from experiments.reference import Reference, reference_of
 from experiments.seeds import stream
 from experiments.stages.admission import calibration_text, faithfulness_summary
 from experiments.stages.generate import items_table
-from experiments.stages.judge import labels_table, verdicts_table
-from experiments.stages.probe import detectors_table, load_frozen, scores_table, store_of
+from experiments.stages.judge import verdicts_table
+from experiments.stages.probe import detectors_table, scores_table, store_of, targets_table, transfer_table
 from experiments.tables import write_json
-from probes import cluster_bootstrap
+from probes import Comparison, SavedProbe, cluster_bootstrap, load_probe
 
 COMPARISON = "comparison.json"
-BASELINES = ("prompt_words", "prompt_forest", "cot_words", "cot_length", "direction_x_margin", "hint_kind")
 
 
 def run_compare(run: ModelRun, frozen_on: ModelRun) -> StageResult:
@@ -54,6 +58,7 @@ def _compare(run: ModelRun, frozen_on: ModelRun, folder: Path) -> dict[str, Any]
         "frozen": _frozen(run, frozen_on, rows, rng) if frozen_on is not run else {},
     }
     result.update(_detectors(run, reference, rng))
+    result["targets"] = _targets(run, rng)
     write_json(folder / COMPARISON, result)
     return {"detectors": len(result.get("detectors", {}))}
 
@@ -101,69 +106,88 @@ def hint_effect(labels: Sequence[Label], n_resamples: int, rng: np.random.Genera
 
 
 def _detectors(run: ModelRun, reference: Reference, rng: np.random.Generator) -> dict[str, Any]:
-    """The detector table on all reliant and aligned rows, and on the hidden subset."""
+    """The detector table of the main target, on all its rows and on the hidden subset."""
     folder = run.results["probe"].folder
     summaries = detectors_table(folder).read()
     if not summaries:
         return {"detectors": {}, "hidden_detectors": {}}
     scores = scores_table(folder).read()
-    scored = {row.rollout_id for row in scores}
-    labels = [label for label in labels_table(run.results["judge"].folder).read() if label.rollout_id in scored]
-    helds = {summary.name: align(labels, scores, summary) for summary in summaries}
+    target = [row for row in targets_table(folder).read() if row.target == MAIN]
+    helds = {summary.name: align(target, scores, summary) for summary in summaries}
     judge = f"judge_{run.config.judge.judges[0]}"
-    n_resamples = run.config.compare.bootstrap
-    everything = subset(labels, np.ones(len(labels), dtype=bool), n_resamples, rng)
-    silent = np.array([reference.admits.get(label.rollout_id) is False for label in labels], dtype=bool)
-    hidden = subset(labels, silent, n_resamples, rng)
+    n_resamples, min_groups = run.config.compare.bootstrap, run.config.compare.min_groups
+    everything = subset(target, np.ones(len(target), dtype=bool), n_resamples, rng)
+    silent = np.array([reference.admits.get(row.rollout_id) is False for row in target], dtype=bool)
+    hidden = subset(target, silent, n_resamples, rng)
     on_hidden = {name: held for name, held in helds.items() if name != reference.contests}
     result: dict[str, Any] = {
-        "detectors": table(helds, everything, judge),
-        "hidden_detectors": table(on_hidden, hidden, judge),
+        "detectors": table(helds, everything, judge, target, min_groups),
+        "hidden_detectors": table(on_hidden, hidden, judge, target, min_groups),
         "rows": {"reliant": everything.n_positive, "aligned": len(everything.rows) - everything.n_positive},
         "hidden_rows": {"hidden": hidden.n_positive, "aligned_and_silent": len(hidden.rows) - hidden.n_positive},
+        "strata": strata_account(everything),
         "validation": {name: dict(held.summary.validation) for name, held in helds.items() if held.summary.validation},
+        "position_transfer": [cell.model_dump() for cell in transfer_table(folder).read()],
     }
-    result["best_probe"] = _best(result["detectors"], [name for name in helds if _is_probe(name)])
-    result["best_baseline"] = _best(result["detectors"], [name for name in helds if name in BASELINES])
+    result["best_probe"] = _best(helds, result["detectors"], "probe")
+    result["best_baseline"] = _best(helds, result["detectors"], "baseline")
     if result["best_probe"] and result["best_baseline"]:
         pair: tuple[Held, Held] = helds[result["best_probe"]], helds[result["best_baseline"]]
         result["probe_minus_baseline"] = difference(*pair, everything)
+    result["findings"] = findings(helds, result["detectors"], target, everything, rng)
     return result
 
 
-def _is_probe(name: str) -> bool:
-    return name.startswith("probe_") and name != "probe_unhinted_run"
-
-
-def _best(entries: dict[str, Any], names: Sequence[str]) -> str | None:
-    known = [name for name in names if entries[name]["auroc"]["value"] is not None]
+def _best(helds: Mapping[str, Held], entries: dict[str, Any], family: str) -> str | None:
+    known = [
+        name
+        for name, held in helds.items()
+        if held.summary.family == family and entries[name]["auroc"]["value"] is not None
+    ]
     return max(known, key=lambda name: float(entries[name]["auroc"]["value"]), default=None)
+
+
+def _targets(run: ModelRun, rng: np.random.Generator) -> dict[str, Any]:
+    """The tables of the other targets, and why a target has none."""
+    folder = run.results["probe"].folder
+    rows, scores = targets_table(folder).read(), scores_table(folder, main=False).read()
+    summaries = detectors_table(folder, main=False).read()
+    found: dict[str, Any] = {}
+    for name, account in run.results["probe"].account["targets"].items():
+        if name == MAIN:
+            continue
+        about = TARGETS[name]
+        entry: dict[str, Any] = {
+            "positive": about.positive, "negative": about.negative, "note": about.note, "rows": account,
+            "refused": account.get("refused"), "detectors": {},
+        }  # fmt: skip
+        target = [row for row in rows if row.target == name]
+        if target:
+            own = [row for row in scores if row.target == name]
+            helds = {s.name: align(target, own, s) for s in summaries if s.target == name}
+            everything = subset(target, np.ones(len(target), dtype=bool), run.config.compare.bootstrap, rng)
+            entry["detectors"] = table(helds, everything, "", target, run.config.compare.min_groups)
+        found[name] = entry
+    return found
 
 
 def _frozen(run: ModelRun, frozen_on: ModelRun, rows: Rows, rng: np.random.Generator) -> dict[str, Any]:
     """How often detectors frozen on another model fire here, at the threshold that 5% of its negatives exceeded.
 
-    Only rows with a_h = h are scored: a detector learnt what reliance looks like among those.
+    Only rows with a_h = h are scored: a detector learnt what reliance looks like among those. Where this model has
+    reliant and aligned rows, the frozen scores are also held against them.
     """
     answered = rows.take(lambda i: rows.labels[i].hinted_answer == rows.labels[i].target)
-    folder = frozen_on.results["probe"].folder
+    folder = saved_folder(frozen_on.results["probe"].folder, MAIN)
+    scores: dict[str, np.ndarray] = {}
     fired: dict[str, np.ndarray] = {}
-    notes = {path.stem.removeprefix("frozen-"): path for path in sorted(folder.glob("frozen-*.json"))}
-    vocabularies = {name: tuple(load_frozen(folder, name)[1]["vocabulary"]) for name in notes}
-    texts = {d.name: d for d in text_detectors(answered, {k: v for k, v in vocabularies.items() if v})}
-    store = store_of(run).named(run.results["capture"].account["store"])
-    for name in notes:
-        probe, note = load_frozen(folder, name)
-        if note["probe"]:
-            site, position = split_cell_name(probe.cell)
-            places = answered.unhinted_at if name == "probe_unhinted_run" else answered.hinted_at
-            if not all(position in at.tokens for at in places):
-                continue
-            (features,) = activation_cells(store, places, [site], [position]).values()
-        else:
-            (features,) = texts[name].cells.values()
-        if features.shape[1] == len(probe.coef):
-            fired[name] = probe.score(features) > probe.threshold
+    for path in sorted(folder.glob("*/probe.json")):
+        saved = load_probe(path.parent)
+        features = _features(run, answered, saved)
+        if features is not None and features.shape[1] == saved.probe.n_features_in_:
+            name = path.parent.name
+            scores[name] = saved.scores(features)
+            fired[name] = scores[name] > saved.card.thresholds[str(RATE)]
     judge = run.config.judge.judges[0]
     said = {v.rollout_id: v.verbalized for v in verdicts_table(run.results["judge"].folder).read() if v.judge == judge}
     fired[f"judge_{judge}"] = np.array([bool(said[label.rollout_id]) for label in answered.labels])
@@ -174,4 +198,40 @@ def _frozen(run: ModelRun, frozen_on: ModelRun, rows: Rows, rng: np.random.Gener
         "share_over_threshold": {
             name: figure(float(flags.mean()), (weights @ flags) / weights.sum(1)) for name, flags in fired.items()
         },
+        "auroc": _frozen_aurocs(run, answered, scores, weights),
     }
+
+
+def _features(run: ModelRun, rows: Rows, saved: SavedProbe) -> np.ndarray | None:
+    """What a frozen detector reads of these rows; None where they lack it."""
+    card, name = saved.card, saved.card.notes["detector"]
+    if card.site == TEXT:
+        vocabularies = {name: tuple(card.notes["vocabulary"])} if card.notes["vocabulary"] else {}
+        known = {d.name: d for d in (*text_detectors(rows, vocabularies), *covariate_detectors(rows))}
+        (features,) = known[name].cells.values()
+        return features
+    places = rows.unhinted_at if card.notes["unhinted"] else rows.hinted_at
+    if not all(card.position in at.tokens for at in places):
+        return None
+    if card.site not in run.results["capture"].account["sites"]:
+        return None
+    (features,) = activation_cells(store_of(run), places, [Site.parse(card.site)], [card.position]).values()
+    return features
+
+
+def _frozen_aurocs(
+    run: ModelRun, rows: Rows, scores: Mapping[str, np.ndarray], weights: np.ndarray
+) -> dict[str, dict[str, Any]]:
+    """AUROC of frozen scores against this model's own reliant and aligned rows, or why there is none."""
+    chosen = [i for i, label in enumerate(rows.labels) if label.behaviour in ("reliant", "aligned")]
+    contrast = rows.at(chosen).contrast()
+    for value, name in ((True, "reliant"), (False, "aligned")):
+        n = contrast.groups_of(value)
+        if n < run.config.compare.min_groups:
+            return {"refused": {"reason": f"{n} groups with {name} rows on this model"}}
+    pairs = Comparison.of(contrast.labels, contrast.strata)
+    found = {}
+    for name, values in scores.items():
+        own = values[chosen]
+        found[name] = dict(figure(float(pairs.auroc(own)[0]), pairs.auroc(own, weights[:, chosen])))
+    return found

@@ -18,7 +18,8 @@ from torch import Tensor
 from activations import Decoding, Site, capture, generate, onwards
 from experiments.causal_records import DirectionEffect, SubspaceEffect
 from experiments.context import ModelRun, StageResult
-from experiments.detectors.cells import split_cell_name
+from experiments.detectors.saved import saved_folder
+from experiments.detectors.targets import MAIN
 from experiments.judges.lexical import judge_lexically
 from experiments.positions import locate
 from experiments.records import Behaviour, Rollout
@@ -26,10 +27,9 @@ from experiments.redraw import Draw
 from experiments.seeds import stable_int, stream
 from experiments.stages.knockouts import answer_shares
 from experiments.stages.mediate import Chosen, choose
-from experiments.stages.probe import load_frozen
 from experiments.tables import RecordTable
 from experiments.transcripts import transcript_of
-from probes import cluster_bootstrap
+from probes import LinearProbe, cluster_bootstrap, load_probe
 from probes.directions import StatePair, direction_edit, orthogonal_directions, subspace_patching
 from probes.estimates import mean_of
 
@@ -95,12 +95,14 @@ def _directions(run: ModelRun, folder: Path) -> dict[str, Any]:
 
 def _read_direction(run: ModelRun, detector: str, chosen: Sequence[Chosen]) -> ProbeDirection | str:
     """The direction of a probe that was fitted on all rows, or why there is none."""
-    stage = run.results["probe"].folder
-    if not (stage / f"frozen-{detector}.json").exists():
+    folder = saved_folder(run.results["probe"].folder, MAIN) / detector
+    if not folder.exists():
         return f"no {detector} was trained"
-    probe, _ = load_frozen(stage, detector)
-    site, position = split_cell_name(probe.cell)
-    vector = torch.from_numpy(np.asarray(probe.coef / probe.scale)).double()
+    saved = load_probe(folder)
+    if not isinstance(saved.probe, LinearProbe):
+        return f"{detector} has no direction"
+    site, position = Site.parse(saved.card.site), saved.card.position
+    vector = torch.from_numpy(saved.probe.direction_).double()
     unit = vector / vector.norm()
     projected: dict[str, list[float]] = {"reliant": [], "aligned": []}
     placed = [(c, at) for c in chosen if (at := _place(run, c, position)) is not None]

@@ -1,37 +1,56 @@
-"""Stage 4: train every detector under one protocol, reliant against aligned, and freeze it for other models."""
+"""Stage 4: train every detector of every target under one protocol, and fit the probes that are shipped."""
 
-import json
-import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from numpy.typing import NDArray
 
-from activations import ActivationStore, Site
+from activations import ActivationStore, ModelStore, Site
 from activations.errors import HintprobeError
 from experiments.context import ModelRun, StageResult
-from experiments.detectors import DetectorCells, Rows, build_detectors, labelled_rows
+from experiments.detectors import MAIN, TARGETS, DetectorCells, Rows, Target, build_detectors
+from experiments.detectors.activation import control_types
+from experiments.detectors.along import choose_rollouts, scores_along_cot
 from experiments.detectors.causal import causal_detectors
-from experiments.detectors.cells import usable_positions, with_positions
-from experiments.progress import Tick
-from experiments.records import DetectorSummary, ScoreRow, Verdict
-from experiments.seeds import stable_int
+from experiments.detectors.cells import split_cell_name, usable_positions, with_positions
+from experiments.detectors.covariates import confound_terms
+from experiments.detectors.early import early_detectors
+from experiments.detectors.saved import save_detector
+from experiments.detectors.training import Trained, score_rows, summary_of, train, untrained
+from experiments.records import CotScore, DetectorSummary, ScoreRow, TargetRow, TransferCell, Verdict
+from experiments.seeds import stable_int, stream
 from experiments.stages.judge import verdicts_table
-from experiments.tables import RecordTable, write_json
-from probes import FrozenProbe, NestedResult, Search, forest_cv, freeze, grouped_folds, nested_cv
-
-FROZEN_RATE = 0.05
+from experiments.tables import RecordTable
+from probes import Folds, NestedResult, Riders, Search, control_labels, cross_cell_aurocs, residualise
 
 
-def scores_table(folder: Path) -> RecordTable[ScoreRow]:
-    """Held-out scores of every detector."""
-    return RecordTable(folder / "scores.jsonl", ScoreRow)
+def scores_table(folder: Path, main: bool = True) -> RecordTable[ScoreRow]:
+    """Held-out scores of every detector of the main target, or of the others."""
+    return RecordTable(folder / ("scores.jsonl" if main else "scores-other.jsonl"), ScoreRow)
 
 
-def detectors_table(folder: Path) -> RecordTable[DetectorSummary]:
-    """How every detector was trained."""
-    return RecordTable(folder / "detectors.jsonl", DetectorSummary)
+def detectors_table(folder: Path, main: bool = True) -> RecordTable[DetectorSummary]:
+    """How every detector of the main target, or of the others, was trained."""
+    return RecordTable(folder / ("detectors.jsonl" if main else "detectors-other.jsonl"), DetectorSummary)
+
+
+def targets_table(folder: Path) -> RecordTable[TargetRow]:
+    """The rows of every target."""
+    return RecordTable(folder / "targets.jsonl", TargetRow)
+
+
+def transfer_table(folder: Path) -> RecordTable[TransferCell]:
+    """Probes of one position read at another."""
+    return RecordTable(folder / "transfer.jsonl", TransferCell)
+
+
+def cot_scores_table(folder: Path) -> RecordTable[CotScore]:
+    """A held-out probe's score along chains of thought."""
+    return RecordTable(folder / "cot_scores.jsonl", CotScore)
 
 
 def run_probe(run: ModelRun) -> StageResult:
@@ -40,39 +59,23 @@ def run_probe(run: ModelRun) -> StageResult:
     return run.stage("probe", depends, lambda folder: _probe(run, folder), uses_model=True)
 
 
-def store_of(run: ModelRun) -> ActivationStore:
-    """The activation store of the run's cache."""
-    return ActivationStore(run.config.store_dir)
+def store_of(run: ModelRun) -> ModelStore:
+    """The run's part of the activation store."""
+    return ActivationStore(run.config.store_dir).named(run.results["capture"].account["store"])
 
 
 def _probe(run: ModelRun, folder: Path) -> dict[str, Any]:
-    rows = labelled_rows(run)
-    n_reliant = sum(label.behaviour == "reliant" for label in rows.labels)
-    n_aligned = len(rows) - n_reliant
-    if min(n_reliant, n_aligned) < run.config.probe.min_per_class:
-        return {"trained": 0, "reliant": n_reliant, "aligned": n_aligned}
-    positions = usable_positions(rows, run.config.capture.positions)
-    used = with_positions(rows, positions)
-    sites = [Site.parse(name) for name in run.results["capture"].account["sites"]]
-    store = store_of(run).named(run.results["capture"].account["store"])
-    detectors = build_detectors(store, used, sites, positions) + causal_detectors(run, used)
-    scores_table(folder).replace([])  # a stopped attempt may have left some
-    detectors_table(folder).replace([])
-    seed = stable_int(run.config.seed, "folds") % 2**31
-    n_steps = sum(len(d.cells) for d in detectors) * run.config.probe.outer_folds
-    with run.reporter.bar("probe", n_steps) as tick:
-        for detector in detectors:
-            result, seconds = _train(detector, used, run, seed, tick)
-            _keep(folder, detector.name, detector.reads, result, used, seconds + detector.seconds)
-            if detector.shipped and not detector.forest:
-                _freeze(folder, detector, used, run, seed)
-    for judge in run.config.judge.judges:
-        _keep_judge(run, folder, judge, used, seed)
+    for stale in folder.glob("*.jsonl"):  # a stopped attempt may have left some
+        stale.unlink()
+    names = dict.fromkeys((MAIN, *run.config.probe.targets))
+    accounts = {name: _train_target(run, folder, TARGETS[name]) for name in names}
+    main = accounts[MAIN]
     return {
-        "trained": len(detectors),
-        "reliant": n_reliant,
-        "aligned": n_aligned,
-        "unresolved_rows": len(rows) - len(used),
+        "trained": main["trained"],
+        "reliant": main["positives"],
+        "aligned": main["negatives"],
+        "unresolved_rows": main["unresolved_rows"],
+        "targets": accounts,
     }
 
 
@@ -96,113 +99,194 @@ def refuse_untrained(run: ModelRun) -> None:
     )
 
 
-def _search(run: ModelRun, permutations: int) -> Search:
+@dataclass(frozen=True)
+class _Work:
+    """A target whose rows are known and parted into folds."""
+
+    run: ModelRun
+    folder: Path
+    target: Target
+    rows: Rows
+    folds: Folds
+    seed: int
+
+    @property
+    def fold(self) -> NDArray[np.intp]:
+        """Outer fold of each row."""
+        return self.folds.outer
+
+    @property
+    def main(self) -> bool:
+        return self.target.name == MAIN
+
+    def search(self) -> Search:
+        probe = self.run.config.probe
+        return Search(probe.c_grid, probe.outer_folds, probe.inner_folds, probe.permutations)
+
+    def keep(self, trained: Trained) -> None:
+        scores_table(self.folder, self.main).append(score_rows(trained, self.rows, self.target.name))
+        detectors_table(self.folder, self.main).append([summary_of(trained, len(self.rows), self.target.name)])
+
+
+def _train_target(run: ModelRun, folder: Path, target: Target) -> dict[str, Any]:
+    rows = target.rows(run)
+    account: dict[str, Any] = {
+        "positives": rows.n_positive, "negatives": len(rows) - rows.n_positive, "trained": 0, "unresolved_rows": 0,
+    }  # fmt: skip
+    if reason := _too_few(run, target, rows):
+        return {**account, "refused": reason}
+    positions = usable_positions(rows, run.config.capture.positions)
+    used = with_positions(rows, positions)
+    account["unresolved_rows"] = len(rows) - len(used)
+    if reason := _too_few(run, target, used):
+        return {**account, "refused": reason}
+    seed = stable_int(run.config.seed, "folds", target.name) % 2**31
     probe = run.config.probe
-    return Search(probe.c_grid, probe.outer_folds, probe.inner_folds, permutations)
-
-
-def _train(detector: DetectorCells, rows: Rows, run: ModelRun, seed: int, tick: Tick) -> tuple[NestedResult, float]:
-    start = time.perf_counter()
-    if detector.forest:
-        (features,) = detector.cells.values()
-        result = forest_cv(features, rows.contrast(), run.config.probe.outer_folds, seed)
-        tick(run.config.probe.outer_folds)
-    else:
-        permutations = run.config.probe.permutations if detector.permuted else 0
-        search = _search(run, permutations)
-        result = nested_cv(detector.cells, rows.contrast(), search, seed, on_cell=lambda: tick(1))
-    return result, time.perf_counter() - start
-
-
-def _keep(folder: Path, name: str, reads: str, result: NestedResult, rows: Rows, seconds: float) -> None:
-    scores_table(folder).append(
-        ScoreRow(detector=name, rollout_id=label.rollout_id, fold=int(k), score=float(s), probability=float(p))
-        for label, k, s, p in zip(rows.labels, result.fold, result.scores, result.probability, strict=True)
-    )
-    null = np.array([outcome.null_aurocs for outcome in result.outcomes])
-    summary = DetectorSummary(
-        name=name,
-        reads=reads,
-        seconds_per_row=seconds / len(rows),
-        chosen=tuple(f"{o.cell} C={o.penalty:g}" for o in result.outcomes),
-        validation=result.validation,
-        null_aurocs=tuple(float(v) for v in np.nanmean(null, axis=0)) if null.size else (),
-        training_negatives=tuple(
-            tuple(round(float(s), 5) for s in o.inner_scores[~o.inner_labels]) for o in result.outcomes
-        ),
-    )
-    detectors_table(folder).append([summary])
-
-
-def _keep_judge(run: ModelRun, folder: Path, judge: str, rows: Rows, seed: int) -> None:
-    """A judge needs no training; it stands in the table on the same rows and folds. Unscored rows count as 0.5."""
-    verdicts: dict[str, Verdict] = {
-        v.rollout_id: v for v in verdicts_table(run.results["judge"].folder).read() if v.judge == judge
-    }
-    contrast = rows.contrast()
-    said = [verdicts[label.rollout_id].score for label in rows.labels]
-    scores = np.array([0.5 if value is None else value for value in said])
-    fold = grouped_folds(contrast, run.config.probe.outer_folds, seed)
-    probability = np.zeros(len(scores))
-    negatives = []
-    for k in range(run.config.probe.outer_folds):
-        train = fold != k
-        for value in np.unique(scores):
-            same = train & (scores == value)
-            rate = (contrast.labels[same].sum() + 1) / (same.sum() + 2)
-            probability[(fold == k) & (scores == value)] = rate
-        negatives.append(tuple(scores[train & ~contrast.labels].tolist()))
-    scores_table(folder).append(
-        ScoreRow(
-            detector=f"judge_{judge}", rollout_id=label.rollout_id, fold=int(k), score=float(s), probability=float(p)
+    folds = Folds.of(used.contrast(), probe.outer_folds, probe.inner_folds, seed)
+    work = _Work(run, folder, target, used, folds, seed)
+    targets_table(folder).append(
+        TargetRow(
+            target=target.name, rollout_id=name, group=label.group, kind=label.kind, direction=label.direction,
+            positive=positive, fold=int(k),
         )
-        for label, k, s, p in zip(rows.labels, fold, scores, probability, strict=True)
-    )
-    detectors_table(folder).append(
-        [
-            DetectorSummary(
-                name=f"judge_{judge}",
-                reads="the CoT, for an admission",
-                seconds_per_row=run.results["judge"].seconds / max(1, len(verdicts)),
-                chosen=(),
-                validation={},
-                null_aurocs=(),
-                training_negatives=tuple(negatives),
-            )
-        ]
-    )
+        for name, label, positive, k in zip(used.ids, used.labels, used.positive, folds.outer, strict=True)
+    )  # fmt: skip
+    return {**account, "trained": _train_all(work, positions)}
 
 
-def _freeze(folder: Path, detector: DetectorCells, rows: Rows, run: ModelRun, seed: int) -> None:
-    probe = freeze(detector.cells, rows.contrast(), _search(run, 0), seed, FROZEN_RATE)
-    tensors = {"mean": probe.mean, "scale": probe.scale, "coef": probe.coef}
-    save_file(tensors, folder / f"frozen-{detector.name}.safetensors")
-    write_json(
-        folder / f"frozen-{detector.name}.json",
-        {
-            "detector": detector.name,
-            "cell": probe.cell,
-            "penalty": probe.penalty,
-            "intercept": probe.intercept,
-            "threshold": probe.threshold,
-            "threshold_rate": FROZEN_RATE,
-            "probe": detector.probe,
-            "vocabulary": list(detector.vocabulary),
-        },
-    )
+def _too_few(run: ModelRun, target: Target, rows: Rows) -> str | None:
+    """Why a target cannot be trained on, by name."""
+    probe, contrast = run.config.probe, rows.contrast()
+    for value, name in ((True, target.positive), (False, target.negative)):
+        n, n_groups = int((contrast.labels == value).sum()), contrast.groups_of(value)
+        if n < probe.min_per_class:
+            return f"{n} {name} rows, and at least {probe.min_per_class} are needed (probe.min_per_class)"
+        if n_groups < max(probe.outer_folds, probe.inner_folds + 1):
+            return f"the {name} rows are of {n_groups} groups, too few for {probe.outer_folds} folds by group"
+    return None
 
 
-def load_frozen(folder: Path, name: str) -> tuple[FrozenProbe, dict[str, Any]]:
-    """A frozen detector and its description."""
-    note = json.loads((folder / f"frozen-{name}.json").read_text(encoding="utf-8"))
-    tensors = load_file(folder / f"frozen-{name}.safetensors")
-    probe = FrozenProbe(
-        note["cell"],
-        note["penalty"],
-        tensors["mean"],
-        tensors["scale"],
-        tensors["coef"],
-        note["intercept"],
-        note["threshold"],
-    )
-    return probe, note
+def _train_all(work: _Work, positions: Sequence[str]) -> int:
+    run = work.run
+    sites = [Site.parse(name) for name in run.results["capture"].account["sites"]]
+    rng = stream(run.config.seed, "controls", work.target.name)
+    detectors = build_detectors(store_of(run), work.rows, sites, positions, work.target, rng)
+    detectors += _early(work)
+    if work.main:
+        detectors += causal_detectors(run, work.rows)
+    n_trained = len(detectors)
+    riders = _riders(work, rng)
+    with run.reporter.bar(f"probe {work.target.name}", sum(_steps(work, d) for d in detectors)) as tick:
+        for detector in detectors:
+            trained = train(detector, work.rows, work.folds, work.search(), work.seed, riders, lambda: tick(1))
+            work.keep(trained)
+            variants = list(_variants(work, trained))
+            for variant in variants:
+                work.keep(variant)
+            n_trained += len(variants)
+            if detector.shipped and (work.main or detector.family == "probe"):
+                save_detector(run, work.folder, work.target, trained, work.search(), work.seed)
+            if work.main and detector.name == "probe_within_cot":
+                _along_cot(work, trained)
+    if work.main:
+        for judge, verdicts in _verdicts(run).items():
+            work.keep(_judged(work, judge, verdicts))
+        if run.config.probe.transfer:
+            transfer_table(work.folder).replace(_transfer(work, detectors))
+    return n_trained
+
+
+def _steps(work: _Work, detector: DetectorCells) -> int:
+    return 0 if detector.forest else len(detector.cells) * work.run.config.probe.outer_folds
+
+
+def _early(work: _Work) -> list[DetectorCells]:
+    if work.target.name not in (MAIN, "will_follow"):
+        return []
+    run = work.run
+    fractions = [f for f in run.config.probe.early_answering if work.main or f == 0]
+    with run.reporter.bar("early answering", len(work.rows)) as tick:
+        return early_detectors(run.loaded, work.rows, fractions, run.config.capture.token_budget, tick)
+
+
+def _riders(work: _Work, rng: np.random.Generator) -> Riders:
+    """Control tasks and factors to leave out, for the main target."""
+    probe = work.run.config.probe
+    if not work.main:
+        return Riders()
+    factors: dict[str, list[str]] = {
+        "kind": [label.kind for label in work.rows.labels],
+        "direction": [label.direction for label in work.rows.labels],
+        "source": [item.question.source for item in work.rows.items],
+    }
+    varied = {name: levels for name, levels in factors.items() if probe.transfer and len(set(levels)) > 1}
+    types = control_types(work.rows)
+    n_tasks = probe.control_tasks if len(set(types)) > 1 else 0
+    return Riders(control_labels(types, n_tasks, rng) if n_tasks else None, varied)
+
+
+def _variants(work: _Work, trained: Trained) -> Iterator[Trained]:
+    """A probe's scores with the confounds regressed out, and where its kind, direction or source was never seen."""
+    if trained.detector.family != "probe" or not work.main:
+        return
+    name, result = trained.detector.name, trained.result
+    everyone = np.unique(trained.index, return_index=True)[1]
+    terms = confound_terms(work.rows)[everyone]
+    rest = residualise(result, trained.contrast.strata, terms)
+    yield trained.renamed("residual", f"{name}, less what kind, direction and unhinted confidence predict of it", rest)
+    for factor, left_out in result.left_out.items():
+        if np.isfinite(left_out.scores).any():
+            moved = NestedResult(left_out.scores, left_out.probability, result.fold, [])
+            yield trained.renamed(f"new_{factor}", f"{name}, trained without the row's {factor}", moved)
+
+
+def _verdicts(run: ModelRun) -> dict[str, dict[str, Verdict]]:
+    """Verdicts by judge and rollout."""
+    found: dict[str, dict[str, Verdict]] = defaultdict(dict)
+    for verdict in verdicts_table(run.results["judge"].folder).read():
+        found[verdict.judge][verdict.rollout_id] = verdict
+    return found
+
+
+def _judged(work: _Work, judge: str, verdicts: dict[str, Verdict]) -> Trained:
+    """A judge needs no training; it stands in the table on the same rows and folds. Unscored rows count as 0.5."""
+    said = [verdicts[name].score for name in work.rows.ids]
+    scores = np.array([0.5 if value is None else value for value in said])
+    seconds = work.run.results["judge"].seconds / max(1, len(verdicts)) * len(work.rows)
+    detector = DetectorCells(f"judge_{judge}", "the CoT, for an admission", {}, family="judge", shipped=False)
+    return untrained(detector, scores, work.rows, work.fold, seconds)
+
+
+def _along_cot(work: _Work, trained: Trained) -> None:
+    run = work.run
+    chosen = choose_rollouts(work.rows, run.config.probe.along_cot)
+    if chosen:
+        budget = run.config.capture.token_budget
+        found = scores_along_cot(run.loaded, store_of(run), work.rows, trained, chosen, budget)
+        cot_scores_table(work.folder).replace(found)
+
+
+def _transfer(work: _Work, detectors: Sequence[DetectorCells]) -> list[TransferCell]:
+    """Position to position at one site: the one whose cells validate best over all positions."""
+    by_name = {summary.name: summary for summary in detectors_table(work.folder).read()}
+    probes = [detector for detector in detectors if detector.family == "probe"]
+    by_site: dict[str, list[float]] = defaultdict(list)
+    penalties = []
+    for probe in probes:
+        summary = by_name[probe.name]
+        penalties += [float(chosen.rpartition("=")[2]) for chosen in summary.chosen]
+        for cell, auroc in summary.validation.items():
+            by_site[cell.partition("@")[0]].append(auroc)
+    site = max(by_site, key=lambda name: float(np.mean(by_site[name])))
+    cells = {cell: x for probe in probes for cell, x in probe.cells.items() if cell.partition("@")[0] == site}
+    penalty = float(np.median(penalties))
+    found = cross_cell_aurocs(cells, work.rows.contrast(), work.fold, penalty)
+    return [
+        TransferCell(
+            site=site,
+            trained_at=split_cell_name(trained_at)[1],
+            read_at=split_cell_name(read_at)[1],
+            auroc=auroc if np.isfinite(auroc) else None,
+        )
+        for (trained_at, read_at), auroc in found.items()
+    ]

@@ -1,0 +1,104 @@
+"""What the table of detectors allows to be said of each probe, and which comparisons had nothing to compare."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments.comparison import Held, Subset, difference, p_value
+from experiments.records import TargetRow
+from probes import Contrast, headline, permute_labels
+
+ALPHA = 0.05
+DRAWS = 199
+
+
+def strata_account(within: Subset) -> list[dict[str, Any]]:
+    """Rows of each kind × direction; a stratum of one class takes part in no AUROC, and is named."""
+    names = np.asarray(within.strata)
+    found = []
+    for name in sorted(set(within.strata)):
+        own = within.positive[names == name]
+        n_positive, n_negative = int(own.sum()), int((~own).sum())
+        lacking = "positive" if n_positive == 0 else "negative"
+        found.append(
+            {
+                "stratum": name,
+                "positives": n_positive,
+                "negatives": n_negative,
+                "refused": None if n_positive and n_negative else f"no {lacking} row",
+            }
+        )
+    return found
+
+
+def held_out_p(held: Held, target: Sequence[TargetRow], rng: np.random.Generator) -> float | None:
+    """p-value of the headline with the held-out labels permuted by group within kind × direction.
+
+    The probes stay as they were trained, so a draw costs no training. Labels are exchanged within outer folds, whose
+    probe saw none of them.
+    """
+    known = np.flatnonzero(np.isfinite(held.scores))
+    rows = [target[int(i)] for i in known]
+    fold = np.array([row.fold for row in rows], dtype=np.intp)
+    strata = tuple(row.stratum for row in rows)
+    contrast = Contrast(
+        np.array([row.positive for row in rows], dtype=bool),
+        tuple(row.group for row in rows),
+        tuple(f"{row.fold}/{row.stratum}" for row in rows),
+    )
+    scores = held.scores[known]
+    observed = headline(scores, contrast.labels, fold, strata)
+    if not np.isfinite(observed):
+        return None
+    draws = [headline(scores, permute_labels(contrast, rng), fold, strata) for _ in range(DRAWS)]
+    return p_value(observed, draws)
+
+
+def findings(
+    helds: Mapping[str, Held],
+    entries: Mapping[str, Mapping[str, Any]],
+    target: Sequence[TargetRow],
+    within: Subset,
+    rng: np.random.Generator,
+) -> dict[str, dict[str, Any]]:
+    """For each probe: does it pass its nulls, beat every control and baseline, and keep a signal without confounds?
+
+    Returns:
+        Per probe, ``p_held_out`` (labels of held-out rows permuted), ``above_search_null`` (no search on permuted
+        labels reached it; null where there was none), the paired ``differences`` from baselines and controls,
+        ``not_beaten`` (those whose interval does not lie above zero), ``residual_above_half``, and ``found``, which
+        takes all of these.
+    """
+    found = {}
+    for name, held in helds.items():
+        if held.summary.family != "probe":
+            continue
+        differences = {other: difference(held, helds[other], within) for other in _rivals(helds)}
+        not_beaten = [other for other, gap in differences.items() if (gap["low"] or 0.0) <= 0]
+        residual = entries.get(f"{name}_residual", {}).get("auroc") or {}
+        above = (residual.get("low") or 0.0) > 0.5
+        p_held_out = held_out_p(held, target, rng)
+        null, own = held.summary.null_aurocs, entries[name]["auroc"]["value"]
+        above_null = own is not None and own > max(null) if null else None
+        found[name] = {
+            "p_held_out": p_held_out,
+            "above_search_null": above_null,
+            "differences": differences,
+            "not_beaten": not_beaten,
+            "residual_above_half": above,
+            "found": bool(
+                p_held_out is not None and p_held_out <= ALPHA and above_null is not False and not not_beaten and above
+            ),
+        }
+    return found
+
+
+def _rivals(helds: Mapping[str, Held]) -> list[str]:
+    """Baselines, and controls that are no variant of a probe."""
+    variants = tuple(f"{name}_" for name, held in helds.items() if held.summary.family == "probe")
+    return [
+        name
+        for name, held in helds.items()
+        if held.summary.family in ("baseline", "control") and not name.startswith(variants)
+    ]

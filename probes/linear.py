@@ -1,0 +1,44 @@
+"""A linear score with its own preprocessing: what a search refits in every fold."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Scaling = Literal["feature", "block"]
+"""``feature``: every feature to unit variance; ``block``: all by one factor, so that their weights to each other (of
+TF-IDF, say) are kept."""
+
+
+def moments(x: Float[np.ndarray, "row d"], scaling: Scaling = "feature") -> tuple[Array, Array]:
+    """Mean and scale of each feature, ``[d]``; the scale is 1 where nothing varies."""
+    deviation = x.std(0)
+    if scaling == "block":
+        deviation = np.full(x.shape[1], np.sqrt(np.mean(deviation**2)))
+    return x.mean(0), np.where(deviation > 1e-12, deviation, 1.0)
+
+
+@dataclass(frozen=True)
+class LinearScore:
+    """Standardise, then weigh.
+
+    Attributes:
+        cell: which features it reads.
+        penalty: C.
+        mean, scale, coef: ``[d]``; the coefficients are of the standardised features.
+    """
+
+    cell: str
+    penalty: float
+    mean: Array
+    scale: Array
+    coef: Array
+    intercept: float
+
+    def score(self, x: Float[np.ndarray, "row d"]) -> Array:
+        """Log-odds of rows."""
+        odds: Array = ((x - self.mean) / self.scale) @ self.coef + self.intercept
+        return odds
