@@ -13,7 +13,7 @@ from activations.sites import Site
 from activations.store import ModelStore
 
 TARGET_BYTES = 2**30
-"""Size of a merged shard. A shard of half of it is left as it is."""
+"""Size of a merged shard. A shard of more than half of it is left as it is."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def _lots(shards: Sequence[Shard], target_bytes: int) -> Iterator[list[Shard]]:
     """Small shards in lots of about the wanted size, at least two to a lot."""
     lot: list[Shard] = []
     for shard in shards:
-        if value_bytes(shard) * 2 >= target_bytes:
+        if value_bytes(shard) * 2 > target_bytes:
             continue
         lot.append(shard)
         if sum(map(value_bytes, lot)) >= target_bytes:

@@ -11,6 +11,7 @@ from typing import Any
 from activations.errors import HintprobeError
 from activations.shard import UNFINISHED, DamagedShardError, is_abandoned, read_index
 from activations.shard_values import verify_shard
+from activations.sites import Site
 from activations.store import IDENTITY, ActivationStore, ModelStore, read_note
 
 ASIDE = "aside"
@@ -77,7 +78,7 @@ def summarise(store: ActivationStore, part: str) -> PartSummary:
         n_bytes=sum(path.stat().st_size for path in paths),
         rows=rows,
         entries=entries,
-        sites=sorted(sites, key=lambda name: (int(name.rpartition(".")[2]), name)),
+        sites=[str(site) for site in sorted(map(Site.parse, sites))],
         unfinished=len(_unfinished(folder)),
         aside=len(list((folder / ASIDE).glob("*"))),
         unreadable=unreadable,

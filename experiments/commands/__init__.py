@@ -9,6 +9,7 @@ import typer
 
 MODULES = (
     "check",
+    "cache",
     "init",
     "plan",
     "judge",

@@ -1,0 +1,170 @@
+"""``hintprobe cache``: look after an activation store. Only ``gc --yes`` and ``compact`` delete anything."""
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from activations.errors import HintprobeError
+from experiments.commands.running import stoppable
+
+cache = typer.Typer(help="Look after activation stores: ls, verify, repair, gc, compact, export.")
+
+Store = Annotated[Path, typer.Argument(help="Folder of the store: CACHE/store for runs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")]
+DEFAULT = Path("cache/store")
+
+
+class Form(StrEnum):
+    """Formats of an export."""
+
+    safetensors = "safetensors"
+    parquet = "parquet"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(cache, name="cache")
+
+
+def _open(store: Path) -> Any:
+    from activations import ActivationStore
+
+    if not store.is_dir():
+        raise HintprobeError(f"There is no store at {store}. Give its folder; runs keep theirs in CACHE/store.")
+    return ActivationStore(store)
+
+
+def _tell(as_json: bool, result: dict[str, Any], lines: list[str]) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(result) + "\n")
+        return
+    console = Console(soft_wrap=True)
+    for line in lines:
+        console.print(line, markup=False, highlight=False)
+
+
+@cache.command("ls")
+def ls(store: Store = DEFAULT, as_json: AsJson = False) -> None:
+    """Say whose activations a store holds, which, and how much room they take.
+
+    Example: hintprobe cache ls cache/store
+    """
+    from activations.maintenance import summarise
+    from activations.store import size_text
+
+    opened = _open(store)
+    parts = [summarise(opened, part) for part in opened.parts()]
+    lines = []
+    for part in parts:
+        who = part.identity
+        extra = {k: v for k, v in who.items() if k not in ("format", "version", "name", "model", "tokenizer")}
+        lines.append(f"{part.part}  {who['name']}  ({', '.join(f'{k} {v}' for k, v in extra.items())})")
+        lines.append(
+            f"  {part.entries} positions of {part.rows} rows at {len(part.sites)} sites in {part.shards} shards, "
+            f"{size_text(part.n_bytes)}; {part.unfinished} unfinished files, {part.aside} moved aside"
+        )
+        lines += [f"  {part.unreadable}"] if part.unreadable else []
+    _tell(as_json, {"store": str(store), "parts": [part.as_dict() for part in parts]}, lines or ["no activations yet"])
+
+
+@cache.command("verify")
+def verify(store: Store = DEFAULT, as_json: AsJson = False) -> None:
+    """Read every shard as a whole and recompute its checksums; exit status 2 if one is damaged.
+
+    Example: hintprobe cache verify cache/store
+    """
+    from activations.maintenance import complaints
+
+    opened = _open(store)
+    with stoppable():
+        found = [(path, error) for part in opened.parts() for path, error in complaints(opened, part)]
+    bad = {str(path): str(error) for path, error in found if error}
+    lines = [*bad.values(), f"{len(found) - len(bad)} of {len(found)} shards are whole"]
+    _tell(as_json, {"store": str(store), "shards": len(found), "damaged": bad}, lines)
+    if bad:
+        raise typer.Exit(2)
+
+
+@cache.command("repair")
+def repair(store: Store = DEFAULT, as_json: AsJson = False) -> None:
+    """Move damaged shards, and what killed writers left, into the folder `aside`; the next capture computes them again.
+
+    Example: hintprobe cache repair cache/store
+    """
+    from activations.maintenance import repair as repair_part
+
+    opened = _open(store)
+    with stoppable():
+        moved = [move for part in opened.parts() for move in repair_part(opened, part)]
+    result = [{"path": str(m.path), "to": str(m.to), "reason": m.reason} for m in moved]
+    lines = [f"{m.path.name} → {m.to.parent}: {m.reason}" for m in moved] or ["nothing to repair"]
+    _tell(as_json, {"store": str(store), "moved": result}, lines)
+
+
+@cache.command("gc")
+def gc(
+    store: Store = DEFAULT,
+    part: Annotated[list[str] | None, typer.Option(help="A part to delete, as `ls` names it; repeatable.")] = None,
+    aside: Annotated[bool, typer.Option(help="Files that repair moved aside.")] = False,
+    unfinished: Annotated[bool, typer.Option(help="Files of writers that are gone.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete them; without it they are only listed.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete what is asked for, and nothing else.
+
+    Example: hintprobe cache gc cache/store --aside --yes
+    """
+    from activations.maintenance import removable, remove, size_of
+    from activations.store import size_text
+
+    if not (part or aside or unfinished):
+        raise HintprobeError("Nothing was chosen. Say what to delete: --part NAME, --aside, --unfinished.")
+    paths = removable(_open(store), part or (), aside, unfinished)
+    sizes = [size_of(path) for path in paths]
+    if yes:
+        remove(paths)
+    verb = "deleted" if yes else "would delete (add --yes)"
+    lines = [f"{verb} {path} ({size_text(size)})" for path, size in zip(paths, sizes, strict=True)]
+    result = {"store": str(store), "deleted": yes, "paths": [str(path) for path in paths], "bytes": sum(sizes)}
+    _tell(as_json, result, lines or ["nothing to delete"])
+
+
+@cache.command("compact")
+def compact(store: Store = DEFAULT, as_json: AsJson = False) -> None:
+    """Merge small shards into large ones; a small one is deleted once the merged one was written and read back.
+
+    Example: hintprobe cache compact cache/store
+    """
+    from activations.compact import compact as compact_part
+
+    opened = _open(store)
+    with stoppable():
+        done = {part: compact_part(opened.named(part)) for part in opened.parts()}
+    lines = [f"{part}: {c.before} shards → {c.after}" for part, c in done.items()]
+    result = {part: {"before": c.before, "after": c.after} for part, c in done.items()}
+    _tell(as_json, {"store": str(store), "parts": result}, lines or ["no activations yet"])
+
+
+@cache.command("export")
+def export(
+    part: Annotated[str, typer.Argument(help="The part to export, as `ls` names it.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write; it must not exist yet.")],
+    store: Annotated[Path, typer.Option(help="Folder of the store.")] = DEFAULT,
+    form: Annotated[Form, typer.Option("--format", help="Format of the files.")] = Form.safetensors,
+    site: Annotated[list[str] | None, typer.Option(help="A site, such as resid_post.3; repeatable.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write activations for other programs: safetensors, or Parquet files that `datasets` reads.
+
+    Example: hintprobe cache export 0123456789abcdef exported --format parquet --site resid_post.3
+    """
+    from activations.export import export as export_part
+
+    with stoppable():
+        paths = export_part(_open(store).named(part), out, form.value, site or ())
+    _tell(as_json, {"out": str(out), "files": [path.name for path in paths]}, [f"wrote {len(paths)} files to {out}"])
