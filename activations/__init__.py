@@ -15,9 +15,11 @@ from activations.positions import onwards
 from activations.rows import SiteRows
 from activations.sites import Site, residual_sites
 from activations.store import ActivationStore, ModelStore
+from activations.view import ActivationView
 
 __all__ = [
     "ActivationStore",
+    "ActivationView",
     "Add",
     "Backend",
     "CaptureAccount",

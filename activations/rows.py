@@ -71,6 +71,8 @@ class SiteRows:
     def _numbers(self, which: Any) -> Int[np.ndarray, "some"]:
         """Row numbers from 0, as numpy would read ``which``."""
         index = which if isinstance(which, slice) else np.asarray(which)
+        if not isinstance(index, slice) and not index.size:
+            return np.zeros(0, dtype=np.int64)
         if isinstance(index, slice) or index.dtype == bool:
             return np.arange(len(self))[index]
         if len(index) and not -len(self) <= index.min() <= index.max() < len(self):

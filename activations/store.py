@@ -4,10 +4,10 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -21,6 +21,9 @@ from activations.rows import SiteRows
 from activations.shard import FORMAT, SUFFIX, VERSION, check_version, unfinished_name, write_shard
 from activations.shard_values import Shard, verify_shard
 from activations.sites import Site
+
+if TYPE_CHECKING:
+    from activations.view import ActivationView
 
 IDENTITY = "identity.json"
 
@@ -230,6 +233,36 @@ class ActivationStore:
         store = ModelStore(folder)
         store.refresh()
         return store
+
+    def capture(
+        self,
+        loaded: LoadedModel,
+        rows: Sequence[Sequence[int]],
+        positions: Mapping[str, Sequence[int | None]],
+        sites: Sequence[Site] | None = None,
+        row_ids: Sequence[str] | None = None,
+        **options: Any,
+    ) -> "ActivationView":
+        """Make sure that named positions of these rows are there, computing what is missing, and give a view of them.
+
+        Args:
+            rows: token ids of each row.
+            positions: per name, the token index in each row, or None where a row has no such position.
+            sites: the residual stream of every layer if not given.
+            row_ids: the rows' names; their numbers if not given.
+            options: further arguments of :func:`activations.fill`, such as ``token_budget`` and ``backend``.
+
+        Raises:
+            HintprobeError: see :func:`activations.fill`.
+        """
+        from activations.planner import fill
+        from activations.sites import decoder_blocks, residual_sites
+        from activations.view import ActivationView
+
+        view = ActivationView.of(self.of(loaded), rows, positions, row_ids)
+        wanted = residual_sites(len(decoder_blocks(loaded.model))) if sites is None else sites
+        fill(loaded, view.store, rows, list(zip(*positions.values(), strict=True)), wanted, **options)
+        return view
 
     def parts(self) -> list[str]:
         """Names of all parts."""

@@ -53,7 +53,6 @@ def _verb(stage: str, help_text: str) -> Callable[..., None]:
 
 for _stage, _help in {
     "generate": "Ask every question without the hint, with it, with it moved, and with its frame empty.",
-    "capture": "Cache activations at named positions of every layer.",
     "probe": "Train probes and baselines, reliant against aligned, by grouped nested cross-validation.",
     "patch": "Patch the states of the swapped-hint run into the hinted run.",
     "compare": "Put all detectors side by side on the same held-out rows.",

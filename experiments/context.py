@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from activations import LoadedModel, counting_forwards, fingerprint, load_model, load_tokenizer
+from activations import LoadedModel, Part, counting_forwards, fingerprint, load_model, load_tokenizer
 from activations.errors import HintprobeError
 from experiments.config import Config
 from experiments.progress import Reporter
@@ -74,12 +74,17 @@ def provenance(config: Config) -> dict[str, Any]:
 
 @dataclass
 class ModelRun:
-    """One model of a run."""
+    """One model of a run.
+
+    Attributes:
+        part: the share of the capture that this process takes; None for all of it.
+    """
 
     config: Config
     model_name: str
     reporter: Reporter = field(default_factory=Reporter)
     results: dict[str, StageResult] = field(default_factory=dict)
+    part: Part | None = None
 
     @cached_property
     def source(self) -> str:
@@ -125,7 +130,7 @@ class ModelRun:
         depends: tuple[object, ...],
         body: Callable[[Path], dict[str, Any]],
         uses_model: bool,
-        still_there: Callable[[dict[str, Any]], bool] = lambda account: True,
+        still_there: Callable[[Path, dict[str, Any]], bool] = lambda folder, account: True,
     ) -> StageResult:
         """Run ``body`` unless its output for these inputs is already there.
 
@@ -133,7 +138,7 @@ class ModelRun:
             depends: everything the output depends on, besides the model and the record version.
             body: writes into the stage's folder and returns an account (JSON values).
             uses_model: the body may run forwards, which are then counted.
-            still_there: given a finished stage's account, is what it keeps elsewhere still there?
+            still_there: given a finished stage's folder and account, is what it keeps elsewhere still there?
 
         Raises:
             HintprobeError: the folder cannot be written.
@@ -142,7 +147,12 @@ class ModelRun:
         folder = self.folder / f"{name}-{signature[:8]}"
         marker = folder / "done.json"
         done: dict[str, Any] = read_json(marker) if marker.exists() else {}
-        fresh = not done or not still_there(done["account"])
+        fresh = not done or not still_there(folder, done["account"])
+        if fresh and self.part is not None and name != "capture":
+            raise HintprobeError(
+                f"The stage {name} is not finished, and a part of a capture ({self.part}) does not run it. Run "
+                "`hintprobe judge CONFIG` once, then every part."
+            )
         if fresh:
             done = self._run(name, signature, folder, body, uses_model)
         result = StageResult(name, signature, folder, done["account"], done["seconds"], done["forwards"], fresh)

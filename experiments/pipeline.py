@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from activations import Part
 from activations.errors import HintprobeError
 from experiments.config import Config
 from experiments.context import ModelRun, StageResult, provenance, unwritable
@@ -26,8 +27,13 @@ from experiments.tables import read_json, write_json
 STAGES = ("generate", "judge", "capture", "probe", "patch", "compare", "report")
 
 
-def run_pipeline(config: Config, reporter: Reporter, until: str = "report") -> dict[str, Any] | None:
+def run_pipeline(
+    config: Config, reporter: Reporter, until: str = "report", part: Part | None = None
+) -> dict[str, Any] | None:
     """Run the stages up to and including ``until`` for every model; what is there already is not run again.
+
+    Args:
+        part: with ``until="capture"``, the share of the rows that this process captures.
 
     Returns:
         The summary, if the report stage was reached.
@@ -45,7 +51,7 @@ def run_pipeline(config: Config, reporter: Reporter, until: str = "report") -> d
     with _threads(config.threads):
         try:
             for name in config.models:
-                run = ModelRun(config, name, reporter)
+                run = ModelRun(config, name, reporter, part=part)
                 runs.append(run)
                 reporter.say(f"[bold]{name}[/bold]")
                 _run_stages(run, runs[0], wanted)

@@ -4,12 +4,15 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from activations.errors import HintprobeError
+
+if TYPE_CHECKING:
+    from activations import Part
 
 
 @contextmanager
@@ -36,19 +39,21 @@ def run_until(
     until: str,
     as_json: bool = False,
     settings: Sequence[str] | None = None,
+    part: "Part | None" = None,
+    device: str | None = None,
 ) -> None:
     """Run the stages of a configuration up to and including ``until``; after the last one, print the summary."""
     from experiments.config import load_config
     from experiments.pipeline import run_pipeline
     from experiments.progress import Reporter
 
-    overrides: dict[str, Any] = {"cache": cache}
+    overrides: dict[str, Any] = {"cache": cache, "device": device}
     if model is not None:
         overrides.update(models=(model,), limits={})
     config = load_config(config_path, settings or (), **overrides)
     console = Console()
     with stoppable():
-        summary = run_pipeline(config, Reporter(None if as_json else console), until)
+        summary = run_pipeline(config, Reporter(None if as_json else console), until, part)
     if summary is None:
         return
     from experiments.report import PAGE, print_summary

@@ -4,10 +4,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from activations import ActivationStore, fill, open_backend, residual_sites, row_hash
+from activations import ActivationStore, fill, open_backend, plan_capture, residual_sites, row_hash
+from activations.batching import Ids
+from activations.entries import Entries
+from activations.shard import VERSION
 from activations.sites import decoder_blocks
+from activations.store import read_note, size_text
 from experiments.context import ModelRun, StageResult
 from experiments.positions import PositionRow, locate
+from experiments.records import Rollout
 from experiments.stages.generate import items_table, rollouts_table
 from experiments.tables import RecordTable
 
@@ -19,48 +24,65 @@ def positions_table(folder: Path) -> RecordTable[PositionRow]:
     return RecordTable(folder / "positions.jsonl", PositionRow)
 
 
-def run_capture(run: ModelRun) -> StageResult:
-    """Capture the activations of a model's rollouts, or find that done."""
+class _PartDoneError(Exception):
+    """This process has captured its part, and others have not."""
+
+
+def run_capture(run: ModelRun) -> StageResult | None:
+    """Capture the activations of a model's rollouts, or find that done.
+
+    Returns:
+        None where this process had a part of the rows and others are still missing: the last part finishes the stage.
+    """
     settings = run.config.capture
     depends = (run.results["generate"].signature, settings.positions, run.config.numerics, settings.backend)
+    try:
+        return run.stage(
+            "capture",
+            depends,
+            lambda folder: _capture(run, folder),
+            uses_model=True,
+            still_there=lambda folder, account: _still_there(run, folder, account),
+        )
+    except _PartDoneError as done:
+        run.reporter.say(f"  capture   {done}")
+        return None
 
-    def still_there(account: dict[str, Any]) -> bool:
-        return bool((run.config.store_dir / account["store"]).is_dir())
 
-    return run.stage("capture", depends, lambda folder: _capture(run, folder), uses_model=True, still_there=still_there)
+def _still_there(run: ModelRun, folder: Path, account: dict[str, Any]) -> bool:
+    """Does the store hold every position of a finished capture? Shards may have been moved aside since."""
+    part = run.config.store_dir / account["store"]
+    if not part.is_dir() or read_note(part).get("version", VERSION) != VERSION:
+        return False
+    store = ActivationStore(run.config.store_dir).named(part.name)
+    table = positions_table(folder).read()
+    entries = Entries.of([(bytes.fromhex(row.row_hash), token) for row in table for token in row.tokens.values()])
+    return all(store.index.locate(site, entries).found.all() for site in account["sites"])
 
 
 def _capture(run: ModelRun, folder: Path) -> dict[str, Any]:
-    generated = run.results["generate"].folder
-    item_of = {item.id: item for item in items_table(generated).read()}
-    rollouts = [r for r in rollouts_table(generated).read() if r.condition in CAPTURED]
-    table, rows, positions, reasons = [], [], [], Counter[str]()
-    for rollout in rollouts:
-        found, missing = locate(run.loaded.tokenizer, item_of[rollout.item_id], rollout, run.config.capture.positions)
-        ids = rollout.prompt_ids + rollout.completion_ids
-        table.append(PositionRow(rollout_id=rollout.id, row_hash=row_hash(ids).hex(), tokens=found, unresolved=missing))
-        if rollout.condition == "hinted":
-            reasons.update(f"{name}: {reason}" for name, reason in missing.items())
-        if found:
-            rows.append(ids)
-            positions.append([found.get(name) for name in run.config.capture.positions])
+    table, rows, positions = _places(run)
     backend = open_backend(run.config.capture.backend, run.loaded)
     store = ActivationStore(run.config.store_dir).of(backend.loaded)
     sites = residual_sites(len(decoder_blocks(run.loaded.model)))
-    with run.reporter.bar("capture", len(rows)) as tick:
-        account = fill(
-            run.loaded,
-            store,
-            rows,
-            positions,
-            sites,
-            run.config.capture.token_budget,
-            on_rows=tick,
-            backend=backend,
-        )
+    mine = run.part.of([len(ids) for ids in rows]) if run.part else range(len(rows))
+    request = [rows[i] for i in mine], [positions[i] for i in mine]
+    plan = plan_capture(run.loaded, store, *request, sites)
+    run.reporter.say(f"  capture   {plan.account.forward_rows} rows to run, {size_text(plan.account.n_bytes)} to write")
+    with run.reporter.bar("capture", len(mine)) as tick:
+        budget = run.config.capture.token_budget
+        account = fill(run.loaded, store, *request, sites, budget, on_rows=tick, plan=plan, backend=backend)
+    if run.part:
+        missing = plan_capture(run.loaded, store, rows, positions, sites).account.forward_rows
+        if missing:
+            raise _PartDoneError(f"part {run.part} is done ({len(mine)} rows); other parts lack {missing} rows")
     positions_table(folder).replace(table)
+    hinted = {r.id for r in _rollouts(run) if r.condition == "hinted"}
+    reasons = Counter(
+        f"{name}: {why}" for row in table if row.rollout_id in hinted for name, why in row.unresolved.items()
+    )
     return {
-        "rollouts": len(rollouts),
+        "rollouts": len(table),
         "positions": account.requested,
         "written": account.written,
         "reused": account.reused,
@@ -68,3 +90,24 @@ def _capture(run: ModelRun, folder: Path) -> dict[str, Any]:
         "store": store.folder.name,
         "unresolved_hinted": dict(reasons),
     }
+
+
+def _rollouts(run: ModelRun) -> list[Rollout]:
+    return [r for r in rollouts_table(run.results["generate"].folder).read() if r.condition in CAPTURED]
+
+
+def _places(run: ModelRun) -> tuple[list[PositionRow], list[Ids], list[list[int | None]]]:
+    """Where the positions of each rollout are; token ids and positions of the rows that have any."""
+    item_of = {item.id: item for item in items_table(run.results["generate"].folder).read()}
+    names = run.config.capture.positions
+    table: list[PositionRow] = []
+    rows: list[Ids] = []
+    positions: list[list[int | None]] = []
+    for rollout in _rollouts(run):
+        found, missing = locate(run.loaded.tokenizer, item_of[rollout.item_id], rollout, names)
+        ids = rollout.prompt_ids + rollout.completion_ids
+        table.append(PositionRow(rollout_id=rollout.id, row_hash=row_hash(ids).hex(), tokens=found, unresolved=missing))
+        if found:
+            rows.append(ids)
+            positions.append([found.get(name) for name in names])
+    return table, rows, positions

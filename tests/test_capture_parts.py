@@ -1,0 +1,116 @@
+"""Several processes share the rows of a capture; together they make what one would have made."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import TinyFolder
+from typer.testing import CliRunner
+
+from activations import ActivationStore, HintprobeError, Part
+from experiments.cli import app
+from experiments.config import Config
+from experiments.pipeline import run_pipeline
+from experiments.progress import Reporter
+from experiments.stages.capture import positions_table
+
+SILENT = Reporter(None)
+
+
+def config(folder: Path, cache: Path) -> Config:
+    small = {
+        "questions": {"limit": 12},
+        "generate": {"max_new_tokens": 1},
+        "capture": {"positions": ["hint_end", "prompt_end", "cot_0.5"], "token_budget": 400},
+    }
+    return Config.model_validate({"name": "t", "models": [str(folder)], "cache": cache, "dtype": "float32", **small})
+
+
+def captured(run: Config) -> dict[str, torch.Tensor]:
+    """Every site at every position, by name."""
+    (folder,) = run.run_dir.glob("*/capture-*")
+    account = json.loads((folder / "done.json").read_text())["account"]
+    store = ActivationStore(run.store_dir).named(account["store"])
+    rows = positions_table(folder).read()
+    return {
+        f"{site}@{name}": store.read(
+            site, [(bytes.fromhex(r.row_hash), r.tokens[name]) for r in rows if name in r.tokens]
+        )
+        for site in store.sites
+        for name in ("hint_end", "prompt_end")
+    }
+
+
+def done(run: Config) -> list[Path]:
+    return list(run.run_dir.glob("*/capture-*/done.json"))
+
+
+@pytest.fixture
+def folder(tiny_folder: TinyFolder) -> Path:
+    return tiny_folder("llama")
+
+
+def test_the_last_part_finishes_the_stage_and_all_is_as_if_done_at_once(folder: Path, tmp_path: Path):
+    whole, parts = config(folder, tmp_path / "whole"), config(folder, tmp_path / "parts")
+    run_pipeline(whole, SILENT, "capture")
+    run_pipeline(parts, SILENT, "judge")
+    for index in (2, 0):
+        run_pipeline(parts, SILENT, "capture", Part(index, 3))
+        assert not done(parts)
+    run_pipeline(parts, SILENT, "capture", Part(1, 3))
+    assert len(done(parts)) == 1
+    expected, found = captured(whole), captured(parts)
+    assert expected.keys() == found.keys()
+    for name, values in expected.items():
+        torch.testing.assert_close(found[name], values, rtol=1e-4, atol=1e-4)
+    (store,) = ActivationStore(parts.store_dir).parts()
+    assert len(ActivationStore(parts.store_dir).named(store).paths()) == 3, "one writer each"
+
+
+def test_a_part_does_not_run_the_stages_before(folder: Path, tmp_path: Path):
+    with pytest.raises(HintprobeError, match=r"stage generate is not finished.*hintprobe judge CONFIG"):
+        run_pipeline(config(folder, tmp_path), SILENT, "capture", Part(0, 2))
+
+
+def test_shards_that_were_moved_aside_are_captured_again(folder: Path, tmp_path: Path):
+    run = config(folder, tmp_path)
+    run_pipeline(run, SILENT, "capture")
+    before = captured(run)
+    (shard,) = run.store_dir.glob("*/*.h5")
+    shard.write_bytes(shard.read_bytes()[:-50])
+    with pytest.raises(HintprobeError, match=rf"{shard.name} is damaged.*hintprobe cache repair"):
+        run_pipeline(run, SILENT, "capture")
+    assert CliRunner().invoke(app, ["cache", "repair", str(run.store_dir)]).exit_code == 0
+    run_pipeline(run, SILENT, "capture")
+    assert all(torch.equal(values, before[name]) for name, values in captured(run).items())
+
+
+def test_parts_share_the_rows_and_the_work():
+    lengths = [5, 90, 7, 60, 31, 8, 12, 4, 77, 3]
+    parts = [Part(i, 3).of(lengths) for i in range(3)]
+    assert sorted(i for part in parts for i in part) == list(range(10))
+    work = [sum(lengths[i] for i in part) for part in parts]
+    assert max(work) < 2 * min(work)
+    assert Part(0, 1).of(lengths) == list(range(10))
+
+
+def test_parts_are_read_from_words_and_from_torchrun():
+    assert Part.parse("1/4") == Part(1, 4)
+    assert str(Part(1, 4)) == "1/4"
+    assert Part.from_environment({}) is None
+    assert Part.from_environment({"RANK": "3", "WORLD_SIZE": "4"}) == Part(3, 4)
+    for text in ("4/4", "1", "-1/4", "a/b", "1/4/2", ""):
+        with pytest.raises(HintprobeError, match="is no part of a whole"):
+            Part.parse(text)
+    with pytest.raises(HintprobeError, match="is no part of a whole"):
+        Part.from_environment({"RANK": "1"})
+
+
+def test_the_command_takes_a_part(folder: Path, tmp_path: Path):
+    path = tmp_path / "c.yaml"
+    path.write_text(json.dumps(config(folder, tmp_path / "cache").model_dump(mode="json")))
+    refused = CliRunner().invoke(app, ["capture", str(path), "--shard", "2/2"])
+    assert "'2/2' is no part of a whole" in str(refused.exception)
+    early = CliRunner().invoke(app, ["capture", str(path)], env={"RANK": "0", "WORLD_SIZE": "2"})
+    assert "a part of a capture (0/2) does not run it" in str(early.exception)
