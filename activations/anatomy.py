@@ -1,5 +1,6 @@
 """What a decoder block is made of, read off one traced call of it: no names, only who adds what to the stream."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
@@ -84,7 +85,13 @@ def dissect(stream_in: Stream, stream_out: Stream, calls: Sequence[Call]) -> Blo
     if not (torch.isfinite(stream_in).all() and torch.isfinite(stream_out).all()):
         raise UnknownAnatomyError("its activations are not finite on a short probe (load it in bfloat16 or float32)")
     entered = stream_in.to(device)
-    children = [call for call in calls if call.depth == 1 and call.gave.shape == shape and call.seen.shape == shape]
+    # A module that is called twice (a shared dropout) is no one tensor's place.
+    times = Counter(id(call.module) for call in calls)
+    children = [
+        call
+        for call in calls
+        if call.depth == 1 and times[id(call.module)] == 1 and call.gave.shape == call.seen.shape == shape
+    ]
     attention = _attention(children)
     projection, width = _projection(attention, calls)
     found = _sequential(entered, stream_out, children) or _parallel(entered, stream_out, children)

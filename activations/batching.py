@@ -47,12 +47,20 @@ def _padded(rows: Sequence[Ids], starts: Sequence[int], pad: int, device: torch.
     return PaddedBatch(ids.to(device), mask.to(device), torch.tensor(list(starts)).to(device))
 
 
-def by_length(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+@dataclass
+class TokenBudget:
+    """Padded tokens per batch; may be lowered while batches are drawn."""
+
+    tokens: int
+
+
+def by_length(lengths: Sequence[int], budget: int | TokenBudget) -> Iterator[list[int]]:
     """Indices sorted by length (longest first) in batches of at most ``budget`` padded tokens, at least one row."""
+    limit = budget if isinstance(budget, TokenBudget) else TokenBudget(budget)
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     start = 0
     while start < len(order):
-        size = max(1, budget // max(1, lengths[order[start]]))
+        size = max(1, limit.tokens // max(1, lengths[order[start]]))
         yield order[start : start + size]
         start += size
 

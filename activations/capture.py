@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from activations.backends import Backend, NativeBackend
-from activations.batching import Ids, PaddedBatch, by_length, pad_left, with_backoff
+from activations.batching import Ids, PaddedBatch, TokenBudget, by_length, pad_left, with_backoff
 from activations.errors import HintprobeError
 from activations.models import LoadedModel
 from activations.sites import Site
@@ -78,8 +78,12 @@ def capture(
         return _start(running, [rows[i] for i in indices], [positions[i] for i in indices], sites)
 
     under_way: tuple[list[int], Transfer] | None = None
-    for planned in by_length([len(row) for row in rows], token_budget):
-        for indices, transfer in _fitting(planned, start, rows):
+    budget = TokenBudget(token_budget)
+    for planned in by_length([len(row) for row in rows], budget):
+        pieces = _fitting(planned, start, rows)
+        if len(pieces) > 1:  # what did not fit once is not tried again
+            budget.tokens = max(len(piece) for piece, _ in pieces) * len(rows[planned[0]])
+        for indices, transfer in pieces:
             if under_way:
                 yield _arrived(*under_way)
             under_way = indices, transfer

@@ -56,7 +56,9 @@ def _sent(sites: list[Site], values: Tensor) -> _Slab:
     finite = torch.isfinite(values).flatten(2).all(-1)
     if values.device.type != "cuda":
         return _Slab(sites, values.cpu(), finite.cpu())
-    stream = _copy_streams.setdefault(values.device, torch.cuda.Stream(values.device))
+    if values.device not in _copy_streams:
+        _copy_streams[values.device] = torch.cuda.Stream(values.device)
+    stream = _copy_streams[values.device]
     stream.wait_stream(torch.cuda.current_stream(values.device))
     with torch.cuda.stream(stream):
         slab = _Slab(sites, _pinned(values, stream), _pinned(finite, stream), torch.cuda.Event())

@@ -29,6 +29,14 @@ _EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size":
 _NEOX = {k: v for k, v in _ROTARY.items() if k != "num_key_value_heads"}
 _GEMMA = _WIDE | {"sliding_window": 4, "query_pre_attn_scalar": HEAD_DIM}
 
+_GPT_OSS = _WIDE | {
+    "num_local_experts": 4,
+    "num_experts_per_tok": 2,
+    "sliding_window": 4,
+    "layer_types": ["sliding_attention", "full_attention", "full_attention"],
+    "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0},
+}
+
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("Llama", _WIDE),
     "mistral": ("Mistral", _WIDE | {"sliding_window": 4}),
@@ -42,6 +50,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "neox": ("GPTNeoX", _NEOX | {"use_parallel_residual": True}),
     "neox_sequential": ("GPTNeoX", _NEOX | {"use_parallel_residual": False}),
     "qwen3_moe": ("Qwen3Moe", _WIDE | _EXPERTS),
+    "gpt_oss": ("GptOss", _GPT_OSS),
     "mixtral": ("Mixtral", _ROTARY | {"num_local_experts": 4, "num_experts_per_tok": 2}),
 }
 PARALLEL = {"neox"}

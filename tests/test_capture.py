@@ -255,3 +255,20 @@ def test_a_row_that_never_fits_is_refused(tiny: Tiny, monkeypatch: pytest.Monkey
     monkeypatch.setattr(type(loaded.model.base_model), "forward", full)
     with pytest.raises(HintprobeError, match=r"single row does not fit .*longest here has 9 tokens"):
         list(capture(loaded, some_rows(loaded, (4, 9)), [(3,), (2,)], [Site(1, "resid_post")]))
+
+
+def test_a_batch_that_did_not_fit_is_not_tried_again(tiny: Tiny, monkeypatch: pytest.MonkeyPatch):
+    loaded = tiny("qwen3")
+    tried, forward = [], type(loaded.model.base_model).forward
+
+    def tight(self, input_ids, **kwargs):
+        tried.append(len(input_ids))
+        if len(input_ids) > 3:
+            raise torch.OutOfMemoryError("pretend")
+        return forward(self, input_ids=input_ids, **kwargs)
+
+    monkeypatch.setattr(type(loaded.model.base_model), "forward", tight)
+    rows = some_rows(loaded, (6,) * 18)
+    batches = [i for i, _ in capture(loaded, rows, [(5,)] * 18, [Site(1, "resid_post")], token_budget=36)]
+    assert sorted(row for batch in batches for row in batch) == list(range(18))
+    assert tried == [6, 3, 3, 3, 3, 3, 3]
