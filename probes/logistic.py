@@ -55,6 +55,7 @@ def solve_logistic(
         HintprobeError: values that are not finite, mismatched rows, a penalty that is not positive, or a mask under
             which some label vector has one class only.
     """
+    labels, masks = labels.to(x.device), masks.to(x.device)
     _check(x, labels, masks, penalties)
     n_c, n_m, n_l = len(penalties), masks.shape[1], labels.shape[1]
     centre = x.mean(0)
@@ -76,7 +77,7 @@ def _walk(
     n_c, n_m, n_l = len(penalties), masks.shape[1], labels.shape[1]
     c = torch.tensor(penalties, dtype=z.dtype, device=z.device)
     together = n_m * n_l <= _FEW or n_c * n_m * n_l * sum(z.shape) <= _SMALL
-    runs = [torch.arange(n_c)] if together else list(c.argsort().cpu().split(1))
+    runs = [torch.arange(n_c, device=z.device)] if together else list(c.argsort().split(1))
     preconditioner = Preconditioner.of(z, _RANK)
     beta = torch.zeros(n_c, n_m * n_l, z.shape[1] + 1, dtype=z.dtype, device=z.device)
     converged = torch.zeros(n_c, n_m * n_l, dtype=torch.bool, device=z.device)
