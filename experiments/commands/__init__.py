@@ -15,6 +15,8 @@ MODULES = (
     "plan",
     "judge",
     "faithfulness",
+    "judges",
+    "importing",
     "report",
 )
 """One module a line, in the order in which ``hintprobe --help`` lists their commands."""

@@ -78,6 +78,7 @@ def judge_file(
 ) -> dict[str, Any]:
     """Judge a file of transcripts; verdicts that ``out`` holds already are kept and not asked again."""
     from experiments.judges import build_judges
+    from experiments.judges.panel import pairwise_agreement
     from experiments.progress import Reporter
     from experiments.records import Verdict
     from experiments.stages.judge import judged
@@ -98,7 +99,8 @@ def judge_file(
         )
     judges = build_judges(names, read_models(models), cache / "judges")
     verdicts, spent = judged(table, transcripts, judges, panel, Reporter(console))
-    return _account(verdicts, spent)
+    agreement = {field: pairwise_agreement(verdicts, field) for field in ("mentions", "relies")}
+    return {"judges": _account(verdicts, spent), "agreement": agreement}
 
 
 def _account(verdicts: "Sequence[Verdict]", spent: dict[str, dict[str, float]]) -> dict[str, Any]:
@@ -153,6 +155,9 @@ def judge(
     if as_json:
         sys.stdout.write(json.dumps(counts) + "\n")
         return
-    for name, count in counts.items():
+    for name, count in counts["judges"].items():
         Console().print(f"{name}: " + ", ".join(f"{k} {v}" for k, v in count.items()), markup=False)
+    for field, pairs in counts["agreement"].items():
+        for pair, figures in pairs.items():
+            Console().print(f"{pair}, {field}: {figures}", markup=False)
     Console().print(f"wrote {out}", markup=False)

@@ -1,8 +1,12 @@
 """Several judges as one: the verdict of their majority, and how far they agree."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import combinations
 
+import numpy as np
+
+from experiments.judges.agreement import Confusion
 from experiments.records import Verdict
 
 PANEL = "panel"
@@ -50,21 +54,21 @@ def panel_verdicts(verdicts: Iterable[Verdict]) -> list[Verdict]:
     return [panel_verdict(group, len(judges)) for group in of.values()]
 
 
-def pairwise_agreement(
-    verdicts: Iterable[Verdict], field: str = "mentions"
-) -> Mapping[tuple[str, str], dict[str, float]]:
-    """Raw agreement, Cohen's kappa and Gwet's AC1 of every two judges, over rollouts that both scored."""
-    from experiments.judges.agreement import Confusion
+def pairwise_agreement(verdicts: Iterable[Verdict], field: str = "mentions") -> dict[str, dict[str, float | None]]:
+    """Raw agreement, Cohen's kappa and Gwet's AC1 of every two judges, over rollouts that both scored.
 
+    Returns:
+        Per pair, named ``a ~ b``; a figure that is undefined is None.
+    """
     said: dict[str, dict[str, bool]] = defaultdict(dict)
     for verdict in verdicts:
-        if verdict.status == "ok" and verdict.judge != PANEL:
+        if verdict.status == "ok" and verdict.judge != PANEL and verdict.reliance is None:
             said[verdict.judge][verdict.rollout_id] = bool(getattr(verdict, field))
-    names = sorted(said)
     result = {}
-    for i, first in enumerate(names):
-        for second in names[i + 1 :]:
-            shared = sorted(said[first].keys() & said[second].keys())
-            table = Confusion.of([said[first][r] for r in shared], [said[second][r] for r in shared])
-            result[first, second] = {"n": float(len(shared)), **table.figures()}
+    for first, second in combinations(sorted(said), 2):
+        shared = sorted(said[first].keys() & said[second].keys())
+        figures = Confusion.of([said[first][r] for r in shared], [said[second][r] for r in shared]).figures()
+        kept = {name: figures[name] for name in ("raw_agreement", "kappa", "ac1")}
+        known = {name: value if np.isfinite(value) else None for name, value in kept.items()}
+        result[f"{first} ~ {second}"] = {"n": float(len(shared)), **known}
     return result

@@ -1,6 +1,5 @@
 """One hinted completion as a judge reads it, from a run of ours or from anybody's file."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,9 +81,6 @@ def transcript_of(item: Item, rollout: Rollout) -> Transcript:
         gold=item.question.gold,
         hinted_answer=rollout.answer,
     )
-
-
-_NOT_A_WORD = re.compile(r"[^\w]+")
 
 
 def read_transcripts(path: Path) -> list[Transcript]:

@@ -1,0 +1,89 @@
+"""``hintprobe judges``: how far a judge can be trusted."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from experiments.commands.running import stoppable
+
+SHOWN = ("raw_agreement", "kappa", "ac1", "prevalence", "judged_prevalence", "sensitivity", "specificity")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    judges = typer.Typer(help="Judge the judges: agreement with labels, and a session that makes labels.")
+    judges.command("calibrate")(calibrate)
+    judges.command("label")(label)
+    app.add_typer(judges, name="judges")
+
+
+def calibrate(
+    verdicts: Annotated[Path, typer.Argument(help="Verdicts, as `hintprobe judge` writes them.")],
+    labels: Annotated[Path, typer.Argument(help="Labels: JSON lines with id, mentions, relies, kind, group.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    bootstrap: Annotated[int, typer.Option("--bootstrap", help="Cluster-bootstrap resamples.", min=100)] = 2000,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the resamples.")] = 0,
+) -> None:
+    """Agreement of judges with labels: raw, kappa, AC1, prevalence, sensitivity, specificity, by kind, with intervals.
+
+    Example: hintprobe judges calibrate verdicts.jsonl labels.jsonl
+    """
+    from experiments.judges.calibration import calibrate as compare
+    from experiments.judges.calibration import read_labels, read_verdicts
+    from experiments.seeds import stream
+
+    result = compare(read_verdicts(verdicts), read_labels(labels), bootstrap, stream(seed, "calibrate"))
+    if as_json:
+        sys.stdout.write(json.dumps(result, allow_nan=False) + "\n")
+        return
+    console = Console()
+    for judge, found in result.items():
+        for field in ("mentions", "relies", "verbalized"):
+            console.print(_table(f"{judge}: {field}", found[field]))
+        console.print(f"{judge}: {found['unscored']} of {found['labelled']} labelled verdicts unscored", markup=False)
+
+
+def _table(title: str, found: dict[str, Any]) -> Table:
+    table = Table("kind", "n", *(name.replace("_", " ") for name in SHOWN), title=title)
+    for name, entry in {"all": found["all"], **found["by_kind"]}.items():
+        table.add_row(name, str(entry["n"]), *(_cell(entry[figure]) for figure in SHOWN))
+    return table
+
+
+def _cell(entry: dict[str, float | None] | None) -> str:
+    if entry is None or entry["value"] is None:
+        return "undefined"
+    if entry["low"] is None:
+        return f"{entry['value']:.2f}"
+    return f"{entry['value']:.2f} ({entry['low']:.2f}-{entry['high']:.2f})"
+
+
+def label(
+    transcripts: Annotated[Path, typer.Argument(help="The transcripts to label.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The file of labels; what it holds already is kept.")],
+    limit: Annotated[int | None, typer.Option("--limit", help="Label this many of a random order.", min=1)] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the order.")] = 0,
+) -> None:
+    """Label transcripts by hand, blind to every judge; leave with q, and go on later with the same command.
+
+    Example: hintprobe judges label transcripts.jsonl -o labels.jsonl --limit 100
+    """
+    from experiments.judges.labelling import label_session
+    from experiments.transcripts import read_transcripts
+
+    console = Console()
+
+    def show(text: str) -> None:
+        console.print(text, markup=False, highlight=False)
+
+    def ask(question: str) -> str:
+        return console.input(question, markup=False)
+
+    with stoppable():
+        total = label_session(read_transcripts(transcripts), out, ask, show, seed, limit)
+    console.print(f"{out} holds {total} labels", markup=False)

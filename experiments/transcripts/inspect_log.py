@@ -1,0 +1,94 @@
+"""Logs of Inspect (`.eval`, `.json`) as rows: one per sample and epoch, for :mod:`experiments.transcripts.fields`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from activations.errors import HintprobeError
+from experiments.transcripts.fields import TranscriptMap
+
+INSPECT_MAP = TranscriptMap.model_validate(
+    {
+        "id": ["id", "epoch"],
+        "kind": "metadata.kind",
+        "target": "metadata.target",
+        "prompt": "prompt",
+        "hint_text": "metadata.hint_text",
+        "plain_prompt": "metadata.plain_prompt",
+        "cot": "reasoning",
+        "answer_text": "answer_text",
+        "direction": "metadata.direction",
+        "gold": "gold",
+        "n_options": "choices",
+        "group": "metadata.group",
+        "unhinted_answer": "metadata.unhinted_answer",
+        "truncated": "truncated",
+    }
+)
+"""Used where no map is given: what is said of the hint stands in each sample's metadata."""
+
+
+def inspect_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The samples of a log, numbered from 1.
+
+    A row holds id, epoch, prompt, completion, reasoning (parts that the API marked as such, or think tags),
+    answer_text, gold, choices, truncated, error, model, task and metadata.
+
+    Raises:
+        HintprobeError: inspect-ai is not installed, or the file is no log with samples.
+    """
+    try:
+        from inspect_ai.log import read_eval_log
+    except ImportError as error:
+        raise HintprobeError(
+            "Reading Inspect logs needs inspect-ai; install it with `pip install 'hintprobe[inspect]'`."
+        ) from error
+    try:
+        log = read_eval_log(str(path))
+    except Exception as error:  # any of a dozen, for a file that is no log
+        raise HintprobeError(f"{path} could not be read as an Inspect log: {type(error).__name__}: {error}.") from error
+    if not log.samples:
+        raise HintprobeError(f"The Inspect log {path} holds no sample.")
+    for number, sample in enumerate(log.samples, 1):
+        yield number, {**_sample_row(sample), "model": log.eval.model, "task": log.eval.task}
+
+
+def _sample_row(sample: Any) -> dict[str, Any]:
+    from experiments.answers import split_completion
+
+    message = sample.output.choices[0].message if sample.output.choices else None
+    reasoning, answer = _parts(message) if message is not None else (None, "")
+    if reasoning is None:
+        split = split_completion(answer)
+        reasoning, answer, closed = split.cot, split.answer_text, split.closed
+    else:
+        closed = True
+    stop = sample.output.choices[0].stop_reason if sample.output.choices else "unknown"
+    return {
+        "id": str(sample.id),
+        "epoch": sample.epoch,
+        "prompt": _prompt(sample.input),
+        "completion": sample.output.completion,
+        "reasoning": reasoning,
+        "answer_text": answer.strip(),
+        "gold": sample.target if isinstance(sample.target, str) else sample.target[0],
+        "choices": sample.choices,
+        "truncated": stop in ("max_tokens", "model_length") or not closed,
+        "error": sample.error.message if sample.error else None,
+        "metadata": dict(sample.metadata or {}),
+    }
+
+
+def _prompt(given: Any) -> str:
+    if isinstance(given, str):
+        return given
+    return "\n\n".join(message.text for message in given)
+
+
+def _parts(message: Any) -> tuple[str | None, str]:
+    """Reasoning and visible text of a message; None where nothing is marked as reasoning."""
+    if isinstance(message.content, str):
+        return None, message.content
+    reasoning = [part.reasoning for part in message.content if part.type == "reasoning" and part.reasoning]
+    text = "\n".join(part.text for part in message.content if part.type == "text")
+    return ("\n".join(reasoning) if reasoning else None), text
