@@ -110,6 +110,18 @@ class KeptRun:
                 stream = _tensor(blocks[k](stream, **self._arguments(k, start, rows, len(stream))))
         return self._last_block(blocks[-1], start, rows, stream, visitors if layer == self.n_layers - 1 else None)
 
+    def after_attention(self, layer: int, start: int, rows: Int[Tensor, "cell"], stream: Stream) -> Stream:
+        """``resid_mid`` of one block over the columns from ``start`` on; its MLP and all above are not run.
+
+        Raises:
+            HintprobeError: the block's attention and MLP are parallel, so there is no such state.
+        """
+        seen: list[Tensor] = []
+        site = Site(layer, "resid_mid")
+        with visiting(self.loaded.model, {site: seen.append}, stop_after_deepest=True):
+            decoder_blocks(self.loaded.model)[layer](stream, **self._arguments(layer, start, rows, len(stream)))
+        return seen[0]
+
     def _last_block(
         self, block: Any, start: int, rows: Tensor, stream: Stream, visitors: Mapping[Site, Visitor] | None
     ) -> Last:

@@ -1,5 +1,6 @@
-"""Activation patching: pairs and their alignment, the grid, its metrics and placebos."""
+"""Activation patching: pairs and their alignment, the grid, its metrics and placebos, attribution as a screen."""
 
+from probes.patching.attribution import Screening, attribute, screen
 from probes.patching.engine import Account, Patch, run_patches
 from probes.patching.grid import Cell, PatchEffects, n_cells, patch_pairs
 from probes.patching.metrics import METRICS, Metric, Recovery, Reference, measure, recovery
@@ -19,10 +20,13 @@ __all__ = [
     "PatchPair",
     "Recovery",
     "Reference",
+    "Screening",
+    "attribute",
     "first_divergence",
     "measure",
     "n_cells",
     "patch_pairs",
     "recovery",
     "run_patches",
+    "screen",
 ]

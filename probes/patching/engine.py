@@ -63,7 +63,7 @@ class Account:
 
 
 @dataclass(frozen=True, eq=False)
-class _Start:
+class Start:
     """A patch and the column of the batch that its run starts at."""
 
     index: int
@@ -72,6 +72,7 @@ class _Start:
 
     @property
     def column(self) -> int:
+        """The first of its columns, where the run starts."""
         return self.columns[0]
 
 
@@ -99,7 +100,7 @@ def run_patches(
     account = account if account is not None else Account()
     budget = budget or default_budget(kept)
     account.cells += len(patches)
-    idle, starts = _sorted(kept, patches)
+    idle, starts = starts_of(kept, patches)
     if idle:
         account.without_effect += len(idle)
         rows = torch.tensor([patches[i].row for i in idle], device=kept.logits.device)
@@ -107,7 +108,7 @@ def run_patches(
     whole = not kept.can_start_in_the_middle
     pending: list[tuple[list[int], Tensor]] = []
     for site, members in starts.items():
-        for group in _grouped(members, kept.width, budget):
+        for group in grouped(members, kept.width, budget):
             indices = [start.index for start in group]
             if whole:
                 account.whole += len(group)
@@ -124,15 +125,15 @@ def run_patches(
         yield _read(kept, pending)
 
 
-def _sorted(kept: KeptRun, patches: Sequence[Patch]) -> tuple[list[int], dict[Site, list[_Start]]]:
+def starts_of(kept: KeptRun, patches: Sequence[Patch]) -> tuple[list[int], dict[Site, list[Start]]]:
     """Patches without any effect, and the others by the site they start at."""
     offsets = kept.batch.offset.tolist()
     idle: list[int] = []
-    starts: dict[Site, list[_Start]] = defaultdict(list)
+    starts: dict[Site, list[Start]] = defaultdict(list)
     for index, given in enumerate(patches):
         patch = _trimmed(kept, _from_next_block(kept, given))
         if patch.positions:
-            starts[patch.site].append(_Start(index, patch, [p + offsets[patch.row] for p in patch.positions]))
+            starts[patch.site].append(Start(index, patch, [p + offsets[patch.row] for p in patch.positions]))
         else:
             idle.append(index)
     return idle, starts
@@ -180,7 +181,7 @@ def part_of(kept: KeptRun, site: Site, head: int | None, states: Tensor) -> Tens
     return states[..., head * width : (head + 1) * width]
 
 
-def _grouped(starts: Sequence[_Start], width: int, budget: int) -> Iterator[list[_Start]]:
+def grouped(starts: Sequence[Start], width: int, budget: int) -> Iterator[list[Start]]:
     """Cells that start at nearby columns share a forward; the cut with the fewest tokens in all is taken.
 
     A forward starts at its first cell's column, so every other cell in it computes a few tokens for nothing.
@@ -206,25 +207,25 @@ def _grouped(starts: Sequence[_Start], width: int, budget: int) -> Iterator[list
     yield from reversed(groups)
 
 
-def _work(kept: KeptRun, site: Site, group: Sequence[_Start]) -> float:
+def _work(kept: KeptRun, site: Site, group: Sequence[Start]) -> float:
     share = (kept.width - group[0].column) / kept.width
     return len(group) * share * (kept.n_layers - site.layer) / kept.n_layers
 
 
-def _last_states(kept: KeptRun, site: Site, group: Sequence[_Start]) -> Tensor:
+def _last_states(kept: KeptRun, site: Site, group: Sequence[Start]) -> Tensor:
     """What leaves the last block at the last token, ``[cell, d_model]``."""
     rows = torch.tensor([start.patch.row for start in group], device=kept.batch.ids.device)
     first = group[0].column
     if site.component == "resid_post":
         return torch.cat([start.patch.values for start in group])
-    put = _putter(kept, site, group, first)
+    put = putter(kept, site, group, first)
     stream = kept.streams[site.layer][rows, first:]
     if site.component == "resid_pre":
         return kept.last_state(site.layer, first, rows, put(stream))
     return kept.last_state(site.layer, first, rows, stream, {site: put})
 
 
-def _putter(kept: KeptRun, site: Site, group: Sequence[_Start], first: int) -> Callable[[Tensor], Tensor]:
+def putter(kept: KeptRun, site: Site, group: Sequence[Start], first: int) -> Callable[[Tensor], Tensor]:
     """Puts every cell's states into its row; ``first`` is the batch's column that the given states begin with."""
     cells = [k for k, start in enumerate(group) for _ in start.columns]
     columns = [column for start in group for column in start.columns]
@@ -244,7 +245,7 @@ def _putter(kept: KeptRun, site: Site, group: Sequence[_Start], first: int) -> C
     return put
 
 
-def _whole_forwards(kept: KeptRun, site: Site, group: Sequence[_Start]) -> Tensor:
+def _whole_forwards(kept: KeptRun, site: Site, group: Sequence[Start]) -> Tensor:
     """The same by whole forwards, one head at a time."""
     logits = torch.empty(len(group), kept.logits.shape[-1], device=kept.logits.device)
     for head in {start.patch.head for start in group}:

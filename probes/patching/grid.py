@@ -1,7 +1,7 @@
 """Pairs × sites × positions: every cell patched, with placebos beside, and what it all did to the readout."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -69,6 +69,7 @@ def patch_pairs(
     controls: Sequence[Control] = (),
     rng: np.random.Generator | None = None,
     token_budget: int = 8192,
+    only: Collection[Cell] | None = None,
     on_cells: Callable[[int], None] | None = None,
 ) -> PatchEffects:
     """Put the source run's states into the base run at every (site, position), and read the result.
@@ -80,6 +81,7 @@ def patch_pairs(
         heads: at head_z sites, every head by itself instead of all together.
         controls: placebos to run at every cell, see :mod:`probes.patching.placebos`; they need ``rng``.
         token_budget: padded tokens of the runs kept at a time; memory grows with it.
+        only: cells of the grid to run; by default all.
         on_cells: called with how many cells were done.
 
     Raises:
@@ -89,7 +91,7 @@ def patch_pairs(
         raise HintprobeError("There are no pairs to patch.")
     if controls and rng is None:
         raise HintprobeError("Placebos are drawn at random: pass `rng`.")
-    keys = list(_keys(loaded, sites, pairs, heads, controls))
+    keys = [key for key in grid_cells(loaded, sites, pairs, heads, controls) if only is None or key in only]
     base, source = ({metric: np.full(len(pairs), np.nan) for metric in METRICS} for _ in range(2))
     patched = {key: {metric: np.full(len(pairs), np.nan) for metric in METRICS} for key in keys}
     account = Account()
@@ -121,13 +123,18 @@ def n_cells(
     loaded: LoadedModel, pairs: Sequence[PatchPair], sites: Sequence[Site], heads: bool, controls: Sequence[Control]
 ) -> int:
     """How many patched runs a grid is at most."""
-    keys = list(_keys(loaded, sites, pairs, heads, controls))
+    keys = list(grid_cells(loaded, sites, pairs, heads, controls))
     return sum(key.position in pair.positions for key in keys for pair in pairs)
 
 
-def _keys(
-    loaded: LoadedModel, sites: Sequence[Site], pairs: Sequence[PatchPair], heads: bool, controls: Sequence[Control]
+def grid_cells(
+    loaded: LoadedModel,
+    sites: Sequence[Site],
+    pairs: Sequence[PatchPair],
+    heads: bool = False,
+    controls: Sequence[Control] = (),
 ) -> Iterator[Cell]:
+    """Every cell of a grid: sites × names of positions × heads × placebos."""
     n_layers = len(decoder_blocks(loaded.model))
     names = list(dict.fromkeys(name for pair in pairs for name in pair.positions))
     for site in sites:
