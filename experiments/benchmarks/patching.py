@@ -22,10 +22,9 @@ from typing import Any
 
 import torch
 
-from activations import LoadedModel, Site, load_model
+from activations import LoadedModel, Site, load_model, visiting
 from activations.batching import pad_left
 from activations.models import Dtype
-from activations.sites import decoder_blocks
 from probes.patching import Cell, PatchPair, patch_pairs
 
 LAYERS, WIDTH, HEADS, MLP, TOKENS, VOCABULARY = 12, 768, 12, 3072, 64, 32_000
@@ -100,29 +99,23 @@ def from_the_middle(loaded: LoadedModel, pair: PatchPair, layers: tuple[int, ...
 @torch.no_grad()
 def plain_hooks(loaded: LoadedModel, pair: PatchPair, sample: tuple[tuple[int, int], ...]) -> dict[Any, float]:
     """One whole forward and one hook per cell, logits of the last token only."""
-    blocks = decoder_blocks(loaded.model)
     base = pad_left([pair.base_ids], 0, loaded.device).ids
     kept: dict[int, torch.Tensor] = {}
-    keepers = [
-        block.register_forward_pre_hook(lambda _m, args, k=k: kept.update({k: args[0]}))
-        for k, block in enumerate(blocks)
-    ]
-    loaded.model.base_model(torch.tensor([pair.source_ids]))
-    for keeper in keepers:
-        keeper.remove()
+    keepers = {Site(k, "resid_pre"): lambda states, k=k: kept.update({k: states}) for k in range(LAYERS)}
+    with visiting(loaded.model, keepers):
+        loaded.model.base_model(torch.tensor([pair.source_ids]))
     found = {}
     for layer, position in sample:
 
-        def put(_module: Any, args: Any, layer: int = layer, position: int = position) -> Any:
-            changed = args[0].clone()
+        def put(states: torch.Tensor, layer: int = layer, position: int = position) -> torch.Tensor:
+            changed = states.clone()
             changed[:, position] = kept[layer][:, position]
-            return (changed, *args[1:])
+            return changed
 
-        handle = blocks[layer].register_forward_pre_hook(put)
         # `logits_to_keep=1` at batch 1 in bfloat16 takes a path 15 times slower than two-dimensional input does.
-        last = loaded.model.base_model(base, use_cache=False).last_hidden_state[0, -1:]
+        with visiting(loaded.model, {Site(layer, "resid_pre"): put}):
+            last = loaded.model.base_model(base, use_cache=False).last_hidden_state[0, -1:]
         logits = loaded.model.get_output_embeddings()(last)[0].float()
-        handle.remove()
         found[layer, position] = float(logits[READ[0]] - logits[READ[1]])
     return found
 
