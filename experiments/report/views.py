@@ -90,7 +90,10 @@ def losses(model: Mapping[str, Any]) -> list[Loss]:
         ("generate", "unparsed"): "rollouts without a parsed answer",
         ("generate", "truncated"): "rollouts cut by the token limit",
         ("generate", "without_swap_target"): "items without an option left to swap to (no swapped run)",
+        ("generate", "items_answered_unhinted"): "items whose target was answered unhinted (`hints.keep`)",
+        ("generate", "ended_otherwise"): "rollouts that a server ended for reasons of its own",
         ("generate", "swapped_of_other_length"): "swapped prompts of another token length (kept)",
+        ("generate", "neutral_of_other_length"): "neutral prompts of another token length (kept)",
         ("judge", "unscored"): "verdicts without a score (never counted as silence)",
         ("probe", "unresolved_rows"): "labelled rows without one of the probed positions",
     }
