@@ -65,7 +65,7 @@ def cot_tokens(completion: Encoded, rollout: Rollout) -> range | None:
     return tokens_of_span(completion, start, start + len(rollout.cot))
 
 
-def _resolve(name: str, layout: _Layout, item: Item, rollout: Rollout) -> int | str:
+def _resolve(name: str, layout: _Layout, n_options: int, rollout: Rollout) -> int | str:
     """Token index, or the reason why there is none."""
     if name == "prompt_end":
         return layout.n_prompt - 1
@@ -73,7 +73,7 @@ def _resolve(name: str, layout: _Layout, item: Item, rollout: Rollout) -> int | 
         place = layout.places.get(name.removesuffix("_end"))
         return place[-1] if place is not None else "the prompt has no such place"
     if name == "pre_answer":
-        return _pre_answer(layout, item, rollout)
+        return _pre_answer(layout, n_options, rollout)
     cot = cot_tokens(layout.completion, rollout)
     if cot is None:
         return "no chain of thought"
@@ -86,8 +86,8 @@ def _resolve(name: str, layout: _Layout, item: Item, rollout: Rollout) -> int | 
     return layout.n_prompt + cot[min(int(fraction * len(cot)), len(cot) - 1)]
 
 
-def _pre_answer(layout: _Layout, item: Item, rollout: Rollout) -> int | str:
-    found = find_answer(rollout.answer_text, len(item.question.options))
+def _pre_answer(layout: _Layout, n_options: int, rollout: Rollout) -> int | str:
+    found = find_answer(rollout.answer_text, n_options)
     if found is None:
         return "no answer was parsed"
     at = layout.completion.text.rfind(rollout.answer_text) + found[1]
@@ -114,6 +114,13 @@ def locate(
     tokenizer: Any, item: Item, rollout: Rollout, names: tuple[str, ...]
 ) -> tuple[dict[str, int], dict[str, str]]:
     """Token indices of the named positions, and the reasons for those that have none."""
+    return locate_in(tokenizer, len(item.question.options), rollout, names)
+
+
+def locate_in(
+    tokenizer: Any, n_options: int, rollout: Rollout, names: tuple[str, ...]
+) -> tuple[dict[str, int], dict[str, str]]:
+    """The same for a rollout whose item is not known, only how many options its question has."""
     prompt = encode(tokenizer, rollout.prompt_text)
     if prompt.ids != rollout.prompt_ids:
         raise HintprobeError(
@@ -124,7 +131,7 @@ def locate(
     found: dict[str, int] = {}
     missing: dict[str, str] = {}
     for name in names:
-        where = _resolve(name, layout, item, rollout)
+        where = _resolve(name, layout, n_options, rollout)
         if isinstance(where, int):
             found[name] = where
         else:

@@ -14,6 +14,7 @@ MODULES = (
     "init",
     "plan",
     "judge",
+    "score",
     "faithfulness",
     "judges",
     "importing",
