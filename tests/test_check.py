@@ -1,6 +1,7 @@
 """The self-check passes on sound models, and names each planted fault."""
 
 import json
+import shutil
 import sys
 from functools import cache
 
@@ -8,6 +9,8 @@ import pytest
 import torch
 from conftest import Tiny, TinyFolder
 from families import FAMILIES, PARALLEL, make_family
+from safetensors.torch import load_file, save_file
+from transformers import ByT5Tokenizer
 
 from activations import LoadedModel, Site
 from activations.backends import NativeBackend
@@ -243,6 +246,15 @@ def test_the_command_prints_a_table_and_keeps_the_noise(capsys, monkeypatch, tmp
     assert (path.parent / "identity.json").exists()
 
 
+def test_the_command_takes_quantised_weights(capsys, monkeypatch, tmp_path, tiny_folder: TinyFolder):
+    pytest.importorskip("bitsandbytes", reason="the extra for quantised models is not installed")
+    arguments = ("--quantized", "4bit", "--spread", "--json", "--cache", tmp_path)
+    code, out, _ = command(capsys, monkeypatch, tiny_folder("llama"), *arguments)
+    assert (code, json.loads(out)["passed"]) == (0, True)
+    (identity,) = (tmp_path / "store").glob("*/identity.json")
+    assert json.loads(identity.read_text())["quantized"] == "4bit"
+
+
 def test_the_command_fails_with_status_2_and_the_checks_names(capsys, monkeypatch, tmp_path, tiny_folder: TinyFolder):
     monkeypatch.setattr("activations.backends.choose.NativeBackend", OneOff)
     code, out, err = command(capsys, monkeypatch, tiny_folder("gpt2"), "--json", "--cache", tmp_path)
@@ -255,6 +267,54 @@ def test_the_command_fails_with_status_2_and_the_checks_names(capsys, monkeypatc
     code, out, _ = command(capsys, monkeypatch, tiny_folder("gpt2"), "--cache", tmp_path)
     assert code == 2
     assert "FAILED" in out
+
+
+def no_weights(folder):
+    (folder / "model.safetensors").unlink()
+
+
+def infinite_weights(folder):
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.layers.1.mlp.down_proj.weight"].fill_(float("inf"))
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def slow_tokenizer(folder):
+    for path in folder.glob("token*"):
+        path.unlink()
+    ByT5Tokenizer().save_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        (shutil.rmtree, "there is none"),
+        (no_weights, "no weights"),
+        (slow_tokenizer, "no character offsets"),
+        (infinite_weights, "not finite"),
+    ],
+)
+def test_a_model_that_cannot_be_checked_is_bad_input(capsys, monkeypatch, tmp_path, tiny_folder, spoil, expected):
+    folder = shutil.copytree(tiny_folder("llama"), tmp_path / "model")
+    spoil(folder)
+    capsys.readouterr()
+    code, out, err = command(capsys, monkeypatch, folder, "--json", "--cache", tmp_path / "cache")
+    assert (code, out) == (2, "")
+    assert err.startswith("hintprobe: ")
+    assert expected in err
+    assert err.count("\n") == 1, "one paragraph"
+
+
+def test_a_cache_that_cannot_be_written_is_bad_input_and_the_table_is_printed(
+    capsys, monkeypatch, tmp_path, tiny_folder
+):
+    (tmp_path / "cache").write_text("a file")
+    folder = tiny_folder("llama")
+    capsys.readouterr()
+    code, out, err = command(capsys, monkeypatch, folder, "--cache", tmp_path / "cache")
+    assert code == 2
+    assert out.count("passed") == len(ALL)
+    assert "cannot be written" in err
 
 
 def test_parallel_blocks_are_told_in_the_table(family):

@@ -29,6 +29,7 @@ def test_quantised_models_capture_near_the_full_ones(tiny_folder: TinyFolder, ti
     for site in sites:
         assert 1e-5 < relative(found[site], expected[site]) < 0.6, site
     assert loaded.identity == full.identity | {"quantized": bits}
+    assert check_model(loaded).passed
 
 
 def test_8_bits_are_nearer_than_4(tiny_folder: TinyFolder, tiny: Tiny):

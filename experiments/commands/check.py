@@ -4,7 +4,7 @@ import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,7 +14,7 @@ from experiments.commands.running import stoppable
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from activations.check import CheckReport
+    from activations import CheckReport, LoadedModel
 
 
 class BackendChoice(StrEnum):
@@ -34,6 +34,13 @@ class DtypeChoice(StrEnum):
     float16 = "float16"
 
 
+class QuantizedChoice(StrEnum):
+    """Bits of the weights."""
+
+    eight = "8bit"
+    four = "4bit"
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("check")(check)
@@ -44,6 +51,8 @@ def check(
     backend: Annotated[BackendChoice, typer.Option(help="What reads and edits the model.")] = BackendChoice.native,
     dtype: Annotated[DtypeChoice, typer.Option(help="auto is bfloat16 on CUDA, float32 elsewhere.")] = DtypeChoice.auto,
     device: Annotated[str, typer.Option(help="auto is CUDA where there is one.")] = "auto",
+    quantized: Annotated[QuantizedChoice | None, typer.Option(help="Weights in fewer bits (bitsandbytes).")] = None,
+    spread: Annotated[bool, typer.Option("--spread", help="Spread the model over all devices (accelerate).")] = False,
     cache: Annotated[Path, typer.Option(help="The noise floor is kept in this folder's store.")] = Path("cache"),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")] = False,
 ) -> None:
@@ -52,18 +61,26 @@ def check(
     Example: hintprobe check organism:unfaithful --backend native
     """
     with stoppable():
-        _check(model, backend, dtype, device, cache, as_json)
+        loaded = _load(model, dtype, device, quantized, spread)
+        _check(model, loaded, backend, cache, as_json)
 
 
-def _check(model: str, backend: BackendChoice, dtype: DtypeChoice, device: str, cache: Path, as_json: bool) -> None:
+def _load(
+    model: str, dtype: DtypeChoice, device: str, quantized: QuantizedChoice | None, spread: bool
+) -> "LoadedModel":
+    from activations import load_model
+    from experiments.context import resolve_model
+
+    bits: Any = quantized.value if quantized else None
+    return load_model(resolve_model(model), dtype.value, device, bits, "auto" if spread else None)
+
+
+def _check(model: str, loaded: "LoadedModel", backend: BackendChoice, cache: Path, as_json: bool) -> None:
     from rich.console import Console
 
-    from activations import ActivationStore, load_model
-    from activations.backends import open_backend
-    from activations.check import check_model
-    from experiments.context import resolve_model, unwritable
+    from activations import ActivationStore, check_model, open_backend
+    from experiments.context import unwritable
 
-    loaded = load_model(resolve_model(model), dtype.value, device)
     running = open_backend(backend.value, loaded)
     report = check_model(loaded, running)
     if as_json:
