@@ -3,6 +3,7 @@
 import pytest
 import torch
 from conftest import ARCHITECTURES, WIDTH, Tiny, some_rows
+from families import make_family
 
 from activations import (
     Add,
@@ -24,6 +25,11 @@ from activations import (
 from activations.batching import pad_left
 
 POST = Site(1, "resid_post")
+
+
+class Pad:
+    pad_token_id = 0
+    eos_token_id = 1
 
 
 def run(loaded: LoadedModel, rows, edits=(), site: Site = POST) -> tuple[torch.Tensor, list[torch.Tensor]]:
@@ -221,3 +227,41 @@ def test_an_edit_that_no_generated_token_reached_is_refused(tiny: Tiny, rows):
     late = Zero(POST, [onwards(30)] * 2)
     with pytest.raises(HintprobeError, match="never fired"):
         generate(tiny("llama"), rows, Decoding(max_new_tokens=2), edits=[late])
+
+
+@pytest.mark.parametrize("name", ["mistral", "gemma2", "gemma3", "neox", "qwen3_moe"])
+def test_knockout_keeps_a_familys_own_mask(name: str):
+    """Windows of 4 tokens stay: with the keys they leave cut as well, only the token itself is seen in such a block."""
+    loaded = LoadedModel(make_family(name), Pad(), name, name, name)  # type: ignore[arg-type]
+    row = (5, 9, 33, 2, 71, 14, 8, 60, 44)
+    other = (*row[:2], 3, *row[3:])
+    rows, last = [row, other], len(row) - 1
+
+    def logits(edits):
+        return [line[last] for line in run(loaded, rows, edits)[0]]
+
+    clean, swapped = logits([])
+    assert (clean - swapped).abs().max() > 1e-3
+    (a, b) = logits([Knockout.hiding([(2,), (2,)])])
+    torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
+    if name == "mistral":
+        # Every block looks back 3 tokens, so in one block alone the last token never saw token 2.
+        (c, _) = logits([Knockout([(last,)] * 2, [(2,)] * 2)])
+        torch.testing.assert_close(c, clean, atol=1e-5, rtol=1e-5)
+    generated = generate(loaded, [row[:6]], Decoding(max_new_tokens=8), edits=[Knockout.hiding([(2,)])])
+    unseen = generate(loaded, [other[:6]], Decoding(max_new_tokens=8), edits=[Knockout.hiding([(2,)])])
+    assert generated[0].margins == pytest.approx(unseen[0].margins, abs=1e-3)
+    assert generated[0].ids == unseen[0].ids
+
+
+def test_an_edit_of_one_head_changes_that_head_alone():
+    loaded = LoadedModel(make_family("llama"), Pad(), "m", "m", "m")  # type: ignore[arg-type]
+    site, rows = Site(1, "head_z"), [(5, 9, 33, 2, 71, 14, 8)]
+    _, clean = run(loaded, rows, [], site)
+    _, edited = run(loaded, rows, [Zero(site, [(3,)], 2)], site)
+    by_head = [states[0].unflatten(-1, (4, -1)) for states in (clean, edited)]
+    assert not by_head[1][3, 2].any()
+    changed = (by_head[0] != by_head[1]).any(-1)
+    assert changed.nonzero().tolist() == [[3, 2]]
+    with pytest.raises(HintprobeError, match="heads 0 to 3"):
+        run(loaded, rows, [Zero(site, [(3,)], 4)])

@@ -4,6 +4,7 @@ from probes.patching.attribution import Screening, attribute, screen
 from probes.patching.engine import Account, Patch, run_patches
 from probes.patching.grid import Cell, PatchEffects, n_cells, patch_pairs
 from probes.patching.metrics import METRICS, Metric, Recovery, Reference, measure, recovery
+from probes.patching.on_policy import regenerate
 from probes.patching.pairs import Alignment, PatchPair, first_divergence
 from probes.patching.placebos import CONTROLS, Control
 
@@ -27,6 +28,7 @@ __all__ = [
     "n_cells",
     "patch_pairs",
     "recovery",
+    "regenerate",
     "run_patches",
     "screen",
 ]
