@@ -272,3 +272,12 @@ def test_a_batch_that_did_not_fit_is_not_tried_again(tiny: Tiny, monkeypatch: py
     batches = [i for i, _ in capture(loaded, rows, [(5,)] * 18, [Site(1, "resid_post")], token_budget=36)]
     assert sorted(row for batch in batches for row in batch) == list(range(18))
     assert tried == [6, 3, 3, 3, 3, 3, 3]
+
+
+def test_a_batch_is_given_out_once_the_next_is_under_way(tiny: Tiny):
+    """On CUDA its copy then overlaps the next forward; the account of forwards shows the order anywhere."""
+    loaded = tiny("llama")
+    with counting_forwards(loaded.model) as count:
+        batches = capture(loaded, some_rows(loaded, (4,) * 6), [(3,)] * 6, [Site(0, "resid_post")], token_budget=8)
+        seen = [(count.calls, len(indices)) for indices, _ in batches]
+    assert seen == [(2, 2), (3, 2), (3, 2)]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from families import FAMILIES, HEAD_DIM, HEADS, LAYERS, PARALLEL, WIDE, WIDTH, make_family
 from torch import nn
-from transformers import PhiConfig, PhiForCausalLM
+from transformers import GraniteConfig, GraniteForCausalLM, PhiConfig, PhiForCausalLM
 
 from activations import HintprobeError, Site, visiting
 from activations.hooks import block_parts, counting_forwards, head_shape
@@ -202,6 +202,16 @@ def test_a_dropout_that_attention_and_mlp_share_is_no_ones_place():
     seen = read(model, [Site(1, c) for c in ("resid_pre", "attn_out", "mlp_out", "resid_post")])
     *addends, total = (seen[Site(1, c)] for c in ("resid_pre", "attn_out", "mlp_out", "resid_post"))
     torch.testing.assert_close(sum(addends), total)
+
+
+def test_blocks_that_scale_what_they_add_are_refused_and_their_stream_is_not():
+    options = FAMILIES["qwen2"][1]
+    scaled = GraniteForCausalLM(GraniteConfig(**options, residual_multiplier=0.5)).eval()
+    with pytest.raises(HintprobeError, match=r"could not be taken apart.*not its input plus the outputs"):
+        read(scaled, [Site(1, "attn_out")])
+    assert read(scaled, [Site(1, "resid_pre"), Site(1, "resid_post")])
+    plain = GraniteForCausalLM(GraniteConfig(**options, residual_multiplier=1.0)).eval()
+    assert read(plain, [Site(1, "attn_out")])
 
 
 class Odd(nn.Module):
