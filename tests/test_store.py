@@ -165,6 +165,36 @@ def test_a_stopped_fill_goes_on_where_it_was(loaded, store, rows, monkeypatch: p
     assert n_rows == 2
 
 
+def test_a_fill_that_was_stopped_and_finished_is_bit_identical_to_one_that_was_not(
+    loaded, rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Batches change the rounding, so what is left must fall into the batches it would have been in."""
+    monkeypatch.setattr("activations.pending.SHARD_BYTES", 1)
+    many = some_rows(loaded, tuple(range(5, 40)))
+    positions = [(0, len(row) - 1) for row in many]
+    entries = [(row_hash(row), p) for row, wanted in zip(many, positions, strict=True) for p in wanted]
+
+    def stop_after(n: int):
+        left = [n]
+
+        def tick(rows: int) -> None:
+            left[0] -= 1
+            if left[0] < 0:
+                raise KeyboardInterrupt
+
+        return tick
+
+    undisturbed = ActivationStore(tmp_path / "undisturbed").of(loaded)
+    fill(loaded, undisturbed, many, positions, SITES, token_budget=100)
+    for n in (1, 4, 9):
+        store = ActivationStore(tmp_path / f"stopped{n}").of(loaded)
+        with pytest.raises(KeyboardInterrupt):
+            fill(loaded, store, many, positions, SITES, token_budget=100, on_rows=stop_after(n))
+        assert 0 < fill(loaded, store, many, positions, SITES, token_budget=100).reused < len(entries)
+        for site in SITES:
+            assert torch.equal(store.read(site, entries), undisturbed.read(site, entries))
+
+
 def test_progress_adds_up_to_the_rows_asked_for(loaded, store, rows):
     for positions in (POSITIONS[:1], POSITIONS, POSITIONS):
         done: list[int] = []

@@ -141,19 +141,19 @@ class Reading:
         return store
 
     def whole(self, cold: bool) -> float:
-        """Memmap time over store time for one (site, position) of all rows; median."""
+        """Memmap time over store time for one (site, position) of all rows; median over the sites, in turn."""
         entries, ratios = self.data.entries(2), []
-        for k in range(REPEATS):
-            site = 1 + 2 * k  # another one each time: cold pages, unverified blocks
-            store = self.opened()
-            store.index.locate(str(SITES[0]), entries)  # the index is read once, whatever is read then
-            rows = store.rows(SITES[site], entries)
+        for site in range(len(SITES)):  # another one each time: cold pages, unverified blocks
+            rows = self.opened().rows(SITES[site], entries)
             if cold:
                 drop_cache(self.path.parent)
+                drop_cache(self.folder)
             else:
                 self._warm(site)
-            memmap = seconds(lambda site=site: np.array(self._fresh()[site, 2]))  # type: ignore[misc]
-            ratios.append(memmap / seconds(rows.torch))
+            memmap = self._fresh()
+            sides: list[Callable[[], Any]] = [lambda m=memmap, s=site: np.array(m[s, 2]), rows.torch]  # type: ignore[misc]
+            first, second = (seconds(side) for side in (sides if site % 2 else sides[::-1]))
+            ratios.append(first / second if site % 2 else second / first)
         return statistics.median(ratios)
 
     def _fresh(self) -> NDArray[np.uint16]:
@@ -226,18 +226,19 @@ def workplace(folder: Path | None, n_bytes: int) -> Iterator[Path]:
 
 
 def write_ratio(data: Data, place: Path) -> dict[str, Any]:
-    """Raw time over store time, in turn; what was written last is kept for the reads."""
+    """Raw time over store time, in turn, now one first and now the other; the last store is kept for the reads."""
     ratios, speeds = [], []
-    for _ in range(REPEATS):
-        shutil.rmtree(place / "store", ignore_errors=True)
-        (place / "store").mkdir()
-        os.sync()
-        raw = write_raw(data, place / "raw")
-        (place / "raw").unlink()
-        os.sync()
-        ours = write_store(data, place / "store")
-        ratios.append(raw / ours)
-        speeds.append(data.n_bytes / 1e6 / ours)
+    for k in range(REPEATS):
+        times = {}
+        for side in ("raw", "store") if k % 2 == 0 else ("store", "raw"):
+            target = place / side
+            shutil.rmtree(target, ignore_errors=True)
+            target.mkdir()
+            os.sync()
+            times[side] = write_raw(data, target / "values") if side == "raw" else write_store(data, target)
+        shutil.rmtree(place / "raw")
+        ratios.append(times["raw"] / times["store"])
+        speeds.append(data.n_bytes / 1e6 / times["store"])
     return {
         "write_ratio_raw": statistics.median(ratios),
         "write_ratio_raw_range": [min(ratios), max(ratios)],
