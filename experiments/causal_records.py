@@ -97,7 +97,7 @@ class DirectionEffect(Redrawn):
 
 
 class SubspaceEffect(Record):
-    """What patching a part of one state from the unhinted into the hinted run takes from the logit difference."""
+    """What patching a part of one state from the neutral into the hinted run takes from the logit difference."""
 
     detector: str = Field(description="detector whose direction it is")
     site: str = Field(description="site that is patched")

@@ -74,12 +74,32 @@ def test_every_stage_runs_and_the_second_run_makes_no_forward(arch, letters_fold
     assert set(model["comparison"]["detectors"]) >= {
         "probe_before_cot", "prompt_words", "judge_lexical", "causal_neutral",
     }  # fmt: skip
+    check_directions(model["directions"])
     unresolved = model["stages"]["capture"]["account"]["unresolved_hinted"]
     assert unresolved["cot_0.5: no chain of thought"] == 150
     second = run_pipeline(settings, SILENT)
     assert forwards_of_this_run(second) == 0
     assert second["models"][0]["comparison"] == model["comparison"]
     json.dumps(second, allow_nan=False)
+
+
+def check_directions(directions):
+    """Untouched rollouts are as labelled, shares sum to one, and each edit has its random counterpart."""
+    effects = directions["effects"]
+    assert directions["tested"] == 1
+    for row in effects:
+        assert row["to_hint"] + row["to_own"] + row["off_target"] + row["unparsed"] == pytest.approx(1)
+        if row["edit"] == "none":
+            assert row["flips"] == 0
+            assert row["to_hint"] == (0 if row["behaviour"] == "resisted" else 1)
+    edits = {(row["edit"], row["direction"]) for row in effects}
+    assert edits == {("none", "probe")} | {(e, d) for e in ("ablate", "add") for d in ("probe", "random")}
+    assert {row["part"] for row in directions["subspaces"]} == {
+        "full", "direction", "row_space", "null_space", "random",
+    }  # fmt: skip
+    (full,) = (row for row in directions["subspaces"] if row["part"] == "full")
+    assert full["gap"] > 0
+    assert 0 <= full["in_row_space"] <= 1
 
 
 def test_targets_keep_to_the_definition(letters_folder, tmp_path):

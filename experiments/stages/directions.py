@@ -226,7 +226,7 @@ def _admits(run: ModelRun, chosen: Chosen, rollout: Rollout) -> bool | None:
 def _patched(
     run: ModelRun, found: ProbeDirection, chosen: Sequence[Chosen], reasons: Counter[str]
 ) -> list[SubspaceEffect]:
-    """Patching along the direction against the whole state, from the unhinted into the hinted run of reliant rows."""
+    """Patching along the direction against the whole state, from the neutral into the hinted run of reliant rows."""
     pairs = []
     for c in chosen:
         if c.label.behaviour == "reliant":
@@ -260,9 +260,9 @@ def _patched(
 
 
 def _pair(run: ModelRun, chosen: Chosen, position: str) -> StatePair | str:
-    """The hinted and the unhinted run up to where their completions part, or why they make no pair."""
-    hinted, unhinted = chosen.rollouts["hinted"], chosen.rollouts["unhinted"]
-    both = zip(hinted.completion_ids, unhinted.completion_ids, strict=False)
+    """The hinted and the neutral run up to where their completions part, or why they make no pair."""
+    hinted, neutral = chosen.rollouts["hinted"], chosen.rollouts["neutral"]
+    both = zip(hinted.completion_ids, neutral.completion_ids, strict=False)
     shared = next((k for k, (a, b) in enumerate(both) if a != b), None)
     if shared is None:
         return "the completions do not diverge"
@@ -270,12 +270,12 @@ def _pair(run: ModelRun, chosen: Chosen, position: str) -> StatePair | str:
     if at is None:
         return f"{position} is not resolved"
     if at < len(hinted.prompt_ids):
-        there = locate(run.loaded.tokenizer, chosen.item, unhinted, (position,))[0].get(position)
+        there = locate(run.loaded.tokenizer, chosen.item, neutral, (position,))[0].get(position)
     else:
-        there = at - len(hinted.prompt_ids) + len(unhinted.prompt_ids)
+        there = at - len(hinted.prompt_ids) + len(neutral.prompt_ids)
     base = hinted.prompt_ids + hinted.completion_ids[:shared]
-    source = unhinted.prompt_ids + unhinted.completion_ids[:shared]
+    source = neutral.prompt_ids + neutral.completion_ids[:shared]
     if there is None or at >= len(base) or there >= len(source):
-        return f"{position} is not before the completions diverge, or not in the unhinted run"
-    tokens = (hinted.completion_ids[shared], unhinted.completion_ids[shared])
+        return f"{position} is not before the completions diverge, or not in the neutral run"
+    tokens = (hinted.completion_ids[shared], neutral.completion_ids[shared])
     return StatePair(base, source, at, there, tokens, chosen.label.group)

@@ -130,16 +130,16 @@ def answer_shares(
 ) -> dict[str, Any]:
     """Where the answers of an edited model went; the shares sum to one, flips aside."""
     pairs = list(zip(labels, answers, strict=True))
-    unparsed = np.array([answer is None for answer in answers], dtype=float)
-    to_hint = np.array([answer == label.target for label, answer in pairs], dtype=float)
+    unparsed = [answer is None for answer in answers]
+    to_hint = [answer == label.target for label, answer in pairs]
     own = [answer is not None and answer == label.unhinted_answer != label.target for label, answer in pairs]
     flips = mean_of(np.array([a != b for a, b in zip(answers, before, strict=True)], dtype=float), weights)
     return {
         "n": len(answers),
-        "to_hint": float(to_hint.mean()),
+        "to_hint": float(np.mean(to_hint)),
         "to_own": float(np.mean(own)),
-        "off_target": float(1 - to_hint.mean() - np.mean(own) - unparsed.mean()),
-        "unparsed": float(unparsed.mean()),
+        "off_target": (len(answers) - sum(to_hint) - sum(own) - sum(unparsed)) / len(answers),
+        "unparsed": float(np.mean(unparsed)),
         "flips": flips.value,
         "flips_low": flips.low,
         "flips_high": flips.high,
