@@ -2,19 +2,36 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 from activations.errors import HintprobeError
 from experiments.commands import register_all
 from experiments.commands.running import Settings, run_until, stoppable
 
+ORDER = (
+    "init", "check", "plan", "run", "generate", "judge", "capture", "probe", "patch", "compare", "report",
+    "score", "faithfulness", "judges", "import", "cache", "organism",
+)  # fmt: skip
+"""The story in the order in which it is told: prepare, run, stage by stage, then what stands alone."""
+
+
+class _InOrder(TyperGroup):
+    """Lists commands in the order of the work."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(self.commands, key=ORDER.index)
+
+
 app = typer.Typer(
+    cls=_InOrder,
     help="Find out whether a language model used a hint that its chain of thought does not admit to.\n\n"
     "The stages run in this order: generate, judge, capture, probe, patch, compare, report. Each reads what the one "
-    "before wrote, can be stopped at any point, and does nothing twice. `hintprobe run CONFIG` runs them all.",
+    "before wrote, can be stopped at any point, and does nothing twice. `hintprobe run CONFIG` runs them all; "
+    "`init`, `check` and `plan` prepare a run on a model of your own.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -30,6 +47,23 @@ Cache = Annotated[
     Path | None, typer.Option("--cache", help="Folder for the store and the runs, in place of the config's.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object, and nothing else.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("hintprobe"))
+        raise typer.Exit
+
+
+@app.callback()
+def _hintprobe(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """What stands before every command; the text of ``--help`` is the app's."""
 
 
 @app.command()

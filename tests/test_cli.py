@@ -2,11 +2,13 @@
 
 import json
 import sys
+from importlib.metadata import version
 
 import pytest
+import typer
 import yaml
 
-from experiments.cli import main
+from experiments.cli import ORDER, app, main
 
 
 def hintprobe(capsys, monkeypatch, *arguments):
@@ -161,6 +163,35 @@ def test_help_tells_the_stages_in_order(capsys, monkeypatch):
     assert code == 0
     words = [w.strip(",.") for w in out.split("order:")[1].split()[:7]]
     assert words == ["generate", "judge", "capture", "probe", "patch", "compare", "report"]
+
+
+def _commands(command, name="hintprobe"):
+    """Every command with its full name."""
+    for sub, inner in getattr(command, "commands", {}).items():
+        yield from _commands(inner, f"{name} {sub}")
+    if not hasattr(command, "commands"):
+        yield name, command
+
+
+COMMANDS = dict(_commands(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_an_example_of_itself(name):
+    help_text = COMMANDS[name].help
+    example = help_text.split("Example:")[1].split()
+    assert " ".join(example).startswith(name)
+
+
+def test_help_lists_commands_in_the_order_of_the_work(capsys, monkeypatch):
+    _, out, _ = hintprobe(capsys, monkeypatch, "--help")
+    listed = [line.split()[0] for line in out.split("Commands:")[1].splitlines() if line.strip()]
+    assert listed == list(ORDER)
+
+
+def test_the_version(capsys, monkeypatch):
+    code, out, _ = hintprobe(capsys, monkeypatch, "--version")
+    assert (code, out.strip()) == (0, version("hintprobe"))
 
 
 def test_an_unknown_recipe(capsys, monkeypatch, tmp_path):

@@ -20,7 +20,7 @@ MODULES = (
     "importing",
     "report",
 )
-"""One module a line, in the order in which ``hintprobe --help`` lists their commands."""
+"""One module a line; ``experiments.cli.ORDER`` says how ``hintprobe --help`` lists their commands."""
 
 
 def register_all(app: typer.Typer) -> None:
