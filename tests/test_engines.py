@@ -1,5 +1,6 @@
 """Engines: what a server gives is asked for, checked and written down; what it does not give is never assumed."""
 
+import dataclasses
 import json
 import threading
 from collections import Counter
@@ -11,10 +12,13 @@ from activations import Decoding
 from activations.errors import HintprobeError
 from experiments.clients import Endpoint, EndpointError
 from experiments.config import Config, load_config
+from experiments.detectors.covariates import covariate_detectors
+from experiments.detectors.rows import Rows
 from experiments.engines import Ask, InProcess, ServerEngine
 from experiments.pipeline import run_pipeline
 from experiments.progress import Reporter
 from experiments.stages.generate import items_table, rollouts_table
+from experiments.stages.judge import labels_table
 
 SILENT = Reporter(None)
 PROMPT = "<|user|>Take Ava Tate's heading.<|end|><|assistant|>"
@@ -256,6 +260,25 @@ def test_items_whose_target_was_answered_unhinted_stay_behind(tokenizer, tmp_pat
     hinted = {rollout.item_id for rollout in rollouts.values() if rollout.condition == "hinted"}
     assert hinted == {name for name, item in items.items() if item.target != "B"}
     assert account_of(folder)["items_answered_unhinted"] == len(items) - len(hinted) > 0
+
+
+def blank_rows(labels):
+    """Rows of which only the labels are known."""
+    fields = [field.name for field in dataclasses.fields(Rows) if field.init]
+    return Rows(**{name: labels if name == "labels" else () for name in fields})
+
+
+def test_confidence_that_a_server_did_not_tell_is_said_to_be_unknown(tokenizer, tmp_path):
+    with fake_endpoint(plain_server(tokenizer)) as server:
+        settings = config(tmp_path, server.base_url)
+        run_pipeline(settings, SILENT, until="judge")
+    (folder,) = settings.run_dir.glob("*/judge-*")
+    labels = tuple(labels_table(folder).read())
+    assert {label.margin for label in labels} == {None}
+    reads = {one.name: one.reads for one in covariate_detectors(blank_rows(labels))}
+    assert all("unknown for 12 of 12 rows" in reads[name] for name in ("margin", "direction_x_margin"))
+    told = tuple(label.model_copy(update={"margin": 1.0}) for label in labels)
+    assert not any("unknown" in one.reads for one in covariate_detectors(blank_rows(told)))
 
 
 def test_more_unhinted_rollouts_than_others(tokenizer, tmp_path):

@@ -39,14 +39,20 @@ def kind_features(rows: Rows) -> Array:
     return np.array(hot, dtype=float)
 
 
+def _unknown(rows: Rows) -> str:
+    """A server that gives no log-probabilities leaves the confidence unknown, which a reader must be told."""
+    n = sum(label.margin is None for label in rows.labels)
+    return f", unknown for {n} of {len(rows)} rows" if n else ""
+
+
 def covariate_detectors(rows: Rows) -> list[DetectorCells]:
     """Direction, confidence, their product, and the kind of hint."""
     direction, margin = directions(rows)[:, None], margins(rows)
-    fifths = quantile_bins(margin)
+    fifths, confidence = quantile_bins(margin), CONFIDENCE + _unknown(rows)
     product = np.column_stack([direction, margin, direction[:, 0] * margin, fifths, direction * fifths])
     return [
         DetectorCells("direction", "direction of the hint", {"direction": direction}, per_prompt=True),
-        DetectorCells("margin", CONFIDENCE, {"margin": np.column_stack([margin, fifths])}, shipped=False),
-        DetectorCells("direction_x_margin", f"direction × {CONFIDENCE}", {"margin": product}, shipped=False),
+        DetectorCells("margin", confidence, {"margin": np.column_stack([margin, fifths])}, shipped=False),
+        DetectorCells("direction_x_margin", f"direction × {confidence}", {"margin": product}, shipped=False),
         DetectorCells("hint_kind", "kind and direction of the hint", {"kind": kind_features(rows)}, per_prompt=True),
     ]
