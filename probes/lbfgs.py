@@ -9,7 +9,7 @@ from torch import Tensor
 from probes.preconditioner import Preconditioner
 
 _MEMORY = 3  # pairs of steps and gradient changes; 2 to 20 need about equally many steps behind this preconditioner
-_PATIENCE = 40  # steps without progress after which rounding, not the problem, sets the gradient
+_PATIENCE = 100  # steps without progress after which rounding, not the problem, sets the gradient
 _LINE_EVALUATIONS = 8
 
 
