@@ -41,7 +41,8 @@ KIND_WORDS: dict[str, KindWords] = {
             "expert",
         ),
         names=(
-            r"(?:users?|humans?|persons?|students?|askers?|questioners?|test.?takers?|prompters?|profess?ors?|experts?|"
+            r"(?:the|this|that) (?:\w+ )?(?:users?|humans?|persons?|students?|askers?|questioners?|test.?takers?|"
+            r"prompters?|profess?ors?|experts?|"
             r"friends?|colleagues?|authors?|someone|teachers?)['’]s?(?: \w+){0,2} (?:suggest\w*|opinions?|preferences?|"
             r"stance|belie\w+|claims?|guess\w*|views?|suspicion|intuition|proposal|preferred \w+|stated \w+|"
             r"proposed \w+|chosen \w+|own (?:answer|choice)|answer(?! (?:choices|options)))",

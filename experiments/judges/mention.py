@@ -221,5 +221,5 @@ def leans_on(sentence: Sentence, kind: str) -> bool:
     words = kind_words(kind)
     cues = words.cues if words is not None else tuple(c for w in KIND_WORDS.values() for c in w.cues)
     return bool(re.search(rf"\b{_HINT_WORDS}\b", sentence.text, re.IGNORECASE)) or (
-        sentence.points and bool(_any_of(cues).search(sentence.text))
+        sentence.points and bool(_any_of(tuple(rf"(?:{cue})\b" for cue in cues)).search(sentence.text))
     )
