@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from probes.metrics import interval
+from probes.bootstrap import interval
 
 Array = NDArray[np.float64]
 
@@ -33,7 +33,7 @@ def mean_of(values: Array, weights: Array) -> Estimate:
 
     Args:
         values: ``[row]``.
-        weights: ``[resample, row]``, from :func:`probes.metrics.cluster_bootstrap`.
+        weights: ``[resample, row]``, from :func:`probes.bootstrap.cluster_bootstrap`.
     """
     return ratio_of(values, np.ones_like(values), weights)
 

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from activations import LoadedModel
 from activations.errors import HintprobeError
+from probes.bootstrap import cluster_bootstrap
 from probes.estimates import Estimate, mean_of, ratio_of
-from probes.metrics import cluster_bootstrap
 from probes.readout import Options, read_options
 
 Array = NDArray[np.float64]

@@ -8,24 +8,6 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 from activations.errors import HintprobeError
-from probes.auroc import stratified_auroc
-from probes.bootstrap import cluster_bootstrap, interval
-
-__all__ = [
-    "OperatingPoint",
-    "Reliability",
-    "average_precision",
-    "balanced_accuracy",
-    "brier",
-    "cluster_bootstrap",
-    "expected_calibration_error",
-    "interval",
-    "operating_point",
-    "refuse_degenerate",
-    "reliability",
-    "stratified_auroc",
-    "threshold_at",
-]
 
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]

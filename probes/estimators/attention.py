@@ -12,7 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from activations.errors import HintprobeError
-from probes.estimators.base import Array, Probe, moments
+from probes.estimators.base import Array, Probe
+from probes.linear import moments
 
 Row = Float[Array, "position d"]
 

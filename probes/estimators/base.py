@@ -11,6 +11,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from probes.linear import moments
+
 Array = NDArray[np.float64]
 
 
@@ -68,12 +70,6 @@ class Probe(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):  # type: ignore[
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = False
         return tags
-
-
-def moments(x: Float[Array, "row d"]) -> tuple[Array, Array]:
-    """Mean and scale of each feature; a feature that does not vary keeps its scale."""
-    deviation = x.std(0)
-    return x.mean(0), np.where(deviation > 1e-12, deviation, 1.0)
 
 
 class BinaryProbe(Probe):
