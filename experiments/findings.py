@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.comparison import Held, Subset, difference, p_value
 from experiments.records import TargetRow
-from probes import Contrast, headline, permute_labels
+from probes import Comparison, Contrast, permuted_labels
 
 ALPHA = 0.05
 DRAWS = 199
@@ -32,27 +32,28 @@ def strata_account(within: Subset) -> list[dict[str, Any]]:
     return found
 
 
-def held_out_p(held: Held, target: Sequence[TargetRow], rng: np.random.Generator) -> float | None:
-    """p-value of the headline with the held-out labels permuted by group within kind × direction.
+def held_out_p(helds: Sequence[Held], target: Sequence[TargetRow], rng: np.random.Generator) -> list[float | None]:
+    """p-value of each headline with the held-out labels permuted by group within kind × direction.
 
     The probes stay as they were trained, so a draw costs no training. Labels are exchanged within outer folds, whose
-    probe saw none of them.
+    probe saw none of them. Probes are expected to score every row.
     """
-    known = np.flatnonzero(np.isfinite(held.scores))
-    rows = [target[int(i)] for i in known]
-    fold = np.array([row.fold for row in rows], dtype=np.intp)
-    strata = tuple(row.stratum for row in rows)
     contrast = Contrast(
-        np.array([row.positive for row in rows], dtype=bool),
-        tuple(row.group for row in rows),
-        tuple(f"{row.fold}/{row.stratum}" for row in rows),
+        np.array([row.positive for row in target], dtype=bool),
+        tuple(row.group for row in target),
+        tuple(f"{row.fold}/{row.stratum}" for row in target),
     )
-    scores = held.scores[known]
-    observed = headline(scores, contrast.labels, fold, strata)
-    if not np.isfinite(observed):
-        return None
-    draws = [headline(scores, permute_labels(contrast, rng), fold, strata) for _ in range(DRAWS)]
-    return p_value(observed, draws)
+    if not helds:
+        return []
+    scores = np.stack([held.scores for held in helds])
+    observed = Comparison.of(contrast.labels, contrast.strata).auroc(scores)[:, 0]
+    draws = [
+        Comparison.of(labels, contrast.strata).auroc(scores)[:, 0] for labels in permuted_labels(contrast, DRAWS, rng).T
+    ]
+    return [
+        p_value(float(value), [float(draw[k]) for draw in draws]) if np.isfinite(value) else None
+        for k, value in enumerate(observed)
+    ]
 
 
 def findings(
@@ -71,14 +72,13 @@ def findings(
         takes all of these.
     """
     found = {}
-    for name, held in helds.items():
-        if held.summary.family != "probe":
-            continue
+    probes = {name: held for name, held in helds.items() if held.summary.family == "probe"}
+    p_values = held_out_p(list(probes.values()), target, rng)
+    for (name, held), p_held_out in zip(probes.items(), p_values, strict=True):
         differences = {other: difference(held, helds[other], within) for other in _rivals(helds)}
         not_beaten = [other for other, gap in differences.items() if (gap["low"] or 0.0) <= 0]
         residual = entries.get(f"{name}_residual", {}).get("auroc") or {}
         above = (residual.get("low") or 0.0) > 0.5
-        p_held_out = held_out_p(held, target, rng)
         null, own = held.summary.null_aurocs, entries[name]["auroc"]["value"]
         above_null = own is not None and own > max(null) if null else None
         found[name] = {

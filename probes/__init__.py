@@ -3,7 +3,7 @@
 from probes.auroc import Comparison, stratified_auroc
 from probes.bootstrap import cluster_bootstrap, holm, interval, mcnemar, paired_p_value
 from probes.calibration import Platt
-from probes.contrast import Contrast, Folds, control_labels, fold_strata, grouped_folds, permute_labels
+from probes.contrast import Contrast, Folds, control_labels, fold_strata, grouped_folds, permute_labels, permuted_labels
 from probes.estimators import (
     AttentionProbe,
     BinaryProbe,
@@ -80,6 +80,7 @@ __all__ = [
     "operating_point",
     "paired_p_value",
     "permute_labels",
+    "permuted_labels",
     "quantile_bins",
     "refuse_degenerate",
     "reliability",

@@ -103,19 +103,30 @@ def permute_labels(contrast: Contrast, rng: np.random.Generator) -> Bools:
     Groups change places with groups of as many rows in the stratum, and the rows of a group among themselves. If
     features and labels are independent within strata, every such permutation was as likely as what was observed.
     """
-    result = contrast.labels.copy()
-    blocks: dict[tuple[str, int], list[NDArray[np.intp]]] = {}
+    return permuted_labels(contrast, 1, rng)[:, 0]
+
+
+def permuted_labels(contrast: Contrast, n_draws: int, rng: np.random.Generator) -> Bool[np.ndarray, "row draw"]:
+    """Several draws of :func:`permute_labels`."""
+    found: Bools = np.repeat(contrast.labels[:, None], n_draws, axis=1)
+    alike = _exchangeable(contrast)
+    for draw in range(n_draws):
+        for rows in alike:
+            moved = contrast.labels[rows[rng.permutation(len(rows))]]
+            # Where a group holds both classes (a prompt with and without its hint), moving it whole changes nothing.
+            found[rows, draw] = rng.permuted(moved, axis=1)
+    return found
+
+
+def _exchangeable(contrast: Contrast) -> list[NDArray[np.intp]]:
+    """Row indices ``[group, row]`` of the groups that have equally many rows in a stratum."""
     members: dict[tuple[str, str], list[int]] = {}
     for row, key in enumerate(zip(contrast.strata, contrast.groups, strict=True)):
         members.setdefault(key, []).append(row)
+    blocks: dict[tuple[str, int], list[list[int]]] = {}
     for (stratum, _), rows in members.items():
-        blocks.setdefault((stratum, len(rows)), []).append(np.array(rows))
-    for alike in blocks.values():
-        order = rng.permutation(len(alike))
-        for target, origin in zip(alike, order, strict=True):
-            # Where a group holds both classes (a prompt with and without its hint), moving it whole changes nothing.
-            result[target] = rng.permutation(contrast.labels[alike[origin]])
-    return result
+        blocks.setdefault((stratum, len(rows)), []).append(rows)
+    return [np.array(rows) for rows in blocks.values()]
 
 
 def control_labels(types: Sequence[str], n_draws: int, rng: np.random.Generator) -> Bool[np.ndarray, "row draw"]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from activations.errors import HintprobeError
 from probes.auroc import stratified_auroc
 from probes.calibration import Platt
-from probes.contrast import Bools, Contrast, Folds, fold_strata, permute_labels
+from probes.contrast import Bools, Contrast, Folds, fold_strata, permuted_labels
 from probes.linear import Array, LinearScore, Scaling
 from probes.search import Problem, solve_cell
 
@@ -187,9 +187,9 @@ def nested_cv(
         folds = Folds.of(contrast, search.outer_folds, search.inner_folds, seed)
     fold = folds.outer
     rng = np.random.default_rng(seed)
-    permuted = [permute_labels(contrast, rng) for _ in range(search.permutations)]
+    permuted = permuted_labels(contrast, search.permutations, rng)
     control = np.zeros((len(contrast), 0), dtype=bool) if riders.control is None else riders.control
-    vectors = np.column_stack([contrast.labels, *permuted, control])
+    vectors = np.column_stack([contrast.labels, permuted, control])
     n_folds = int(fold.max()) + 1
     held = np.full(vectors.shape, np.nan)
     validation = np.full((n_folds, len(cells), vectors.shape[1]), 0.5)

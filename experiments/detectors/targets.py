@@ -19,6 +19,7 @@ class Target:
         families: the probes that may be trained on it.
         rows: finds them.
         note: what the figure can mean.
+        permuted: the search is repeated on permuted labels.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Target:
     families: tuple[str, ...]
     rows: Callable[[ModelRun], Rows]
     note: str
+    permuted: bool = True
 
 
 def _reliant(run: ModelRun) -> Rows:
@@ -76,6 +78,7 @@ TARGETS: dict[str, Target] = {
         Target(
             "hint_present", "hinted", "unhinted", _BEFORE, _hint_present,
             "a sanity check only: a probe that cannot tell whether a hint stands in the prompt is broken",
+            permuted=False,
         ),
     )
 }  # fmt: skip

@@ -121,7 +121,8 @@ class _Work:
 
     def search(self) -> Search:
         probe = self.run.config.probe
-        return Search(probe.c_grid, probe.outer_folds, probe.inner_folds, probe.permutations)
+        permutations = probe.permutations if self.target.permuted else 0
+        return Search(probe.c_grid, probe.outer_folds, probe.inner_folds, permutations)
 
     def keep(self, trained: Trained) -> None:
         scores_table(self.folder, self.main).append(score_rows(trained, self.rows, self.target.name))
