@@ -17,10 +17,11 @@ from typing import Any, get_args
 
 from activations.errors import HintprobeError
 from experiments.benchmarks.chat_styles import STYLES, Family, styled, train_tokenizer
-from experiments.config import HintsConfig, QuestionsConfig
+from experiments.config import HintsConfig
 from experiments.items import choose_targets, plan_items
 from experiments.prompts import PromptWriter
-from experiments.questions.pool import load_questions
+from experiments.questions.fields import FieldMap, to_question
+from experiments.questions.rows import read_file, read_folder
 from experiments.records import Direction, Item, Kind, Question
 
 CASES: tuple[tuple[str, Family], ...] = (
@@ -99,16 +100,17 @@ def run(questions: Sequence[Question]) -> dict[str, Any]:
 
 
 def load(path: str | None, limit: int) -> list[Question]:
-    """Questions of MMLU.
+    """Questions of MMLU, evenly spread; those too that a run would leave out because they repeat another's.
 
     Raises:
         HintprobeError: there are none.
     """
     shared = os.environ.get("HINTPROBE_SHARED_DATA")
-    place = path or (str(Path(shared) / "mmlu") if shared else None)
-    if place is None:
+    if path is None and not shared:
         raise HintprobeError("Give MMLU's file or folder with --questions, or set HINTPROBE_SHARED_DATA.")
-    return load_questions(QuestionsConfig(source="mmlu", path=place), limit, 0)[0]
+    place = Path(path) if path is not None else Path(str(shared)) / "mmlu"
+    rows = list(read_folder(place, None, "test") if place.is_dir() else read_file(place))
+    return [to_question(row.values, FieldMap(), row.name, "mmlu", 0) for row in rows[:: max(1, len(rows) // limit)]]
 
 
 def main() -> None:
