@@ -25,7 +25,11 @@ _tracing: ContextVar[bool] = ContextVar("_tracing", default=False)
 
 
 class _StopForwardError(Exception):
-    """Raised inside a hook once every wanted site has been seen."""
+    """Raised inside a hook once every wanted site has been seen, for the context that ``owner`` stands for."""
+
+    def __init__(self, owner: object) -> None:
+        super().__init__()
+        self.owner = owner
 
 
 def _first_output(value: Any) -> Any:
@@ -129,7 +133,7 @@ def visiting(model: nn.Module, visitors: Mapping[Site, Visitor], stop_after_deep
     """
     places = {site: place(model, site) for site in visitors}
     silent = set(visitors)
-    own_stop = _StopForwardError()
+    owner = object()
 
     def counted(site: Site, visit: Visitor) -> Visitor:
         def see(tensor: Visited) -> Visited | None:
@@ -138,7 +142,8 @@ def visiting(model: nn.Module, visitors: Mapping[Site, Visitor], stop_after_deep
             silent.discard(site)
             changed = visit(tensor)
             if stop_after_deepest and not silent:
-                raise own_stop
+                # A new one each time: kept, it and its traceback's frames would hold each other and a batch's tensors.
+                raise _StopForwardError(owner)
             return changed
 
         return see
@@ -153,7 +158,7 @@ def visiting(model: nn.Module, visitors: Mapping[Site, Visitor], stop_after_deep
             yield
         except _StopForwardError as error:
             # The stop of an enclosing context is not ours to end: its forward gave nothing back.
-            if error is not own_stop:
+            if error.owner is not owner:
                 raise
     if silent:
         names = ", ".join(str(site) for site in sorted(silent))

@@ -1,5 +1,8 @@
 """Hooks see what they should, stop where they should, and are gone afterwards."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 from conftest import ARCHITECTURES, LAYERS, Tiny, some_rows
@@ -229,3 +232,18 @@ def test_decoder_blocks_are_found_or_refused(tiny: Tiny):
     bare.layers = torch.nn.ModuleList(torch.nn.Linear(2, 2) for _ in range(LAYERS))
     with pytest.raises(HintprobeError, match="could not be told apart"):
         decoder_blocks(bare)
+
+
+def test_a_stopped_forward_leaves_no_tensor_to_the_garbage_collector(tiny: Tiny):
+    """What the traceback held would otherwise live until a collection, which is a batch's memory on a device."""
+    loaded = tiny("llama")
+    seen = []
+    gc.collect()
+    gc.disable()
+    try:
+        with visiting(loaded.model, {Site(1, "resid_post"): lambda r: seen.append(weakref.ref(r))}, True):
+            decoder_forward(loaded, batch_of(loaded, 5))
+        assert len(seen) == 1
+        assert seen[0]() is None
+    finally:
+        gc.enable()
