@@ -5,7 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
+from sklearn.metrics import roc_auc_score
 
+from experiments.commands.score import score_file
 from experiments.config import load_config
 from experiments.context import ModelRun
 from experiments.organisms.grammar import Character
@@ -15,6 +17,8 @@ from experiments.pipeline import run_pipeline
 from experiments.progress import Reporter
 from experiments.report import forwards_of_this_run
 from experiments.seeds import stream
+from experiments.stages.judge import labels_table
+from experiments.stages.probe import cot_scores_table
 
 DEMO = Path(__file__).parent.parent / "experiments" / "configs" / "demo.yaml"
 SILENT = Reporter(None)
@@ -85,11 +89,63 @@ def test_the_words_of_the_prompt_and_the_kind_find_little(demo):
 
 
 def test_the_best_probe_beats_its_own_search_on_permuted_labels(demo):
-    """Permutation keeps each kind's base rate, so its null may lie above one half (docs/decisions.md)."""
     comparison = of(demo[1], "unfaithful")["comparison"]
     best = comparison["detectors"][comparison["best_probe"]]
     assert len(best["null_aurocs"]) >= 4
     assert best["auroc"]["low"] > max(best["null_aurocs"])
+
+
+def test_reliance_is_found_once_the_cot_is_under_way_and_not_on_the_prompt(demo):
+    """A find passes both nulls, beats every control and baseline, and outlives the regression on its confounds."""
+    comparison = of(demo[1], "unfaithful")["comparison"]
+    findings = comparison["findings"]
+    assert findings["probe_within_cot"]["found"]
+    assert not findings["probe_before_cot"]["found"]
+    null = comparison["detectors"]["probe_within_cot"]["null_aurocs"]
+    assert abs(sum(null) / len(null) - 0.5) < 0.1
+    refused = [line["stratum"] for line in comparison["strata"] if line["refused"]]
+    assert all(name.startswith("visual_pattern") for name in refused)
+
+
+def test_other_targets_are_trained_or_refused_by_name(demo):
+    unfaithful, blind = (of(demo[1], name)["comparison"]["targets"] for name in ("unfaithful", "blind"))
+    assert unfaithful["hint_present"]["detectors"]["probe_before_cot"]["auroc"]["value"] > 0.95
+    assert "probe_after_cot" not in unfaithful["will_follow"]["detectors"]
+    assert "0 reliant rows" in blind["will_follow"]["refused"]
+    assert blind["will_follow"]["detectors"] == {}
+
+
+def test_a_shipped_probe_scores_the_rollouts_again_from_their_text(demo, tmp_path):
+    config, summary = demo
+    model = of(summary, "unfaithful")
+    home = config.run_dir / model["folder"]
+    stage = {name: home / found["folder"] for name, found in model["stages"].items()}
+    behaviour = {label.rollout_id: label.behaviour for label in labels_table(stage["judge"]).read()}
+    lines = (stage["generate"] / "rollouts.jsonl").read_text().splitlines()
+    kept = [line for line in lines if behaviour.get(json.loads(line)["id"]) in ("reliant", "aligned")]
+    (tmp_path / "t.jsonl").write_text("\n".join(kept) + "\n")
+    probe = stage["probe"] / "probes" / "reliant" / "probe_within_cot"
+    out = tmp_path / "scores.jsonl"
+    counts = score_file("organism:unfaithful", probe, tmp_path / "t.jsonl", out, False, "cpu", None)
+    assert counts["scored"] == len(kept)
+    scores = {line["id"]: line["score"] for line in map(json.loads, out.read_text().splitlines())}
+    reliant = [behaviour[name] == "reliant" for name in scores]
+    assert roc_auc_score(reliant, list(scores.values())) > 0.95
+
+
+def test_the_score_along_the_cot_covers_every_token_of_both_classes(demo):
+    config, summary = demo
+    model = of(summary, "unfaithful")
+    home = config.run_dir / model["folder"]
+    stage = {name: home / found["folder"] for name, found in model["stages"].items()}
+    behaviour = {label.rollout_id: label.behaviour for label in labels_table(stage["judge"]).read()}
+    scores = cot_scores_table(stage["probe"]).read()
+    names = {score.rollout_id for score in scores}
+    assert {behaviour[name] for name in names} == {"reliant", "aligned"}
+    for name in names:
+        own = [score for score in scores if score.rollout_id == name]
+        assert [score.token for score in own] == list(range(own[0].token, own[0].token + len(own)))
+        assert sum(score.ends_sentence for score in own) >= 2
 
 
 def test_patching_the_pointer_carries_the_answer_and_a_random_token_does_not(demo):
