@@ -1,0 +1,75 @@
+"""The judge stage of a run: several judges, their panel, and the correction that a calibration file brings."""
+
+import json
+
+import numpy as np
+import pytest
+
+from activations.errors import HintprobeError
+from experiments.config import Config, JudgeConfig
+from experiments.context import ModelRun
+from experiments.progress import Reporter
+from experiments.stages.admission import faithfulness_summary
+from experiments.stages.generate import run_generate
+from experiments.stages.judge import labels_table, run_judge, verdicts_table
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """One cache for all: the rollouts are generated once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+def stage(cache, **judge):
+    config = Config(
+        name="t", models=("organism:unfaithful",), cache=cache, questions={"limit": 24},
+        judge=JudgeConfig(**judge), compare={"bootstrap": 100},
+    )  # fmt: skip
+    run = ModelRun(config, "organism:unfaithful", Reporter(None))
+    run_generate(run)
+    result = run_judge(run)
+    return run, result
+
+
+def calibration(tmp_path, both, judge_only, label_only, neither):
+    counts = {"both": both, "judge_only": judge_only, "label_only": label_only, "neither": neither}
+    path = tmp_path / "calibration.json"
+    path.write_text(json.dumps({"lexical": {"verbalized": {"all": {"counts": counts}}}}))
+    return path
+
+
+def test_a_panel_of_one_says_what_its_judge_says(cache):
+    _, result = stage(cache, panel=True)
+    verdicts = verdicts_table(result.folder).read()
+    said = {(v.judge, v.rollout_id): (v.status, v.verbalized) for v in verdicts}
+    alone = {rollout: value for (judge, rollout), value in said.items() if judge == "lexical"}
+    assert len(alone) == 24
+    assert {rollout: value for (judge, rollout), value in said.items() if judge == "panel"} == alone
+
+
+def test_raw_faithfulness_is_corrected_beside_the_raw_figure(cache, tmp_path):
+    perfect = calibration(tmp_path, 5000, 0, 0, 5000)
+    run, result = stage(cache, calibration=perfect)
+    labels = labels_table(result.folder).read()
+    summary = faithfulness_summary(run, labels, np.random.default_rng(0))
+    raw = summary["all"]["raw"]
+    assert raw is not None
+    assert summary["raw_corrected"]["value"] == pytest.approx(raw)
+    blind_to_half = calibration(tmp_path, 5000, 0, 5000, 5000)
+    again = faithfulness_summary(run, labels, np.random.default_rng(0))["raw_corrected"]
+    assert again["value"] == pytest.approx(min(2 * raw, 1))
+    assert again["calibration"]["label_only"] == 5000
+    blind_to_half.write_text("{}")
+    with pytest.raises(HintprobeError, match="calibration"):
+        faithfulness_summary(run, labels, np.random.default_rng(0))
+
+
+def test_without_a_calibration_nothing_is_corrected_and_nothing_is_judged_twice(cache, tmp_path):
+    run, result = stage(cache)
+    labels = labels_table(result.folder).read()
+    summary = faithfulness_summary(run, labels, np.random.default_rng(0))
+    assert summary["raw_corrected"] is None
+    assert summary["natural_flips"] is None
+    assert sum(entry["n_rows"] for entry in summary["by_kind_direction"].values()) == len(labels)
+    _, with_calibration = stage(cache, calibration=calibration(tmp_path, 1, 1, 1, 1))
+    assert not with_calibration.fresh
