@@ -15,14 +15,15 @@ def n_blocks(n_bytes: int) -> int:
     return -(-n_bytes // BLOCK_BYTES)
 
 
-def block_sum(data: NDArray[np.uint8], block: int) -> bytes:
+def block_sum(data: memoryview, block: int) -> bytes:
     """XXH3-128 of one block. Made against accidents, not against forgers."""
-    return xxhash.xxh3_128_digest(data[block * BLOCK_BYTES : (block + 1) * BLOCK_BYTES].data)
+    return xxhash.xxh3_128_digest(data[block * BLOCK_BYTES : (block + 1) * BLOCK_BYTES])
 
 
 def block_sums(data: NDArray[np.uint8]) -> UInt8[np.ndarray, "block 16"]:
     """Checksums of all blocks of a flat array of bytes."""
-    sums = b"".join(block_sum(data, block) for block in range(n_blocks(len(data))))
+    view = data.data
+    sums = b"".join([block_sum(view, block) for block in range(n_blocks(len(data)))])
     return np.frombuffer(sums, dtype=np.uint8).reshape(-1, SUM_BYTES)
 
 

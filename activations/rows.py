@@ -128,11 +128,14 @@ class SiteRows:
                 rows = order[at : at + _STEP_ROWS]  # in the order of the file
                 out[rows] = self._take(rows)
             return out
-        first = 0
-        for end in ends.tolist():
-            row = int(order[first])
-            self._parts[part[first]].copy_run(int(slot[first]), out[row : row + end - first])
-            first = end
+        starts = np.append(0, ends[:-1])
+        runs = list(
+            zip(part[starts], slot[starts].tolist(), order[starts].tolist(), (ends - starts).tolist(), strict=True)
+        )
+        for k, start, _, n in runs:
+            self._parts[k].announce_run(start, start + n)
+        for k, start, row, n in runs:
+            self._parts[k].copy_run(start, out[row : row + n])
         return out
 
 

@@ -8,11 +8,11 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt8
 from numpy.typing import NDArray
 
-from activations.checksums import BLOCK_BYTES, as_bytes, block_sum
+from activations.checksums import BLOCK_BYTES, SUM_BYTES, as_bytes, block_sum
 from activations.errors import HintprobeError
 from activations.shard import ShardIndex, damaged, read_index, reading, stamp_of, stored_dtype
 
-_STEP_BYTES = 2**20
+_STEP_BLOCKS = 4
 """Checked and then copied piece by piece: what was just hashed is still in the processor's cache."""
 
 
@@ -24,6 +24,8 @@ class SiteValues:
         values: ``[entry, *feature]``, mapped from the file; a private mapping, so that writing to it changes no file.
         tag: the dtype that they stand for.
         pending: per block, whether it is still to be checked.
+        file: the mapping of the whole file.
+        offset: where in it the values begin.
     """
 
     path: Path
@@ -32,6 +34,8 @@ class SiteValues:
     tag: str
     sums: UInt8[np.ndarray, "block 16"]
     pending: Bool[np.ndarray, "block"]
+    file: mmap.mmap
+    offset: int
 
     @property
     def entry_bytes(self) -> int:
@@ -71,23 +75,34 @@ class SiteValues:
         self._check(np.unique(blocks[self.pending[blocks]]))
 
     def _check(self, blocks: Int[np.ndarray, "some"]) -> None:
-        data = as_bytes(self.values)
-        for block in blocks.tolist():
-            if block_sum(data, block) != self.sums[block].tobytes():
-                raise damaged(self.path, f"the checksum of site {self.site} differs in block {block}")
-            self.pending[block] = False
+        data = as_bytes(self.values).data
+        found = b"".join([block_sum(data, block) for block in blocks.tolist()])
+        if found != self.sums[blocks].tobytes():
+            wrong = (np.frombuffer(found, np.uint8).reshape(-1, SUM_BYTES) != self.sums[blocks]).any(1)
+            raise damaged(self.path, f"the checksum of site {self.site} differs in block {blocks[wrong][0]}")
+        self.pending[blocks] = False
 
     def run(self, start: int, stop: int) -> NDArray[np.generic]:
         """Entries from ``start`` to ``stop``, checked, without a copy."""
         self.check_run(start, stop)
         return self.values[start:stop]
 
+    def announce_run(self, start: int, stop: int) -> None:
+        """Let the system fetch the entries from ``start`` to ``stop`` while others are copied."""
+        if hasattr(mmap, "MADV_WILLNEED"):
+            first = (self.offset + start * self.entry_bytes) // mmap.PAGESIZE * mmap.PAGESIZE
+            self.file.madvise(mmap.MADV_WILLNEED, first, self.offset + stop * self.entry_bytes - first)
+
     def copy_run(self, start: int, out: NDArray[np.generic]) -> None:
         """Copy the entries from ``start`` on into ``out``, checking on the way."""
-        step = max(1, _STEP_BYTES // self.entry_bytes)
-        for at in range(0, len(out), step):
-            piece = out[at : at + step]
-            piece[...] = self.run(start + at, start + at + len(piece))
+        first, last = self._blocks(start, start + len(out))
+        begin, source, to = start * self.entry_bytes, as_bytes(self.values), as_bytes(out)
+        for block in range(first, last, _STEP_BLOCKS):
+            after = min(block + _STEP_BLOCKS, last)
+            if self.pending[block:after].any():
+                self._check(block + np.flatnonzero(self.pending[block:after]))
+            low, high = max(begin, block * BLOCK_BYTES), min(begin + len(to), after * BLOCK_BYTES)
+            to[low - begin : high - begin] = source[low:high]
 
 
 class Shard:
@@ -143,7 +158,7 @@ class Shard:
                     self._map = mmap.mmap(plain.fileno(), 0, access=mmap.ACCESS_COPY)
         values = np.frombuffer(self._map, dtype, int(np.prod(shape)), offset).reshape(shape)
         sums = self.index.sums[k]
-        return SiteValues(self.path, name, values, tag, sums, np.ones(len(sums), dtype=bool))
+        return SiteValues(self.path, name, values, tag, sums, np.ones(len(sums), dtype=bool), self._map, offset)
 
     def verify(self) -> None:
         """Check every block of every site.
