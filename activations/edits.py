@@ -7,9 +7,10 @@ values work teacher-forced and while generating.
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -29,7 +30,7 @@ Rows = Int[Tensor, "reached"]
 
 @dataclass(frozen=True, eq=False)
 class SiteEdit:
-    """Changes the states of a site at chosen positions.
+    """Changes the states of a site at chosen positions. Tensors may be given as numpy arrays.
 
     Attributes:
         site: where.
@@ -42,6 +43,9 @@ class SiteEdit:
     head: int | None = None
 
     def __post_init__(self) -> None:
+        for field in fields(self):  # a probe's direction comes as a numpy array
+            if isinstance(value := getattr(self, field.name), np.ndarray):
+                object.__setattr__(self, field.name, torch.from_numpy(value))
         if self.head is not None and self.site.component != "head_z":
             raise HintprobeError(f"Head {self.head} was named at {self.site}; only head_z has heads.")
 

@@ -1,5 +1,6 @@
 """Edits do exactly what they say, teacher-forced and while generating, and leave nothing behind."""
 
+import numpy as np
 import pytest
 import torch
 from conftest import ARCHITECTURES, WIDTH, Tiny, some_rows
@@ -265,3 +266,13 @@ def test_an_edit_of_one_head_changes_that_head_alone():
     assert changed.nonzero().tolist() == [[3, 2]]
     with pytest.raises(HintprobeError, match="heads 0 to 3"):
         run(loaded, rows, [Zero(site, [(3,)], 4)])
+
+
+def test_a_probes_numpy_direction_is_taken():
+    direction = np.arange(1.0, 5.0)
+    edit = ProjectOut(Site(0, "resid_pre"), [[0]], direction=direction)
+    states = torch.randn(1, 4, generator=torch.Generator().manual_seed(0))
+    left = edit.changed(states, torch.tensor([0]), torch.tensor([0]))
+    assert abs(float(left[0].double() @ torch.from_numpy(direction))) < 1e-5
+    with pytest.raises(HintprobeError, match="not finite"):
+        ProjectOut(Site(0, "resid_pre"), [[0]], direction=np.array([np.nan, 1.0]))
