@@ -1,21 +1,29 @@
-"""MODEL → NUMBERS. Load a model, run it, record and edit its activations, keep them. Knows no hints and no labels."""
+"""MODEL → NUMBERS. Load a model, run it, record and edit its activations, keep them. Knows no hints and no labels.
 
-from activations.backends import Backend, open_backend
-from activations.capture import capture, capture_batch
-from activations.check import CheckReport, check_model
-from activations.edits import Add, Edit, Knockout, Mean, ProjectOut, Replace, SiteEdit, Zero, editing
-from activations.entries import row_hash
-from activations.errors import HintprobeError
-from activations.generate import Completion, Decoding, generate
-from activations.hooks import counting_forwards, head_shape, visiting
-from activations.models import LoadedModel, fingerprint, load_model, load_tokenizer
-from activations.part import Part
-from activations.planner import CaptureAccount, CapturePlan, fill, plan_capture
-from activations.positions import onwards
-from activations.rows import SiteRows
-from activations.sites import Site, residual_sites
-from activations.store import ActivationStore, ModelStore
-from activations.view import ActivationView
+Names are loaded when first asked for: most of what asks for an error or a record needs no torch.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from activations.lazy import load_name
+
+if TYPE_CHECKING:
+    from activations.backends import Backend, open_backend
+    from activations.capturing import capture, capture_batch
+    from activations.check import CheckReport, check_model
+    from activations.edits import Add, Edit, Knockout, Mean, ProjectOut, Replace, SiteEdit, Zero, editing
+    from activations.entries import row_hash
+    from activations.errors import HintprobeError
+    from activations.generating import Completion, Decoding, generate
+    from activations.hooks import counting_forwards, head_shape, visiting
+    from activations.models import LoadedModel, fingerprint, load_model, load_tokenizer
+    from activations.part import Part
+    from activations.planner import CaptureAccount, CapturePlan, fill, plan_capture
+    from activations.positions import onwards
+    from activations.rows import SiteRows
+    from activations.sites import Site, residual_sites
+    from activations.store import ActivationStore, ModelStore
+    from activations.view import ActivationView
 
 __all__ = [
     "ActivationStore",
@@ -58,3 +66,7 @@ __all__ = [
     "row_hash",
     "visiting",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    return load_name(__name__, __all__, name)

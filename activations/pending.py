@@ -11,7 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from activations.batching import Ids
-from activations.capture import Captured
+from activations.capturing import Captured
 from activations.entries import Entries, hashes
 from activations.shard import to_numpy
 from activations.sites import Site

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Int
 
 from activations.backends import Backend
 from activations.batching import Ids
-from activations.capture import capture
+from activations.capturing import capture
 from activations.entries import Entries, hashes, row_hash
 from activations.models import LoadedModel
 from activations.pending import CapturedRow, ShardWriter

@@ -3,8 +3,9 @@
 Names are loaded when first asked for, so that the command line starts without torch.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from activations.lazy import load_name
 
 if TYPE_CHECKING:
     from experiments.config import Config, load_config
@@ -14,12 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Config", "ModelResults", "Results", "load_config", "read_results", "run_pipeline", "write_report"]
 
-_MODULES = ("experiments.config", "experiments.pipeline", "experiments.report", "experiments.results")
-
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        for module in map(import_module, _MODULES):
-            if name in vars(module):
-                return getattr(module, name)
-    raise AttributeError(f"module 'experiments' has no attribute {name!r}")
+    return load_name(__name__, __all__, name)

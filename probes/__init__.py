@@ -1,40 +1,56 @@
-"""NUMBERS → EVIDENCE. Probes, their controls and metrics, and patching. Knows arrays, labels and groups, no wording."""
+"""NUMBERS → EVIDENCE. Probes, their controls and metrics, and patching. Knows arrays, labels and groups, no wording.
 
-from probes.auroc import Comparison, stratified_auroc
-from probes.bootstrap import cluster_bootstrap, holm, interval, mcnemar, paired_p_value
-from probes.calibration import Platt
-from probes.contrast import Contrast, Folds, control_labels, fold_strata, grouped_folds, permute_labels, permuted_labels
-from probes.estimators import (
-    AttentionProbe,
-    BinaryProbe,
-    LinearProbe,
-    LogisticProbe,
-    MeanDifferenceProbe,
-    MLPProbe,
-    Probe,
-    RidgeProbe,
-)
-from probes.forest import forest_cv
-from probes.linear import LinearScore
-from probes.logistic import LogisticSolution, solve_logistic
-from probes.means import mean_differences
-from probes.metrics import (
-    OperatingPoint,
-    Reliability,
-    average_precision,
-    balanced_accuracy,
-    brier,
-    expected_calibration_error,
-    operating_point,
-    refuse_degenerate,
-    reliability,
-    threshold_at,
-)
-from probes.nested import NestedResult, Null, Riders, Search, headline, nested_cv
-from probes.residual import quantile_bins, residualise
-from probes.saving import ProbeCard, SavedProbe, load_probe, save_probe
-from probes.ship import fit_for_use
-from probes.transfer import cross_cell_aurocs
+Names are loaded when first asked for: most of what asks for an error or a record needs no torch.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from activations.lazy import load_name
+
+if TYPE_CHECKING:
+    from probes.auroc import Comparison, stratified_auroc
+    from probes.bootstrap import cluster_bootstrap, holm, interval, mcnemar, paired_p_value
+    from probes.calibration import Platt
+    from probes.contrast import (
+        Contrast,
+        Folds,
+        control_labels,
+        fold_strata,
+        grouped_folds,
+        permute_labels,
+        permuted_labels,
+    )
+    from probes.estimators import (
+        AttentionProbe,
+        BinaryProbe,
+        LinearProbe,
+        LogisticProbe,
+        MeanDifferenceProbe,
+        MLPProbe,
+        Probe,
+        RidgeProbe,
+    )
+    from probes.forest import forest_cv
+    from probes.linear import LinearScore
+    from probes.logistic import LogisticSolution, solve_logistic
+    from probes.means import mean_differences
+    from probes.metrics import (
+        OperatingPoint,
+        Reliability,
+        average_precision,
+        balanced_accuracy,
+        brier,
+        expected_calibration_error,
+        operating_point,
+        refuse_degenerate,
+        reliability,
+        threshold_at,
+    )
+    from probes.nested import NestedResult, Null, Riders, Search, headline, nested_cv
+    from probes.residual import quantile_bins, residualise
+    from probes.saving import ProbeCard, SavedProbe, load_probe, save_probe
+    from probes.ship import fit_for_use
+    from probes.transfer import cross_cell_aurocs
 
 __all__ = [
     "AttentionProbe",
@@ -90,3 +106,7 @@ __all__ = [
     "stratified_auroc",
     "threshold_at",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    return load_name(__name__, __all__, name)

@@ -1,6 +1,7 @@
 """The command line in process: bad input gets one clear paragraph and exit status 2, and loses nothing."""
 
 import json
+import subprocess
 import sys
 from importlib.metadata import version
 
@@ -225,3 +226,9 @@ def test_an_empty_question_file(capsys, monkeypatch, tmp_path):
     )
     assert code == 2
     assert "No question was found" in err
+
+
+def test_the_command_line_starts_without_heavy_libraries():
+    code = "import sys, experiments.cli; print(sorted({'torch', 'transformers', 'numpy', 'pandas'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

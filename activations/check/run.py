@@ -11,7 +11,7 @@ from torch import Tensor
 
 from activations.backends import Backend, NativeBackend
 from activations.batching import Ids, PaddedBatch, pad_left, pad_right
-from activations.capture import Captured, capture, padded_positions
+from activations.capturing import Captured, capture, padded_positions
 from activations.check import reference
 from activations.check.reference import vector_error
 from activations.check.report import CheckReport, Finding
