@@ -5,11 +5,11 @@ import json
 import numpy as np
 from report_summary import STAGES, model_summary, run_summary
 
-from experiments.records import Item, Label, Message, Prompt, Question, Rollout, ScoreRow, Span, Verdict
+from experiments.records import CotScore, Item, Label, Message, Prompt, Question, Rollout, ScoreRow, Span, Verdict
 from experiments.report import Run
 from experiments.stages.generate import items_table, rollouts_table
 from experiments.stages.judge import labels_table, verdicts_table
-from experiments.stages.probe import scores_table
+from experiments.stages.probe import cot_scores_table, scores_table
 
 KINDS = ("sycophancy", "metadata", "grader_hacking")
 BEHAVIOURS = ("reliant", "aligned", "resisted")
@@ -96,5 +96,13 @@ def make_run(folder, n=30, cots=("I recall it.",), hint="A professor says (B).",
     labels_table(place["judge"]).replace(labels)
     verdicts_table(place["judge"]).replace(verdicts)
     scores_table(place["probe"]).replace(scores)
+    cot_scores_table(place["probe"]).replace(
+        [
+            CotScore(
+                rollout_id=labels[0].rollout_id, detector="probe_within_cot", cell="resid_post.1@cot_0.5", token=9,
+                start=7, end=8, ends_sentence=False, score=1.0, probability=0.731,
+            )
+        ]
+    )  # fmt: skip
     (folder / "summary.json").write_text(json.dumps(summary))
     return Run(folder, summary)

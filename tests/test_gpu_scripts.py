@@ -55,7 +55,8 @@ def test_one_gpu_plans_checks_and_runs(recorded):
 
 def test_the_server_is_gone_before_the_gpu_is_needed(recorded):
     calls = recorded("vllm_server.sh", PORT="8123")
-    assert calls[0] == "vllm serve owner/model --host 127.0.0.1 --port 8123"
+    started = calls.index("vllm serve owner/model --host 127.0.0.1 --port 8123")
+    assert started < calls.index(next(call for call in calls if call.startswith("hintprobe generate")))
     generate, run = (call for call in calls if call.startswith("hintprobe"))
     assert generate.startswith("hintprobe generate CONFIG --set generate.engine=server")
     assert "generate.server.base_url=http://127.0.0.1:8123/v1" in generate

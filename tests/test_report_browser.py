@@ -78,6 +78,17 @@ def test_model_text_is_shown_as_text(open_page, tmp_path):
     assert page.said == []
 
 
+def test_scored_chains_of_thought_are_shaded(open_page, tmp_path):
+    page = open_page(make_run(tmp_path, 9))
+    first = page.locator(".rows button").first
+    assert first.get_attribute("data-id") == "q0:sycophancy:hinted:0"
+    first.click()
+    piece = page.locator(".detail .scored")
+    assert piece.count() == 1
+    assert piece.get_attribute("title") == "probe score 0.73"
+    assert piece.evaluate("node => getComputedStyle(node).backgroundColor") != "rgba(0, 0, 0, 0)"
+
+
 def test_an_item_can_be_linked_to_and_walked_through_by_keyboard(open_page, tmp_path):
     page = open_page(make_run(tmp_path, 9), "#item=q4%3Ametadata%3Ahinted%3A0")
     assert page.locator(".detail h4").inner_text() == "q4:metadata:hinted:0"

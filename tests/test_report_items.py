@@ -36,7 +36,9 @@ def test_entries_hold_what_the_records_say(tmp_path):
     ((role, text, marks),) = hinted["messages"]
     assert role == "user"
     assert [text[start:end] for start, end, name in marks if name == "hint"] == ["A professor says (B)."]
-    completion, quotes = hinted["completion"]
+    completion, quotes, scores = hinted["completion"]
+    assert scores == [(7, 8, 0.731)]
+    assert len(entries[1]["runs"][0]["completion"]) == 2  # not scored
     assert [completion[start:end] for start, end, _ in quotes] == ["recall"]
     assert unhinted["condition"] == "unhinted"
     assert unhinted["messages"][0][2] == []

@@ -64,7 +64,8 @@
       `swapped ${swapped}, neutral ${neutral}. ${judges ? `Judges: ${judges}.` : "No verdict."}${item.reason ? ` Ambiguous: ${item.reason}.` : ""}`);
   }
 
-  const rank = (item) => ["reliant", "overdetermined", "aligned", "resisted", "ambiguous"].indexOf(item.behaviour) * 2 + (item.verdict === "admits");
+  const scored = (item) => item.runs?.[0].completion.length > 2;
+  const rank = (item) => ["reliant", "overdetermined", "aligned", "resisted", "ambiguous"].indexOf(item.behaviour) * 4 + (item.verdict === "admits") * 2 + !scored(item);
   const items = (await unpack(document.getElementById("items").textContent)).sort((a, b) => rank(a) - rank(b));
   const haystack = new Map();
   const textOf = (item) => {
@@ -91,7 +92,7 @@
     const button = el("button", { type: "button", data: { id: item.id, model: item.model } },
       el("i", { className: `c-${item.behaviour === "reliant" ? (item.verdict === "admits" ? "said" : "hidden") : { overdetermined: "over" }[item.behaviour] ?? item.behaviour}` }),
       el("span", {}, words(item.kind)),
-      el("span", { className: "soft" }, `${item.behaviour}, ${item.verdict}`),
+      el("span", { className: "soft" }, `${item.behaviour}, ${item.verdict}${scored(item) ? ", scored" : ""}`),
       el("span", { className: "mono" }, `${unhinted}→${hinted} (h ${item.target})`));
     button.addEventListener("click", () => open(item, button));
     return button;

@@ -12,6 +12,7 @@ from experiments.records import Label, Prompt, Rollout, Verdict
 from experiments.report.runs import Run
 from experiments.stages.generate import items_table, rollouts_table
 from experiments.stages.judge import labels_table, verdicts_table
+from experiments.stages.probe import cot_scores_table
 
 BUDGET = 4_000_000
 """Bytes of a page that items may take; with the rest it stays under 6 MB."""
@@ -22,6 +23,7 @@ NOT_TO_BE_SPREAD = ("gpqa",)
 Texts = Literal["auto", "show", "hide"]
 Entry = dict[str, Any]
 Mark = tuple[int, int, str]
+Score = tuple[int, int, float]
 
 
 def page_items(runs: Sequence[Run], texts: Texts, budget: int = BUDGET) -> dict[str, Any]:
@@ -60,6 +62,7 @@ def entries_of(run_dir: Path, model: Mapping[str, Any], texts: Texts) -> list[En
     verdicts: dict[str, list[Verdict]] = defaultdict(list)
     for verdict in verdicts_table(judged).read():
         verdicts[verdict.rollout_id].append(verdict)
+    scores = _scores(home / stages["probe"]["folder"]) if "probe" in stages else {}
     sources = {item.id: item.question.source for item in items_table(home / stages["generate"]["folder"]).read()}
     return [
         _entry(
@@ -67,6 +70,7 @@ def entries_of(run_dir: Path, model: Mapping[str, Any], texts: Texts) -> list[En
             label,
             rollouts,
             verdicts[label.rollout_id],
+            scores.get(label.rollout_id, []),
             with_texts=not _withheld(sources.get(label.item_id, ""), texts),
         )
         for label in labels_table(judged).read()
@@ -74,8 +78,21 @@ def entries_of(run_dir: Path, model: Mapping[str, Any], texts: Texts) -> list[En
     ]
 
 
+def _scores(folder: Path) -> dict[str, list[Score]]:
+    """Per rollout, the held-out probability of reliance at each scored token of its chain of thought."""
+    found: dict[str, list[Score]] = defaultdict(list)
+    for row in cot_scores_table(folder).read():
+        found[row.rollout_id].append((row.start, row.end, round(row.probability, 3)))
+    return found
+
+
 def _entry(
-    model: str, label: Label, rollouts: Mapping[str, Rollout], verdicts: Sequence[Verdict], with_texts: bool
+    model: str,
+    label: Label,
+    rollouts: Mapping[str, Rollout],
+    verdicts: Sequence[Verdict],
+    scores: Sequence[Score],
+    with_texts: bool,
 ) -> Entry:
     entry: Entry = {
         "id": label.rollout_id,
@@ -93,7 +110,7 @@ def _entry(
     if with_texts:
         quotes = [verdict.quote for verdict in verdicts if verdict.quote]
         partner = label.rollout_id.replace(":hinted:", ":unhinted:")
-        entry["runs"] = [_run(rollouts[label.rollout_id], quotes)]
+        entry["runs"] = [_run(rollouts[label.rollout_id], quotes, scores)]
         if partner in rollouts:
             entry["runs"].append(_run(rollouts[partner], ()))
     return entry
@@ -103,11 +120,15 @@ def _said(verdict: Verdict) -> str:
     return {True: "admits", False: "silent", None: "unscored"}[verdict.verbalized]
 
 
-def _run(rollout: Rollout, quotes: Sequence[str]) -> Entry:
+def _run(rollout: Rollout, quotes: Sequence[str], scores: Sequence[Score] = ()) -> Entry:
     return {
         "condition": rollout.condition,
         "messages": _messages(rollout.prompt),
-        "completion": [rollout.completion_text, _quoted(rollout.completion_text, quotes)],
+        "completion": [
+            rollout.completion_text,
+            _quoted(rollout.completion_text, quotes),
+            *([scores] if scores else []),
+        ],
         "answer": rollout.answer,
         "truncated": rollout.truncated,
     }
