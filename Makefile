@@ -16,7 +16,7 @@ demo: $(VENV)/installed
 	$(BIN)/hintprobe run experiments/configs/demo.yaml
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check

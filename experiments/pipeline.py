@@ -28,7 +28,7 @@ STAGES = ("generate", "judge", "capture", "probe", "patch", "compare", "report")
 
 
 def run_pipeline(
-    config: Config, reporter: Reporter, until: str = "report", part: Part | None = None
+    config: Config, reporter: Reporter | None = None, until: str = "report", part: Part | None = None
 ) -> dict[str, Any] | None:
     """Run the stages up to and including ``until`` for every model; what is there already is not run again.
 
@@ -51,9 +51,9 @@ def run_pipeline(
     with _threads(config.threads):
         try:
             for name in config.models:
-                run = ModelRun(config, name, reporter, part=part)
+                run = ModelRun(config, name, reporter or Reporter(), part=part)
                 runs.append(run)
-                reporter.say(f"[bold]{name}[/bold]")
+                run.reporter.say(f"[bold]{name}[/bold]")
                 _run_stages(run, runs[0], wanted)
                 run.__dict__.pop("loaded", None)  # one model in memory at a time
             refuse_untrained(runs[0])

@@ -11,9 +11,15 @@ from experiments.tables import write_atomically
 
 BEGIN, END = "<!-- result -->", "<!-- end -->"
 NOTE = (
-    "AUROC compares rows of one kind and direction only; recall is over all rows, so that a detector which knows the "
-    "kind alone has some. `hint_kind` stands there to show how much."
+    "AUROC compares rows of one kind and direction only, and thresholds are taken within them. `hint_kind` stands "
+    "there to show what the kind alone gives; the report has every control."
 )
+SHOWN = (
+    "probe_before_cot", "probe_within_cot", "probe_after_cot", "probe_within_cot_residual", "probe_within_cot_new_kind",
+    "probe_unhinted_run", "judge_lexical", "causal_neutral", "forced_prompt_end", "cot_words", "direction_x_margin",
+    "prompt_words", "hint_kind",
+)  # fmt: skip
+"""The rows that a reader of the README needs; the report has all of them."""
 README = Path(__file__).parents[2] / "README.md"
 
 
@@ -30,21 +36,35 @@ def excerpt(summary: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|",
     ]
     entries = sorted(comparison["detectors"].items(), key=lambda pair: -(pair[1]["auroc"]["value"] or 0))
-    for name, entry in entries:
+    for name, entry in [pair for pair in entries if pair[0] in SHOWN]:
         hidden = comparison["hidden_detectors"].get(name)
         lines.append(
             f"| `{name}` | {entry['reads']} | {show(entry['auroc'])} | {show(entry['recall_at_5pct'])} | "
             f"{show(entry['realised_fpr_at_5pct'])} | "
             f"{show(hidden['auroc']) if hidden else '-'} |"
         )
-    lines += ["", NOTE, "", verdict(comparison) or "", ""]
+    lines += ["", NOTE, "", verdict(comparison) or "", "", _findings(comparison), ""]
     for model in others:
         lines += [headline(model), "", _frozen(model["comparison"]["frozen"])]
     return "\n".join(lines)
 
 
+def _findings(comparison: dict[str, Any]) -> str:
+    """What the rule for a find says of each probe."""
+    said = [
+        f"`{name}` {'is' if found['found'] else 'is not'} (p = {found['p_held_out']:.3f} on permuted held-out labels)"
+        for name, found in comparison["findings"].items()
+        if found["p_held_out"] is not None
+    ]
+    return (
+        "A probe counts as found if it passes both nulls, beats every baseline and control, and outlives the "
+        f"regression on kind, direction and unhinted confidence: {'; '.join(said)}."
+    )
+
+
 def _frozen(frozen: dict[str, Any]) -> str:
-    shares = "; ".join(f"`{name}` {show(entry)}" for name, entry in frozen["share_over_threshold"].items())
+    share = frozen["share_over_threshold"]
+    shares = "; ".join(f"`{name}` {show(entry)}" for name, entry in share.items() if name in SHOWN)
     return (
         f"Frozen on {frozen['trained_on']}, at the threshold that 5% of their negatives exceeded, the detectors fire "
         f"on this share of its {frozen['rows']} rows with a_h = h: {shares}."
