@@ -80,9 +80,9 @@ def test_model_text_is_shown_as_text(open_page, tmp_path):
 
 def test_scored_chains_of_thought_are_shaded(open_page, tmp_path):
     page = open_page(make_run(tmp_path, 9))
-    first = page.locator(".rows button").first
-    assert first.get_attribute("data-id") == "q0:sycophancy:hinted:0"
-    first.click()
+    row = page.locator('.rows button[data-id="q0:sycophancy:hinted:0"]')
+    assert "scored" in row.inner_text()
+    row.click()
     piece = page.locator(".detail .scored")
     assert piece.count() == 1
     assert piece.get_attribute("title") == "probe score 0.73"
