@@ -81,7 +81,7 @@ def test_model_text_is_shown_as_text(open_page, tmp_path):
 def test_scored_chains_of_thought_are_shaded(open_page, tmp_path):
     page = open_page(make_run(tmp_path, 9))
     row = page.locator('.rows button[data-id="q0:sycophancy:hinted:0"]')
-    assert "scored" in row.inner_text()
+    assert "scored" in row.text_content()
     row.click()
     piece = page.locator(".detail .scored")
     assert piece.count() == 1
