@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from activations.lazy import load_name
 
 if TYPE_CHECKING:
-    from experiments.config import Config, load_config
+    from experiments.config import Config
+    from experiments.config_file import load_config
     from experiments.pipeline import run_pipeline
     from experiments.report import write_report
     from experiments.results import ModelResults, Results, read_results

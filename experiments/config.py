@@ -1,14 +1,11 @@
 """The configuration of a run: one YAML file, a section per stage, unknown keys refused."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 from activations.backends import BackendName
-from activations.errors import HintprobeError
 from activations.models import Dtype
 from activations.placement import DeviceMap, Quantized
 from activations.sites import Component
@@ -321,66 +318,3 @@ class Config(Section):
     def store_dir(self) -> Path:
         """Folder of the activation store, shared by all runs of a cache."""
         return self.cache / "store"
-
-
-def _explain(path: Path, error: ValidationError) -> str:
-    problems = []
-    for item in error.errors():
-        where = ".".join(str(part) for part in item["loc"]) or "(top level)"
-        if item["type"] == "extra_forbidden":
-            problems.append(f"unknown key `{where}`")
-        else:
-            problems.append(f"`{where}`: {item['msg']} (given: {item['input']!r})")
-    return (
-        f"The config {path} is not valid: {'; '.join(problems)}. docs/configuration.md lists every key; correct the "
-        "file and run again."
-    )
-
-
-def _set(data: dict[str, Any], setting: str) -> None:
-    """Put ``a.b=value`` (the value in YAML) into nested mappings.
-
-    Raises:
-        HintprobeError: it is not of that form.
-    """
-    key, equals, text = setting.partition("=")
-    *sections, last = key.strip().split(".")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise HintprobeError(f"The value of {setting!r} is not YAML: {error}") from error
-    for section in sections:
-        inner = data.get(section)
-        data[section] = dict(inner) if isinstance(inner, dict) else {}
-        data = data[section]
-    if not equals or not last:
-        raise HintprobeError(f"{setting!r} sets nothing. Expected KEY=VALUE, such as questions.limit=100.")
-    data[last] = value
-
-
-def load_config(path: Path, settings: Sequence[str] = (), **overrides: Any) -> Config:
-    """Read and check a config.
-
-    Args:
-        settings: ``KEY=VALUE`` each, a dotted key and a value in YAML, in place of the file's.
-        overrides: top-level keys with values, in place of the file's; None leaves the file's.
-
-    Raises:
-        HintprobeError: no such file, not YAML, an unknown key or an ill-typed value.
-    """
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise HintprobeError(
-            f"The config {path} could not be read: {error.strerror}. Give the path of a YAML file."
-        ) from error
-    except yaml.YAMLError as error:
-        raise HintprobeError(f"The config {path} is not YAML: {error}") from error
-    if not isinstance(data, dict):
-        raise HintprobeError(f"The config {path} holds {type(data).__name__}, and a mapping of sections was expected.")
-    for setting in settings:
-        _set(data, setting)
-    try:
-        return Config.model_validate({**data, **{k: v for k, v in overrides.items() if v is not None}})
-    except ValidationError as error:
-        raise HintprobeError(_explain(path, error)) from error

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from activations.errors import HintprobeError
-from experiments.config import Config, load_config
+from experiments.config import Config
+from experiments.config_file import load_config
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted((ROOT / "experiments" / "configs").rglob("*.yaml"))

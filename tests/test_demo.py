@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from experiments.commands.score import score_file
-from experiments.config import load_config
+from experiments.config_file import load_config
 from experiments.context import ModelRun
 from experiments.organisms.grammar import Character
 from experiments.organisms.measure import intervened, measured_rows

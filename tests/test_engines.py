@@ -11,7 +11,8 @@ from fake_endpoint import completion, fake_endpoint
 from activations import Decoding
 from activations.errors import HintprobeError
 from experiments.clients import Endpoint, EndpointError
-from experiments.config import Config, load_config
+from experiments.config import Config
+from experiments.config_file import load_config
 from experiments.detectors.covariates import covariate_detectors
 from experiments.detectors.rows import Rows
 from experiments.engines import Ask, InProcess, ServerEngine

@@ -3,7 +3,8 @@
 import yaml
 from test_cli import assert_one_paragraph, hintprobe
 
-from experiments.config import Config, load_config
+from experiments.config import Config
+from experiments.config_file import load_config
 from experiments.planning.template import run_name
 from experiments.schema import config_sections
 

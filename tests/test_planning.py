@@ -9,7 +9,7 @@ import yaml
 from test_cli import assert_one_paragraph, hintprobe
 
 from activations.errors import HintprobeError
-from experiments.config import load_config
+from experiments.config_file import load_config
 from experiments.context import resolve_model
 from experiments.planning import Assumptions, plan_run
 from experiments.planning.power import Rates, auroc_variance, expected_rows, smallest_detectable, stratified_error

@@ -42,7 +42,7 @@ def plan(
     overrides: dict[str, Any] = {} if model is None else {"models": (model,), "limits": {}}
     with _offline(), stoppable():
         # Imported here, for the hub's library takes note of the environment when it is.
-        from experiments.config import load_config
+        from experiments.config_file import load_config
         from experiments.planning import Assumptions, plan_run
         from experiments.planning.power import Rates
 

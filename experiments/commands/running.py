@@ -43,7 +43,7 @@ def run_until(
     device: str | None = None,
 ) -> None:
     """Run the stages of a configuration up to and including ``until``; after the last one, print the summary."""
-    from experiments.config import load_config
+    from experiments.config_file import load_config
     from experiments.pipeline import run_pipeline
     from experiments.progress import Reporter
 
