@@ -83,6 +83,13 @@ class LeftOut:
     scores: Array
     probability: Array
 
+    def keep(self, problem: Problem, test: NDArray[np.intp], of_level: Bools) -> None:
+        """Take in what a search says of the held-out rows of the level that it did not see."""
+        best, seen = problem.best, problem.allowed
+        calibration = Platt.fit(best.inner[seen], problem.labels[seen])
+        self.scores[test[of_level]] = best.test[of_level]
+        self.probability[test[of_level]] = calibration.probability(best.test[of_level])
+
 
 @dataclass
 class NestedResult:
@@ -186,10 +193,7 @@ def nested_cv(
     if folds is None:
         folds = Folds.of(contrast, search.outer_folds, search.inner_folds, seed)
     fold = folds.outer
-    rng = np.random.default_rng(seed)
-    permuted = permuted_labels(contrast, search.permutations, rng)
-    control = np.zeros((len(contrast), 0), dtype=bool) if riders.control is None else riders.control
-    vectors = np.column_stack([contrast.labels, permuted, control])
+    vectors = _label_vectors(contrast, search.permutations, riders.control, np.random.default_rng(seed))
     n_folds = int(fold.max()) + 1
     held = np.full(vectors.shape, np.nan)
     validation = np.full((n_folds, len(cells), vectors.shape[1]), 0.5)
@@ -209,10 +213,7 @@ def nested_cv(
         for v in solvable:
             held[test, v] = problems[v].best.test
         for (factor, level), problem in without.items():
-            rows = np.asarray(riders.left_out[factor])[test] == level
-            seen = Platt.fit(problem.best.inner[problem.allowed], problem.labels[problem.allowed])
-            left_out[factor].scores[test[rows]] = problem.best.test[rows]
-            left_out[factor].probability[test[rows]] = seen.probability(problem.best.test[rows])
+            left_out[factor].keep(problem, test, np.asarray(riders.left_out[factor])[test] == level)
         outcome = outcome_of(problems[0], train)
         outcomes.append(outcome)
         probability[test] = outcome.calibration.probability(held[test, 0])
@@ -229,6 +230,13 @@ def nested_cv(
         control=own[n + 1 :],
         left_out=left_out,
     )
+
+
+def _label_vectors(contrast: Contrast, permutations: int, control: Bools | None, rng: np.random.Generator) -> Bools:
+    """True labels, then permuted ones, then those of the control task; ``[row, vector]``."""
+    riding = np.zeros((len(contrast), 0), dtype=bool) if control is None else control
+    vectors: Bools = np.column_stack([contrast.labels, permuted_labels(contrast, permutations, rng), riding])
+    return vectors
 
 
 def _null(held: Array, own: Array, validation: Array, contrast: Contrast, fold: NDArray[np.intp]) -> Null:
