@@ -1,0 +1,74 @@
+"""A configuration from its file: YAML, with settings of the command line on top, and errors that name the key."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from activations.errors import HintprobeError
+from experiments.config import Config
+
+
+def _explain(path: Path, error: ValidationError) -> str:
+    problems = []
+    for item in error.errors():
+        where = ".".join(str(part) for part in item["loc"]) or "(top level)"
+        if item["type"] == "extra_forbidden":
+            problems.append(f"unknown key `{where}`")
+        else:
+            problems.append(f"`{where}`: {item['msg']} (given: {item['input']!r})")
+    return (
+        f"The config {path} is not valid: {'; '.join(problems)}. docs/configuration.md lists every key; correct the "
+        "file and run again."
+    )
+
+
+def _set(data: dict[str, Any], setting: str) -> None:
+    """Put ``a.b=value`` (the value in YAML) into nested mappings.
+
+    Raises:
+        HintprobeError: it is not of that form.
+    """
+    key, equals, text = setting.partition("=")
+    *sections, last = key.strip().split(".")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise HintprobeError(f"The value of {setting!r} is not YAML: {error}") from error
+    for section in sections:
+        inner = data.get(section)
+        data[section] = dict(inner) if isinstance(inner, dict) else {}
+        data = data[section]
+    if not equals or not last:
+        raise HintprobeError(f"{setting!r} sets nothing. Expected KEY=VALUE, such as questions.limit=100.")
+    data[last] = value
+
+
+def load_config(path: Path, settings: Sequence[str] = (), **overrides: Any) -> Config:
+    """Read and check a config.
+
+    Args:
+        settings: ``KEY=VALUE`` each, a dotted key and a value in YAML, in place of the file's.
+        overrides: top-level keys with values, in place of the file's; None leaves the file's.
+
+    Raises:
+        HintprobeError: no such file, not YAML, an unknown key or an ill-typed value.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise HintprobeError(
+            f"The config {path} could not be read: {error.strerror}. Give the path of a YAML file."
+        ) from error
+    except yaml.YAMLError as error:
+        raise HintprobeError(f"The config {path} is not YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise HintprobeError(f"The config {path} holds {type(data).__name__}, and a mapping of sections was expected.")
+    for setting in settings:
+        _set(data, setting)
+    try:
+        return Config.model_validate({**data, **{k: v for k, v in overrides.items() if v is not None}})
+    except ValidationError as error:
+        raise HintprobeError(_explain(path, error)) from error
