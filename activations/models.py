@@ -181,6 +181,16 @@ def load_tokenizer(source: str) -> Any:
     return tokenizer
 
 
+def tokenizer_hash(tokenizer: Any) -> str:
+    """Hash of a fast tokenizer and its chat template."""
+    return _sha(tokenizer.backend_tokenizer.to_str().encode(), str(tokenizer.chat_template).encode())
+
+
+def resolved_dtype(dtype: Dtype, device: str) -> str:
+    """Name of the dtype that the weights get on a device that is there."""
+    return ("bfloat16" if device.startswith("cuda") else "float32") if dtype == "auto" else dtype
+
+
 def _load_weights(source: str, dtype: "torch.dtype", placement: dict[str, Any]) -> "PreTrainedModel":
     """The model with every one of its weights; transformers alone would fill in missing ones at random.
 
@@ -242,23 +252,21 @@ def load_model(
     from safetensors import SafetensorError
 
     device = usable_device(device)
-    if dtype == "auto":
-        dtype = "bfloat16" if device.startswith("cuda") else "float32"
-    placement = placement_options(device, getattr(torch, dtype), quantized, device_map)
+    torch_dtype = getattr(torch, resolved_dtype(dtype, device))
+    placement = placement_options(device, torch_dtype, quantized, device_map)
     try:
         tokenizer = load_tokenizer(source)
-        model = _load_weights(source, getattr(torch, dtype), placement)
+        model = _load_weights(source, torch_dtype, placement)
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         raise _unreachable(source, error) from error
     if not placement:
         model.to(torch.device(device))  # type: ignore[arg-type]  # the decorated method is mistyped
     model.eval().requires_grad_(False)
-    backend = tokenizer.backend_tokenizer.to_str()
     return LoadedModel(
         model=model,
         tokenizer=tokenizer,
         name=Path(source).resolve().name if Path(source).is_dir() else source,
         fingerprint=identity,
-        tokenizer_hash=_sha(backend.encode(), str(tokenizer.chat_template).encode()),
+        tokenizer_hash=tokenizer_hash(tokenizer),
         variant={"quantized": quantized} if quantized else {},
     )

@@ -1,6 +1,6 @@
 """Make sure that a store holds what is asked for: plan what is missing, refuse what does not fit, compute the rest."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,10 +40,18 @@ class CaptureAccount:
 
 @dataclass(frozen=True)
 class CapturePlan:
-    """What is missing, in groups of rows that lack the same sites, and what it will take on disk."""
+    """What is missing, in groups of rows that lack the same sites, and what it will take on disk.
+
+    Attributes:
+        n_rows, n_positions, n_bytes: distinct rows and token positions of the whole request, and the bytes of their
+            activations, found or missing.
+    """
 
     account: CaptureAccount
     groups: dict[tuple[Site, ...], list[CapturedRow]]
+    n_rows: int
+    n_positions: int
+    n_bytes: int
 
 
 @dataclass(frozen=True)
@@ -84,14 +92,25 @@ def _absent(store: ModelStore, entries: Entries, sites: Sequence[Site]) -> Bool[
 def plan_capture(
     loaded: LoadedModel, store: ModelStore, rows: Sequence[Ids], positions: WantedPositions, sites: Sequence[Site]
 ) -> CapturePlan:
+    """What of a request is missing, for a model at hand; otherwise as :func:`plan_missing`."""
+    itemsize = loaded.model.dtype.itemsize
+    return plan_missing(store, rows, positions, {site: site_width(loaded, site) * itemsize for site in sites})
+
+
+def plan_missing(
+    store: ModelStore, rows: Sequence[Ids], positions: WantedPositions, site_bytes: Mapping[Site, int]
+) -> CapturePlan:
     """What of a request is missing.
 
     Args:
+        store: a part of a store; one whose folder is not there holds nothing.
         rows: token ids of each row; rows that repeat are captured once.
+        site_bytes: the wanted sites, and the bytes of one activation of each.
 
     Raises:
         HintprobeError: a shard is damaged.
     """
+    sites = list(site_bytes)
     store.refresh()
     request = _request(rows, positions)
     entries = request.entries
@@ -118,9 +137,12 @@ def plan_capture(
         reused=requested - len(todo),
         written=len(todo),
         forward_rows=len(found),
-        n_bytes=sum(_bytes(loaded, group, lacked) for lacked, group in groups.items()),
+        n_bytes=sum(
+            sum(site_bytes[site] for site in lacked) * sum(len(row.tokens) for row in group)
+            for lacked, group in groups.items()
+        ),
     )
-    return CapturePlan(account, groups)
+    return CapturePlan(account, groups, len(entries.rows), len(entries), len(entries) * sum(site_bytes.values()))
 
 
 def site_width(loaded: LoadedModel, site: Site) -> int:
@@ -130,11 +152,6 @@ def site_width(loaded: LoadedModel, site: Site) -> int:
         return int(config.hidden_size)
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     return int(config.num_attention_heads * head_dim)
-
-
-def _bytes(loaded: LoadedModel, rows: Sequence[CapturedRow], sites: Sequence[Site]) -> int:
-    entry = sum(site_width(loaded, site) for site in sites) * loaded.model.dtype.itemsize
-    return entry * sum(len(row.tokens) for row in rows)
 
 
 def fill(

@@ -41,6 +41,17 @@ class StageResult:
     fresh: bool
 
 
+StillThere = Callable[[Path, dict[str, Any]], bool]
+"""Given a finished stage's folder and account: is what it keeps elsewhere still there?"""
+
+
+def found_in(folder: Path, still_there: StillThere) -> dict[str, Any]:
+    """What a finished stage's marker says; empty where the stage is to run."""
+    marker = folder / "done.json"
+    done: dict[str, Any] = read_json(marker) if marker.exists() else {}
+    return done if done and still_there(folder, done["account"]) else {}
+
+
 def resolve_model(name: str) -> str:
     """Turn ``organism:NAME`` into the folder of a shipped organism; anything else is returned as it is."""
     if not name.startswith("organism:"):
@@ -130,7 +141,7 @@ class ModelRun:
         depends: tuple[object, ...],
         body: Callable[[Path], dict[str, Any]],
         uses_model: bool,
-        still_there: Callable[[Path, dict[str, Any]], bool] = lambda folder, account: True,
+        still_there: StillThere = lambda folder, account: True,
     ) -> StageResult:
         """Run ``body`` unless its output for these inputs is already there.
 
@@ -143,11 +154,9 @@ class ModelRun:
         Raises:
             HintprobeError: the folder cannot be written.
         """
-        signature = f"{stable_int(RECORDS_VERSION, self.fingerprint, name, *depends):016x}"
-        folder = self.folder / f"{name}-{signature[:8]}"
-        marker = folder / "done.json"
-        done: dict[str, Any] = read_json(marker) if marker.exists() else {}
-        fresh = not done or not still_there(folder, done["account"])
+        signature, folder = self.place(name, depends)
+        done = found_in(folder, still_there)
+        fresh = not done
         if fresh and self.part is not None and name != "capture":
             raise HintprobeError(
                 f"The stage {name} is not finished, and a part of a capture ({self.part}) does not run it. Run "
@@ -161,6 +170,11 @@ class ModelRun:
         how = f"{result.seconds:5.1f} s" if fresh else "found"
         self.reporter.say(f"  {name:<9}{how:>9}   {forwards} model forwards   {_brief(result.account)}")
         return result
+
+    def place(self, name: str, depends: tuple[object, ...]) -> tuple[str, Path]:
+        """Signature of a stage with these inputs, and the folder that its output lies in or will."""
+        signature = f"{stable_int(RECORDS_VERSION, self.fingerprint, name, *depends):016x}"
+        return signature, self.folder / f"{name}-{signature[:8]}"
 
     def _run(
         self, name: str, signature: str, folder: Path, body: Callable[[Path], dict[str, Any]], uses_model: bool

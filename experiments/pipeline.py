@@ -54,7 +54,7 @@ def run_pipeline(
                 run = ModelRun(config, name, reporter or Reporter(), part=part)
                 runs.append(run)
                 run.reporter.say(f"[bold]{name}[/bold]")
-                _run_stages(run, runs[0], wanted)
+                run_stages(run, runs[0], wanted)
                 run.__dict__.pop("loaded", None)  # one model in memory at a time
             refuse_untrained(runs[0])
         finally:
@@ -82,7 +82,8 @@ def check_names(config: Config) -> None:
         )
 
 
-def _run_stages(run: ModelRun, first: ModelRun, wanted: Sequence[str]) -> None:
+def run_stages(run: ModelRun, first: ModelRun, wanted: Sequence[str]) -> None:
+    """Run the stages ``wanted`` of a model, in order; ``first`` is the model whose probes are frozen."""
     for stage in wanted:
         if stage == "generate":
             run_generate(run)

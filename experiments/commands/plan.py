@@ -29,17 +29,22 @@ def plan(
     accuracy: Annotated[float, typer.Option(help="Share of questions answered rightly unhinted.", min=0, max=1)] = 0.7,
     following: Annotated[float, typer.Option(help="Share that switches to a hint (p).", min=0, max=1)] = 0.25,
     model: Annotated[str | None, typer.Option("--model", help="In place of the config's models.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", help="Where the store and the runs are, in place of the config's.")
+    ] = None,
     set_: Settings = None,
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Load the model and measure a few questions, in place of assumptions.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")] = False,
 ) -> None:
-    """Say what a run would cost and whether it could carry its question, before it runs.
+    """Say what a run would cost, what of it the cache has, and whether it could carry its question.
 
     Example: hintprobe plan experiments/configs/demo.yaml
     """
-    overrides: dict[str, Any] = {} if model is None else {"models": (model,), "limits": {}}
+    overrides: dict[str, Any] = {"cache": cache}
+    if model is not None:
+        overrides.update(models=(model,), limits={})
     with _offline(), stoppable():
         # Imported here, for the hub's library takes note of the environment when it is.
         from experiments.config_file import load_config
@@ -71,11 +76,11 @@ def _offline() -> Iterator[None]:
 
 
 def _print(console: Console, entry: dict[str, Any]) -> None:
-    from experiments.planning.words import duration, size
+    from experiments.planning.words import parameters, size
 
-    seconds, power, assumed, measured = entry["seconds"], entry["power"], entry["assumed"], entry["measured"]
+    power, assumed, measured = entry["power"], entry["assumed"], entry["measured"]
     where = "here" if measured else f"on one {assumed['card']}"
-    table = Table(title=f"{entry['model']} ({entry['parameters'] / 1e9:.2f} B parameters)", title_justify="left")
+    table = Table(title=f"{entry['model']} ({parameters(entry['parameters'])} parameters)", title_justify="left")
     table.add_column("what")
     table.add_column("how much", justify="right")
     fits = "fits" if entry["fits_the_card"] else "does not fit: lower generate.token_budget, or use more cards"
@@ -88,17 +93,48 @@ def _print(console: Console, entry: dict[str, Any]) -> None:
         ("activations on disk", size(entry["activation_bytes"])),
         ("records on disk", size(entry["record_bytes"])),
         (f"memory on one {assumed['card']}", f"{size(entry['memory_bytes'])} ({fits})"),
-        (f"generate {where}", duration(seconds["generate"])),
-        (f"capture {where}", duration(seconds["capture"])),
+        (f"generate {where}", _time(entry, "generate")),
+        (f"capture {where}", _time(entry, "capture")),
         ("reliant rows expected", f"{power['expected_reliant']:.0f}"),
         ("aligned rows expected", f"{power['expected_aligned']:.0f}"),
     ):
         table.add_row(what, amount)
     console.print(table)
+    console.print(_cached(entry["cached"]), markup=False)
     for note in entry["notes"]:
         console.print(f"Note: {note}", markup=False)
     console.print(_verdict(power), markup=False)
     console.print(_basis(assumed, measured), markup=False)
+
+
+def _time(entry: dict[str, Any], stage: str) -> str:
+    """How long a stage takes as a whole, and the rest of it where a part is there."""
+    from experiments.planning.words import duration
+
+    whole, left = entry["seconds"][stage], entry["seconds_left"][stage]
+    return duration(whole) if left == whole else f"{duration(whole)}, of which {duration(left)} are left"
+
+
+def _cached(cached: dict[str, Any]) -> str:
+    """What the cache has, in words."""
+    from experiments.planning.words import size
+
+    done = [name for name, finished in cached["stages"].items() if finished]
+    rollouts, held = cached["rollouts"], cached["activations"]
+    if not done and not rollouts["present"]:
+        return "In the cache: nothing of this run."
+    parts = [f"stages finished: {', '.join(done) or 'none'}"]
+    parts.append(f"rollouts: {rollouts['present']:,} there, {rollouts['missing']:,} missing")
+    if held["counted"]:
+        rows, places, n_bytes = (held[key] for key in ("rows", "positions", "bytes"))
+        parts.append(
+            f"activations ({held['dtype']}, {held['sites']} sites): {rows['present']:,} of "
+            f"{sum(rows.values()):,} rows, {places['present']:,} of {sum(places.values()):,} positions, "
+            f"{size(n_bytes['present'])} there, {size(n_bytes['missing'])} missing"
+        )
+    else:
+        parts.append("activations: counted once all rollouts are there")
+    return f"In the cache: {'; '.join(parts)}."
 
 
 def _basis(assumed: dict[str, Any], measured: dict[str, Any] | None) -> str:

@@ -35,6 +35,7 @@ class Work:
 
     Attributes:
         prompts: distinct prompts to complete.
+        records: rollouts to write; items of one question each have the unhinted one.
         prompt_tokens, completion_tokens: mean length of each.
         token_budget: padded tokens per batch.
         captured: rollouts to capture.
@@ -43,6 +44,7 @@ class Work:
     """
 
     prompts: int
+    records: int
     prompt_tokens: float
     completion_tokens: float
     token_budget: int

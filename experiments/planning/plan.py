@@ -10,6 +10,8 @@ from activations.errors import HintprobeError
 from experiments.config import Config
 from experiments.context import resolve_model
 from experiments.items import item_prompt, plan_items
+from experiments.pipeline import check_names
+from experiments.planning.cached import Lookup, cached_of, look_up
 from experiments.planning.calibrate import Measured, calibrate
 from experiments.planning.costs import (
     CARDS,
@@ -56,13 +58,17 @@ def plan_run(config: Config, assumed: Assumptions) -> list[dict[str, Any]]:
     """
     if assumed.card not in CARDS:
         raise HintprobeError(f"There is no card named {assumed.card!r}. Known: {', '.join(CARDS)}.")
-    return [_plan_model(config, name, assumed) for name in config.models]
+    check_names(config)
+    looked_up: dict[str, Lookup | None] = {}
+    return [_plan_model(config, name, assumed, looked_up) for name in config.models]
 
 
-def _plan_model(config: Config, name: str, assumed: Assumptions) -> dict[str, Any]:
+def _plan_model(config: Config, name: str, assumed: Assumptions, looked_up: dict[str, Lookup | None]) -> dict[str, Any]:
     source = resolve_model(name)
     shape = shape_of(source)
     items, note = _items(config, config.limits.get(name, config.questions.limit))
+    # Without the questions nothing can be looked up: what a stage depends on begins with them.
+    looked_up[name] = None if note else look_up(config, name, looked_up.get(config.models[0]))
     measured = (
         calibrate(load_model(source, config.dtype, config.device, config.quantized, config.device_map), config, items)
         if assumed.calibrate
@@ -75,6 +81,8 @@ def _plan_model(config: Config, name: str, assumed: Assumptions) -> dict[str, An
         assumed = replace(assumed, completion_tokens=config.generate.max_new_tokens / 4)
     length = measured.prompt_tokens if measured else _ASSUMED_PROMPT if note else _prompt_tokens(items)
     work = _work(config, items, length, assumed.completion_tokens or 0.0, shape)
+    cost = _cost(config, work, shape, assumed, measured)
+    cached = cached_of(looked_up[name], config, work, shape)
     return {
         "model": name,
         "parameters": shape.params,
@@ -82,7 +90,9 @@ def _plan_model(config: Config, name: str, assumed: Assumptions) -> dict[str, An
         "items": len(items),
         "by_kind": dict(Counter(item.kind for item in items)),
         "notes": [note] if note else [],
-        **_cost(config, work, shape, assumed, measured),
+        **cost,
+        "cached": cached,
+        "seconds_left": _left(cost["seconds"], cached),
         "power": _power(config, items, assumed.rates),
         "measured": asdict(measured) if measured else None,
         "assumed": asdict(assumed),
@@ -97,6 +107,7 @@ def _work(config: Config, items: Sequence[Item], prompt: float, completion: floa
     captured = len(items) * k + unhinted * first
     return Work(
         prompts=unhinted * first + 3 * len(items) * k,
+        records=len(items) * (first + 3 * k),
         prompt_tokens=prompt,
         completion_tokens=completion,
         token_budget=config.generate.token_budget,
@@ -173,6 +184,13 @@ def _cost(
             "capture": round(capturing, 1),
         },
     }
+
+
+def _left(seconds: dict[str, float], cached: dict[str, Any]) -> dict[str, float]:
+    """The share of each stage's time that is still to be spent."""
+    lacking = {"generate": cached["rollouts"], "capture": cached["activations"]["rows"]}
+    shares = {stage: counts["missing"] / max(1, sum(counts.values())) for stage, counts in lacking.items()}
+    return {stage: round(whole * shares[stage], 1) for stage, whole in seconds.items()}
 
 
 def _power(config: Config, items: Sequence[Item], rates: Rates) -> dict[str, Any]:

@@ -12,6 +12,11 @@ def size(n_bytes: float) -> str:
     return f"{n_bytes:.3g} TB"
 
 
+def parameters(n: int) -> str:
+    """Millions or billions (10⁹)."""
+    return f"{n / 1e9:.2f} B" if n >= 5e8 else f"{n / 1e6:.2f} M"
+
+
 def duration(seconds: float) -> str:
     """Seconds, minutes or hours."""
     if seconds < 90:

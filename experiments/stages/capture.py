@@ -61,7 +61,7 @@ def _still_there(run: ModelRun, folder: Path, account: dict[str, Any]) -> bool:
 
 
 def _capture(run: ModelRun, folder: Path) -> dict[str, Any]:
-    table, rows, positions = _places(run)
+    table, rows, positions = places(run)
     backend = open_backend(run.config.capture.backend, run.loaded)
     store = ActivationStore(run.config.store_dir).of(backend.loaded)
     sites = residual_sites(len(decoder_blocks(run.loaded.model)))
@@ -96,15 +96,15 @@ def _rollouts(run: ModelRun) -> list[Rollout]:
     return [r for r in rollouts_table(run.results["generate"].folder).read() if r.condition in CAPTURED]
 
 
-def _places(run: ModelRun) -> tuple[list[PositionRow], list[Ids], list[list[int | None]]]:
-    """Where the positions of each rollout are; token ids and positions of the rows that have any."""
+def places(run: ModelRun) -> tuple[list[PositionRow], list[Ids], list[list[int | None]]]:
+    """Where the positions of each rollout are; token ids and positions of the rows that have any. Loads no weights."""
     item_of = {item.id: item for item in items_table(run.results["generate"].folder).read()}
     names = run.config.capture.positions
     table: list[PositionRow] = []
     rows: list[Ids] = []
     positions: list[list[int | None]] = []
     for rollout in _rollouts(run):
-        found, missing = locate(run.loaded.tokenizer, item_of[rollout.item_id], rollout, names)
+        found, missing = locate(run.tokenizer, item_of[rollout.item_id], rollout, names)
         ids = rollout.prompt_ids + rollout.completion_ids
         table.append(PositionRow(rollout_id=rollout.id, row_hash=row_hash(ids).hex(), tokens=found, unresolved=missing))
         if found:
