@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from activations.errors import HintprobeError
 from experiments.commands import register_all
-from experiments.commands.running import Settings, run_until, stoppable
+from experiments.commands.running import AsJson, Settings, run_until, stoppable
 
 ORDER = (
     "init", "check", "plan", "run", "generate", "judge", "capture", "probe", "patch", "compare", "report",
@@ -36,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-organism = typer.Typer(help="Model organisms: small models whose reliance on hints is known by construction.")
+organism = typer.Typer(help="Small models whose reliance on hints is known.")
 app.add_typer(organism, name="organism")
 
 ConfigPath = Annotated[Path, typer.Argument(help="YAML file; see docs/configuration.md.")]
@@ -46,7 +46,6 @@ Model = Annotated[
 Cache = Annotated[
     Path | None, typer.Option("--cache", help="Folder for the store and the runs, in place of the config's.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object, and nothing else.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -78,17 +77,22 @@ def run(
 
 
 def _verb(stage: str, help_text: str) -> Callable[..., None]:
-    def command(config: ConfigPath, model: Model = None, cache: Cache = None, set_: Settings = None) -> None:
-        run_until(config, model, cache, stage, settings=set_)
+    def command(
+        config: ConfigPath, model: Model = None, cache: Cache = None, set_: Settings = None, as_json: AsJson = False
+    ) -> None:
+        run_until(config, model, cache, stage, as_json, set_)
 
     command.__doc__ = f"{help_text}\n\nExample: hintprobe {stage} experiments/configs/demo.yaml"
     return command
 
 
 for _stage, _help in {
-    "generate": "Ask every question without the hint, with it, with it moved, and with its frame empty.",
-    "probe": "Train probes and baselines, reliant against aligned, by grouped nested cross-validation.",
-    "patch": "Patch the states of the swapped-hint run into the hinted run.",
+    "generate": "Ask with the hint, without it, with it moved, and emptied.",
+    "probe": "Train probes and baselines, reliant against aligned.\n\n"
+    "By nested cross-validation; no group of questions is on both sides of a split.",
+    "patch": "Patch states of the other run into the hinted run.\n\n"
+    "Then split the hint's effect into what travels through the chain of thought and what does not, and put the "
+    "directions of the probes to the test.",
     "compare": "Put all detectors side by side on the same held-out rows.",
 }.items():
     app.command(_stage)(_verb(_stage, _help))
@@ -135,7 +139,7 @@ def measure_organism(
 def main() -> None:
     """Entry point: bad input or a stop gets one paragraph and exit status 2, a bug its traceback."""
     try:
-        app()
+        app(prog_name="hintprobe")  # also where Python was asked to run the module
     except HintprobeError as error:
         Console(stderr=True, soft_wrap=True).print(f"hintprobe: {error}", markup=False, highlight=False)
         raise SystemExit(2) from error

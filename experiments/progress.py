@@ -1,12 +1,24 @@
 """Progress as the stages see it: a number of rows to do, and how many were done."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+LOG_SECONDS = 30.0
+"""Where there is no terminal to draw on (a job's log, a pipe), a line is written this often."""
 
 
 class Tick(Protocol):
@@ -29,9 +41,12 @@ class Reporter:
 
     @contextmanager
     def bar(self, title: str, total: int) -> Iterator[Tick]:
-        """A bar with rows done, rows in all, and the time left."""
+        """A bar with rows done, rows in all, and the time left; lines of a log where nothing can be drawn."""
         if not self.console or total == 0:
             yield lambda rows: None
+            return
+        if not self.console.is_terminal:
+            yield _Log(self.console, title, total)
             return
         columns = (
             TextColumn("  {task.description}"),
@@ -49,3 +64,32 @@ class Reporter:
                 progress.update(task, rate=f"{speed:.0f} rows/s" if speed else "")
 
             yield tick
+
+    @contextmanager
+    def busy(self, title: str) -> Iterator[None]:
+        """A spinner with the time that has passed, for work whose length is not known; drawn on terminals only."""
+        if not self.console or not self.console.is_terminal:
+            yield
+            return
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        with Progress(*columns, console=self.console, transient=True) as progress:
+            progress.add_task(title, total=None)
+            yield
+
+
+class _Log:
+    """A line now and then, with the time left at the mean speed so far."""
+
+    def __init__(self, console: Console, title: str, total: int) -> None:
+        self.console, self.title, self.total = console, title, total
+        self.done = 0
+        self.start = self.last = time.monotonic()
+
+    def __call__(self, rows: int) -> None:
+        self.done += rows
+        now = time.monotonic()
+        if now - self.last < LOG_SECONDS or self.done == 0:
+            return
+        self.last = now
+        left = (now - self.start) * (self.total - self.done) / self.done
+        self.console.print(f"  {self.title} {self.done}/{self.total}, about {left / 60:.1f} min left")

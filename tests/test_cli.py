@@ -177,11 +177,74 @@ def _commands(command, name="hintprobe"):
 COMMANDS = dict(_commands(typer.main.get_command(app)))
 
 
+def test_the_first_help_is_read_whole(capsys, monkeypatch):
+    """No line of the list of commands is cut at the width of a terminal."""
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = hintprobe(capsys, monkeypatch, "--help")
+    assert "..." not in out.split("Commands:")[1]
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_an_example_of_itself(name):
     help_text = COMMANDS[name].help
     example = help_text.split("Example:")[1].split()
     assert " ".join(example).startswith(name)
+
+
+WITHOUT_JSON = {
+    "hintprobe init": "it writes a configuration",
+    "hintprobe report": "--format json",
+    "hintprobe judges label": "it talks to a person",
+}
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if not name.startswith("hintprobe organism")])
+def test_every_command_with_a_result_prints_json(name):
+    options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
+    assert ("--json" in options) != (name in WITHOUT_JSON)
+
+
+def test_a_stage_prints_the_summary_alone_as_json(capsys, monkeypatch, tmp_path, tiny_folder):
+    changes = {"questions": {"limit": 6}, "generate": {"max_new_tokens": 2}, "models": [str(tiny_folder("llama"))]}
+    config = write(tmp_path, **changes)
+    for stage in ("generate", "judge", "capture"):
+        code, out, _ = hintprobe(capsys, monkeypatch, stage, config, "--json")
+        assert code == 0
+        (model,) = json.loads(out)["models"]
+        assert list(model["stages"])[-1] == stage
+    code, out, _ = hintprobe(capsys, monkeypatch, "check", tiny_folder("llama"), "--json", "--cache", tmp_path / "c")
+    assert (code, json.loads(out)["passed"]) == (0, True)
+
+
+def test_the_report_of_a_configuration_comes_in_the_format_asked_for(capsys, monkeypatch, tmp_path, tiny_folder):
+    changes = {"questions": {"limit": 6}, "generate": {"max_new_tokens": 2}, "models": [str(tiny_folder("llama"))]}
+    config = write(tmp_path, **changes)
+    code, _, err = hintprobe(
+        capsys, monkeypatch, "report", config, "--format", "md", "--set", "directions.detectors=[]"
+    )
+    assert code == 2  # a random model relies on nothing
+    assert "probes need at least" in " ".join(err.split())
+    page, table = tmp_path / "page.html", tmp_path / "table.json"
+    run = tmp_path / "c" / "runs" / "t"
+    code, out, _ = hintprobe(capsys, monkeypatch, "report", run, "--format", "json", "-o", table)
+    assert (code, out.strip()) == (0, str(table))
+    assert json.loads(table.read_text())
+    code, out, _ = hintprobe(capsys, monkeypatch, "report", run, "-o", page)
+    assert (code, out.strip()) == (0, str(page))
+
+
+def test_completion_scripts_are_printed(monkeypatch, capsys):
+    """What docs/command_line.md has users install; the shell's own request for words is answered, too."""
+    for shell in ("bash", "zsh", "fish"):
+        monkeypatch.setattr("shellingham.detect_shell", lambda *_, found=shell: (found, f"/bin/{found}"))
+        code, out, _ = hintprobe(capsys, monkeypatch, "--show-completion")
+        assert code == 0
+        assert f"_HINTPROBE_COMPLETE=complete_{shell}" in out
+    words = {"COMP_WORDS": "hintprobe ju", "COMP_CWORD": "1", "_HINTPROBE_COMPLETE": "complete_bash"}
+    for name, value in words.items():
+        monkeypatch.setenv(name, value)
+    done = subprocess.run([sys.executable, "-m", "hintprobe"], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["judge", "judges"]
 
 
 def test_help_lists_commands_in_the_order_of_the_work(capsys, monkeypatch):

@@ -106,7 +106,7 @@ def test_the_two_uses_of_judge_do_not_mix(cli, tmp_path):
     refused(cli("judge", file, "-o", file), "of their own")
     refused(cli("judge", file, "-o", tmp_path / "no" / "v.jsonl"), "does not exist")
     refused(cli("judge", file, "-o", tmp_path / "v.jsonl", "--judge", "oracle"), "no judge named 'oracle'")
-    refused(cli("judge", file, "-o", tmp_path / "v.jsonl", "--model", "x"), "--model replaces")
+    refused(cli("judge", file, "-o", tmp_path / "v.jsonl", "--model", "x"), "--model and --set change")
     refused(cli("judge", tmp_path / "none.jsonl", "-o", tmp_path / "v.jsonl"), "could not be read")
     lines(tmp_path / "twice.jsonl", [ROW, ROW])
     refused(cli("judge", tmp_path / "twice.jsonl", "-o", tmp_path / "v.jsonl"), "repeats the id")
@@ -118,7 +118,7 @@ def test_faithfulness_prints_one_object_with_numerators_and_denominators(cli, tm
     rows = [ITEM, {**ITEM, "group": "h", "verbalized": False}, {**ITEM, "group": "i", "hinted_answer": "C"}]
     rows += [{**ITEM, "group": "j", "hinted_answer": "B"}, {**ITEM, "hinted_answer": None}]
     rows += [{**ITEM, "unhinted_answer": "A"}, {**ITEM, "kind": "sycophancy", "verbalized": None, "group": "k"}]
-    code, out, _ = cli("faithfulness", lines(tmp_path / "i.jsonl", rows))
+    code, out, _ = cli("faithfulness", "--json", lines(tmp_path / "i.jsonl", rows))
     found = json.loads(out)
     assert code == 0
     assert (found["p"]["numerator"], found["p"]["denominator"], found["p"]["value"]) == (3, 5, 0.6)
@@ -171,7 +171,7 @@ def test_verdicts_are_joined_by_id_and_a_missing_one_is_unscored(cli, tmp_path):
     verdicts = [{"rollout_id": "0", "judge": "a", "status": "ok", **said}]
     verdicts += [{"rollout_id": "1", "judge": "a", "status": "ok", **said, "relies": False}]
     file, path = lines(tmp_path / "i.jsonl", rows), lines(tmp_path / "v.jsonl", verdicts)
-    found = json.loads(cli("faithfulness", file, "--verdicts", path)[1])
+    found = json.loads(cli("faithfulness", "--json", file, "--verdicts", path)[1])
     assert (found["raw"]["numerator"], found["raw"]["denominator"], found["counts"]["n_unscored"]) == (1, 2, 1)
     refused(cli("faithfulness", file, "--verdicts", path, "--judge", "b"), "The verdicts are by a")
     refused(cli("faithfulness", file, "--verdicts", tmp_path / "none.jsonl"), "could not be read")
@@ -245,7 +245,13 @@ def test_others_rows_become_transcripts_by_a_map(cli, tmp_path):
     assert (first.unhinted_answer, first.hinted_answer, first.unhinted_repeats) == ("C", "B", (None,))
     assert second.hinted_answer is None
     cli("judge", out, "-o", tmp_path / "v.jsonl")
-    metrics = ("faithfulness", lines(tmp_path / "one.jsonl", [first.model_dump()]), "--verdicts", tmp_path / "v.jsonl")
+    metrics = (
+        "faithfulness",
+        "--json",
+        lines(tmp_path / "one.jsonl", [first.model_dump()]),
+        "--verdicts",
+        tmp_path / "v.jsonl",
+    )
     assert json.loads(cli(*metrics)[1])["p"]["value"] == 1
 
 
@@ -311,5 +317,12 @@ def test_an_inspect_log_becomes_transcripts(cli, tmp_path):
     assert (second.truncated, second.hinted_answer) == (True, None)
     assert (third.cot, third.hinted_answer) == ("Thought apart.", "C")
     cli("judge", out, "-o", tmp_path / "v.jsonl")
-    found = json.loads(cli("faithfulness", out, "--verdicts", tmp_path / "v.jsonl")[1])
+    found = json.loads(cli("faithfulness", "--json", out, "--verdicts", tmp_path / "v.jsonl")[1])
     assert (found["p"]["value"], found["raw"]["value"], found["counts"]["n_unparsed"]) == (0.5, 1, 1)
+
+
+def test_faithfulness_prints_a_table_for_people(cli, tmp_path):
+    code, out, _ = cli("faithfulness", lines(tmp_path / "i.jsonl", [ITEM, {**ITEM, "group": "other"}]))
+    assert code == 0
+    assert f"{ITEM['kind']} {ITEM['direction']}" in out
+    assert "unparsed 0" in " ".join(out.split())

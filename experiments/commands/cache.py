@@ -1,7 +1,5 @@
 """``hintprobe cache``: look after an activation store. Only ``gc --yes`` and ``compact`` delete anything."""
 
-import json
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,12 +8,11 @@ import typer
 from rich.console import Console
 
 from activations.errors import HintprobeError
-from experiments.commands.running import stoppable
+from experiments.commands.running import AsJson, aside, print_json, stoppable
 
-cache = typer.Typer(help="Look after activation stores: ls, verify, repair, gc, compact, export.")
+cache = typer.Typer(help="Look after activation stores.")
 
 Store = Annotated[Path, typer.Argument(help="Folder of the store: CACHE/store for runs.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")]
 DEFAULT = Path("cache/store")
 
 
@@ -41,7 +38,7 @@ def _open(store: Path) -> Any:
 
 def _tell(as_json: bool, result: dict[str, Any], lines: list[str]) -> None:
     if as_json:
-        sys.stdout.write(json.dumps(result) + "\n")
+        print_json(result)
         return
     console = Console(soft_wrap=True)
     for line in lines:
@@ -50,7 +47,7 @@ def _tell(as_json: bool, result: dict[str, Any], lines: list[str]) -> None:
 
 @cache.command("ls")
 def ls(store: Store = DEFAULT, as_json: AsJson = False) -> None:
-    """Say whose activations a store holds, which, and how much room they take.
+    """Say whose activations a store holds, and how large they are.
 
     Example: hintprobe cache ls cache/store
     """
@@ -74,15 +71,23 @@ def ls(store: Store = DEFAULT, as_json: AsJson = False) -> None:
 
 @cache.command("verify")
 def verify(store: Store = DEFAULT, as_json: AsJson = False) -> None:
-    """Read every shard as a whole and recompute its checksums; exit status 2 if one is damaged.
+    """Read every shard and recompute its checksums.
+
+    Exit status 2 if one is damaged.
 
     Example: hintprobe cache verify cache/store
     """
+    from activations import ModelStore
     from activations.maintenance import complaints
 
     opened = _open(store)
-    with stoppable():
-        found = [(path, error) for part in opened.parts() for path, error in complaints(opened, part)]
+    n_shards = sum(len(ModelStore(opened.path / part).paths()) for part in opened.parts())
+    found = []
+    with stoppable(), aside().bar("shards", n_shards) as tick:
+        for part in opened.parts():
+            for complaint in complaints(opened, part):
+                found.append(complaint)
+                tick(1)
     bad = {str(path): str(error) for path, error in found if error}
     lines = [*bad.values(), f"{len(found) - len(bad)} of {len(found)} shards are whole"]
     _tell(as_json, {"store": str(store), "shards": len(found), "damaged": bad}, lines)
@@ -92,14 +97,16 @@ def verify(store: Store = DEFAULT, as_json: AsJson = False) -> None:
 
 @cache.command("repair")
 def repair(store: Store = DEFAULT, as_json: AsJson = False) -> None:
-    """Move damaged shards, and what killed writers left, into the folder `aside`; the next capture computes them again.
+    """Move damaged and unfinished shards aside.
+
+    They go into the folder `aside`; the next capture computes them again.
 
     Example: hintprobe cache repair cache/store
     """
     from activations.maintenance import repair as repair_part
 
     opened = _open(store)
-    with stoppable():
+    with stoppable(), aside().busy("reading every shard"):
         moved = [move for part in opened.parts() for move in repair_part(opened, part)]
     result = [{"path": str(m.path), "to": str(m.to), "reason": m.reason} for m in moved]
     lines = [f"{m.path.name} → {m.to.parent}: {m.reason}" for m in moved] or ["nothing to repair"]
@@ -136,14 +143,16 @@ def gc(
 
 @cache.command("compact")
 def compact(store: Store = DEFAULT, as_json: AsJson = False) -> None:
-    """Merge small shards into large ones; a small one is deleted once the merged one was written and read back.
+    """Merge small shards into large ones.
+
+    A small one is deleted once the merged one was written and read back.
 
     Example: hintprobe cache compact cache/store
     """
     from activations.compact import compact as compact_part
 
     opened = _open(store)
-    with stoppable():
+    with stoppable(), aside().busy("merging shards"):
         done = {part: compact_part(opened.named(part)) for part in opened.parts()}
     lines = [f"{part}: {c.before} shards → {c.after}" for part, c in done.items()]
     result = {part: {"before": c.before, "after": c.after} for part, c in done.items()}
@@ -159,12 +168,14 @@ def export(
     site: Annotated[list[str] | None, typer.Option(help="A site, such as resid_post.3; repeatable.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write activations for other programs: safetensors, or Parquet files that `datasets` reads.
+    """Write activations for other programs.
+
+    As safetensors, or as Parquet files that `datasets` reads.
 
     Example: hintprobe cache export 0123456789abcdef exported --format parquet --site resid_post.3
     """
     from activations.export import export as export_part
 
-    with stoppable():
+    with stoppable(), aside().busy("exporting"):
         paths = export_part(_open(store).named(part), out, form.value, site or ())
     _tell(as_json, {"out": str(out), "files": [path.name for path in paths]}, [f"wrote {len(paths)} files to {out}"])

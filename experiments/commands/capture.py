@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from experiments.commands.running import Settings, run_until
+from experiments.commands.running import AsJson, Settings, run_until
 
 
 def register(app: typer.Typer) -> None:
@@ -27,15 +27,18 @@ def capture(
         typer.Option(help="i/n: capture part i (from 0) of n; torchrun's RANK and WORLD_SIZE say the same."),
     ] = None,
     settings: Settings = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Cache activations at named positions of every layer; with --shard, one of several processes into one store.
+    """Cache activations at named positions of every layer.
+
+    With --shard, as one of several processes that write into one store.
 
     Example: hintprobe capture experiments/configs/demo.yaml --shard 0/2
     """
     from activations.part import Part
 
     part = Part.parse(shard) if shard is not None else Part.from_environment()
-    run_until(config, model, cache, "capture", False, settings, part, _own_gpu())
+    run_until(config, model, cache, "capture", as_json, settings, part, _own_gpu())
 
 
 def _own_gpu() -> str | None:

@@ -1,7 +1,5 @@
 """``hintprobe check``: prove a model under a backend before it is trusted."""
 
-import json
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from activations.errors import HintprobeError
-from experiments.commands.running import stoppable
+from experiments.commands.running import AsJson, aside, print_json, stoppable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -54,14 +52,17 @@ def check(
     quantized: Annotated[QuantizedChoice | None, typer.Option(help="Weights in fewer bits (bitsandbytes).")] = None,
     spread: Annotated[bool, typer.Option("--spread", help="Spread the model over all devices (accelerate).")] = False,
     cache: Annotated[Path, typer.Option(help="The noise floor is kept in this folder's store.")] = Path("cache"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Hold a model's captures and edits against transformers' own numbers; exit status 2 if anything is off.
+    """Prove a model's captures and edits before they are trusted.
+
+    They are held against transformers' own numbers and against each other; exit status 2 if anything is off.
 
     Example: hintprobe check organism:unfaithful --backend native
     """
     with stoppable():
-        loaded = _load(model, dtype, device, quantized, spread)
+        with aside().busy(f"loading {model}"):
+            loaded = _load(model, dtype, device, quantized, spread)
         _check(model, loaded, backend, cache, as_json)
 
 
@@ -81,10 +82,11 @@ def _check(model: str, loaded: "LoadedModel", backend: BackendChoice, cache: Pat
     from activations import ActivationStore, check_model, open_backend
     from experiments.context import unwritable
 
-    running = open_backend(backend.value, loaded)
-    report = check_model(loaded, running)
+    with aside().busy(f"checking {model}"):
+        running = open_backend(backend.value, loaded)
+        report = check_model(loaded, running)
     if as_json:
-        sys.stdout.write(json.dumps({**report.as_json(), "model": model}) + "\n")
+        print_json({**report.as_json(), "model": model})
     else:
         Console().print(_table(report, model))
     folder = ActivationStore(cache / "store").of(running.loaded).folder

@@ -1,11 +1,15 @@
 """``hintprobe faithfulness``: the paper's metrics of anybody's items."""
 
-import json
-import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.table import Column, Table
+
+from experiments.commands.running import AsJson, aside, print_json, stoppable
+
+SHOWN = ("p", "q", "alpha", "raw", "normalised")
 
 
 def register(app: typer.Typer) -> None:
@@ -21,15 +25,41 @@ def faithfulness(
     judge: Annotated[str | None, typer.Option("--judge", help="Whose verdicts, where the file holds several.")] = None,
     bootstrap: Annotated[int, typer.Option("--bootstrap", help="Cluster-bootstrap resamples.", min=100)] = 2000,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the resamples.")] = 0,
+    as_json: AsJson = False,
 ) -> None:
-    """Print p, q, alpha, raw and normalised faithfulness (Chen et al. 2025) as one JSON object, with every count.
+    """Print the paper's metrics of anybody's items.
 
-    Example: hintprobe faithfulness items.jsonl
+    p, q, alpha, raw and normalised faithfulness (Chen et al. 2025); --json adds every numerator, count and baseline.
+
+    Example: hintprobe faithfulness items.jsonl --json
     """
     from experiments.faithfulness_items import read_items, summarise, verbalized_by
     from experiments.judges.calibration import read_verdicts
     from experiments.seeds import stream
 
     said = verbalized_by(read_verdicts(verdicts), judge) if verdicts is not None else None
-    summary = summarise(read_items(items, said), bootstrap, stream(seed, "faithfulness"))
-    sys.stdout.write(json.dumps(summary, indent=2, allow_nan=False) + "\n")
+    with stoppable(), aside().busy("bootstrap"):
+        summary = summarise(read_items(items, said), bootstrap, stream(seed, "faithfulness"))
+    if as_json:
+        print_json(summary)
+        return
+    console = Console()
+    console.print(_table(summary))
+    counts = ", ".join(f"{name.removeprefix('n_').replace('_', ' ')} {n}" for name, n in summary["counts"].items())
+    console.print(f"Counts: {counts}.", markup=False, highlight=False)
+
+
+def _table(summary: dict[str, Any]) -> Table:
+    names = Column(no_wrap=True)
+    table = Table(
+        names, "used", *SHOWN, caption="95% intervals by cluster bootstrap over groups", caption_justify="left"
+    )
+    for name, entry in {"all": summary, **summary["by_kind_direction"]}.items():
+        table.add_row(name, str(entry["counts"]["n_used"]), *(_cell(entry[metric]) for metric in SHOWN))
+    return table
+
+
+def _cell(entry: dict[str, float | None]) -> str:
+    if entry["value"] is None:
+        return "undefined"
+    return f"{entry['value']:.2f}" + (f" [{entry['low']:.2f}, {entry['high']:.2f}]" if entry["low"] is not None else "")

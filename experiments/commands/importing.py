@@ -1,7 +1,6 @@
 """``hintprobe import``: transcripts of others, so that judges and metrics work on them."""
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +8,7 @@ import typer
 from rich.console import Console
 
 from activations.errors import HintprobeError
+from experiments.commands.running import AsJson, print_json
 
 if TYPE_CHECKING:
     from experiments.transcripts.fields import Imported
@@ -51,9 +51,11 @@ def import_transcripts(
     file: Annotated[Path, typer.Argument(help="A .jsonl (.gz) file, or an .eval log of Inspect.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The file of transcripts to write.")],
     fields: Annotated[Path | None, typer.Option("--map", help="YAML map of fields; see docs/judges.md.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the counts as one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Turn transcripts of others into the form that judges and metrics read; what is left out is counted.
+    """Turn transcripts of others into those that judges read.
+
+    What is left out is counted.
 
     Example: hintprobe import log.eval -o transcripts.jsonl
     """
@@ -71,6 +73,6 @@ def import_transcripts(
         "states": {state: count for state, count in found.states.items() if count},
     }
     if as_json:
-        sys.stdout.write(json.dumps(counts) + "\n")
+        print_json(counts)
     else:
         Console().print(f"wrote {out}: {counts}", markup=False)

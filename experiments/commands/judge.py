@@ -1,7 +1,5 @@
 """``hintprobe judge``: the judge stage of a run, or a judge on anybody's transcripts."""
 
-import json
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +9,7 @@ import typer
 from rich.console import Console
 
 from activations.errors import HintprobeError
-from experiments.commands.running import run_until, stoppable
+from experiments.commands.running import AsJson, Settings, print_json, run_until, stoppable
 
 if TYPE_CHECKING:
     from experiments.records import Verdict
@@ -34,8 +32,7 @@ def check_mix(path: Path, judges: Sequence[str], out: Path | None) -> None:
         if judges or out is not None:
             raise HintprobeError(
                 f"{path} is taken for the config of a run, whose judges stand in its `judge` section; --judge, "
-                f"--models, "
-                "--panel, --json and -o belong to a .jsonl file of transcripts. Give one or the other."
+                "--models, --panel and -o belong to a .jsonl file of transcripts. Give one or the other."
             )
         return
     if out is None:
@@ -94,8 +91,7 @@ def judge_file(
     if strangers:
         raise HintprobeError(
             f"{out} holds {strangers} verdicts on transcripts that are not in {path}. It was left as it is; name "
-            f"another "
-            "file with -o."
+            "another file with -o."
         )
     judges = build_judges(names, read_models(models), cache / "judges")
     verdicts, spent = judged(table, transcripts, judges, panel, Reporter(console))
@@ -133,27 +129,30 @@ def judge(
         Path | None, typer.Option("--models", help="Transcripts only: YAML file of language models that judge.")
     ] = None,
     panel: Annotated[bool, typer.Option("--panel", help="Transcripts only: add the majority's verdict.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Transcripts only: print the counts as JSON.")] = False,
+    as_json: AsJson = False,
     model: Annotated[str | None, typer.Option("--model", help="Config only: the model, in place of its own.")] = None,
     cache: Annotated[Path | None, typer.Option("--cache", help="Folder for runs and for answers of judges.")] = None,
+    set_: Settings = None,
 ) -> None:
-    """Read every hinted chain of thought for an admission: the stage of a run, or a file of transcripts.
+    """Read every chain of thought for an admission of the hint.
+
+    The stage of a run where a configuration is given; otherwise any file of transcripts.
 
     Example: hintprobe judge transcripts.jsonl --judge lexical -o verdicts.jsonl
     """
     extras = [*(judges or []), *(["--models"] if models else []), *(["--panel"] if panel else [])]
-    check_mix(file, [*extras, *(["--json"] if as_json else [])], out)
+    check_mix(file, extras, out)
     if not is_transcripts(file):
-        run_until(file, model, cache, "judge", False)
+        run_until(file, model, cache, "judge", as_json, set_)
         return
-    if model is not None:
-        raise HintprobeError("--model replaces the model of a run's config; transcripts are judged by --judge.")
+    if model is not None or set_:
+        raise HintprobeError("--model and --set change a run's config; transcripts are judged by --judge.")
     assert out is not None
     console = None if as_json else Console()
     with stoppable():
         counts = judge_file(file, judges or ["lexical"], out, models, panel, cache or Path("cache"), console)
     if as_json:
-        sys.stdout.write(json.dumps(counts) + "\n")
+        print_json(counts)
         return
     for name, count in counts["judges"].items():
         Console().print(f"{name}: " + ", ".join(f"{k} {v}" for k, v in count.items()), markup=False)

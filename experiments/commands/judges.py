@@ -1,7 +1,5 @@
 """``hintprobe judges``: how far a judge can be trusted."""
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,14 +7,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from experiments.commands.running import stoppable
+from experiments.commands.running import AsJson, aside, print_json, stoppable
 
 SHOWN = ("raw_agreement", "kappa", "ac1", "prevalence", "judged_prevalence", "sensitivity", "specificity")
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    judges = typer.Typer(help="Judge the judges: agreement with labels, and a session that makes labels.")
+    judges = typer.Typer(help="Judge the judges: agreement with labels, made here.")
     judges.command("calibrate")(calibrate)
     judges.command("label")(label)
     app.add_typer(judges, name="judges")
@@ -25,11 +23,13 @@ def register(app: typer.Typer) -> None:
 def calibrate(
     verdicts: Annotated[Path, typer.Argument(help="Verdicts, as `hintprobe judge` writes them.")],
     labels: Annotated[Path, typer.Argument(help="Labels: JSON lines with id, mentions, relies, kind, group.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
     bootstrap: Annotated[int, typer.Option("--bootstrap", help="Cluster-bootstrap resamples.", min=100)] = 2000,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the resamples.")] = 0,
 ) -> None:
-    """Agreement of judges with labels: raw, kappa, AC1, prevalence, sensitivity, specificity, by kind, with intervals.
+    """Print the agreement of judges with labels.
+
+    Raw agreement, kappa, AC1, prevalence, sensitivity and specificity, by kind of hint, with intervals.
 
     Example: hintprobe judges calibrate verdicts.jsonl labels.jsonl
     """
@@ -37,9 +37,10 @@ def calibrate(
     from experiments.judges.calibration import read_labels, read_verdicts
     from experiments.seeds import stream
 
-    result = compare(read_verdicts(verdicts), read_labels(labels), bootstrap, stream(seed, "calibrate"))
+    with stoppable(), aside().busy("agreement"):
+        result = compare(read_verdicts(verdicts), read_labels(labels), bootstrap, stream(seed, "calibrate"))
     if as_json:
-        sys.stdout.write(json.dumps(result, allow_nan=False) + "\n")
+        print_json(result)
         return
     console = Console()
     for judge, found in result.items():
@@ -69,7 +70,9 @@ def label(
     limit: Annotated[int | None, typer.Option("--limit", help="Label this many of a random order.", min=1)] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the order.")] = 0,
 ) -> None:
-    """Label transcripts by hand, blind to every judge; leave with q, and go on later with the same command.
+    """Label transcripts by hand, blind to every judge.
+
+    Leave with q, and go on later with the same command.
 
     Example: hintprobe judges label transcripts.jsonl -o labels.jsonl --limit 100
     """

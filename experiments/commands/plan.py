@@ -1,8 +1,6 @@
 """``hintprobe plan``: what a configuration would run, before it runs."""
 
-import json
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from experiments.commands.running import Settings, stoppable
+from experiments.commands.running import AsJson, Settings, aside, print_json, stoppable
 
 
 def register(app: typer.Typer) -> None:
@@ -36,16 +34,18 @@ def plan(
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Load the model and measure a few questions, in place of assumptions.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Say what a run would cost, what of it the cache has, and whether it could carry its question.
+    """Say what a run costs, what is cached, what it could show.
+
+    Nothing is run and, without --calibrate, no weights are loaded.
 
     Example: hintprobe plan experiments/configs/demo.yaml
     """
     overrides: dict[str, Any] = {"cache": cache}
     if model is not None:
         overrides.update(models=(model,), limits={})
-    with _offline(), stoppable():
+    with _offline(), stoppable(), aside().busy("planning"):
         # Imported here, for the hub's library takes note of the environment when it is.
         from experiments.config_file import load_config
         from experiments.planning import Assumptions, plan_run
@@ -54,7 +54,7 @@ def plan(
         loaded = load_config(config, set_ or (), **overrides)
         plans = plan_run(loaded, Assumptions(completion_tokens, card, Rates(accuracy, following), calibrate))
     if as_json:
-        sys.stdout.write(json.dumps({"name": loaded.name, "models": plans}, indent=2) + "\n")
+        print_json({"name": loaded.name, "models": plans})
         return
     console = Console()
     for entry in plans:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from activations.errors import HintprobeError
-from experiments.commands.running import run_until, stoppable
+from experiments.commands.running import Settings, aside, run_until, stoppable
 
 
 class Format(StrEnum):
@@ -46,21 +46,45 @@ def report(
     figures: Annotated[Path | None, typer.Option(help="Folder to write every figure to, as SVG and PNG.")] = None,
     model: Annotated[str | None, typer.Option("--model", help="With a configuration: in place of its models.")] = None,
     cache: Annotated[Path | None, typer.Option("--cache", help="With a configuration: in place of its cache.")] = None,
+    set_: Settings = None,
 ) -> None:
     """Write the report of a run, or of several runs side by side.
 
     Example: hintprobe report cache/runs/demo --format md
     """
     if len(runs) == 1 and runs[0].suffix in (".yaml", ".yml"):
-        run_until(runs[0], model, cache, "report", format == Format.json)
+        _run_first(runs[0], model, cache, set_, format, (out, texts, figures))
         return
-    if model is not None or cache is not None:
-        raise HintprobeError("--model and --cache go with a configuration; folders of runs have theirs written down.")
-    with stoppable():
-        _report(runs, format, out, texts, figures)
+    if model is not None or cache is not None or set_:
+        raise HintprobeError(
+            "--model, --cache and --set go with a configuration; folders of runs have theirs written down."
+        )
+    with stoppable(), aside().busy("writing the report"):
+        written = _report(runs, format, out, texts, figures)
+    sys.stdout.write(written)
 
 
-def _report(folders: list[Path], format: Format, out: Path | None, texts: Texts, figures: Path | None) -> None:
+def _run_first(
+    config: Path,
+    model: str | None,
+    cache: Path | None,
+    settings: list[str] | None,
+    format: Format,
+    options: tuple[Path | None, Texts, Path | None],
+) -> None:
+    """The report of a configuration: what is missing is run, and the report is then that of the run's folder."""
+    from experiments.config_file import load_config
+
+    plain = format == Format.html and options == (None, Texts.auto, None)
+    run_until(config, model, cache, "report" if plain else "compare", False, settings, quiet=not plain)
+    if not plain:
+        name = {} if model is None else {"models": (model,), "limits": {}}
+        folder = load_config(config, settings or (), cache=cache, **name).run_dir
+        sys.stdout.write(_report([folder], format, *options))
+
+
+def _report(folders: list[Path], format: Format, out: Path | None, texts: Texts, figures: Path | None) -> str:
+    """Write what was asked for; returns what is to be printed."""
     from experiments.report import PAGE, read_run, write_report
     from experiments.report.export import FORMATS
     from experiments.tables import write_atomically
@@ -73,10 +97,9 @@ def _report(folders: list[Path], format: Format, out: Path | None, texts: Texts,
     if format == Format.html:
         page = out or (runs[0].folder if len(runs) == 1 else Path()) / PAGE
         write_report(runs, page, texts.value)
-        sys.stdout.write(f"{page}\n")
-        return
+        return f"{page}\n"
     text = FORMATS[format.value](runs)
     if out is None:
-        sys.stdout.write(text)
-    else:
-        write_atomically(out, text)
+        return text
+    write_atomically(out, text)
+    return f"{out}\n"

@@ -1,5 +1,6 @@
 """What the commands that run stages share."""
 
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from activations.errors import HintprobeError
 
 if TYPE_CHECKING:
     from activations import Part
+    from experiments.progress import Reporter
 
 
 @contextmanager
@@ -32,6 +34,23 @@ Settings = Annotated[
 ]
 
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and nothing else.")]
+"""What every command with a result takes."""
+
+
+def aside() -> "Reporter":
+    """Progress of a command whose result goes to standard output: drawn on standard error, on terminals only."""
+    from experiments.progress import Reporter
+
+    console = Console(stderr=True)
+    return Reporter(console if console.is_terminal else None)
+
+
+def print_json(result: Any) -> None:
+    """One JSON value on standard output."""
+    sys.stdout.write(json.dumps(result, allow_nan=False) + "\n")
+
+
 def run_until(
     config_path: Path,
     model: str | None,
@@ -41,8 +60,14 @@ def run_until(
     settings: Sequence[str] | None = None,
     part: "Part | None" = None,
     device: str | None = None,
+    quiet: bool = False,
 ) -> None:
-    """Run the stages of a configuration up to and including ``until``; after the last one, print the summary."""
+    """Run the stages of a configuration up to and including ``until``; after the last one, print the summary.
+
+    Args:
+        as_json: print the run's summary instead, whatever the last stage.
+        quiet: print nothing.
+    """
     from experiments.config_file import load_config
     from experiments.pipeline import run_pipeline
     from experiments.progress import Reporter
@@ -53,12 +78,10 @@ def run_until(
     config = load_config(config_path, settings or (), **overrides)
     console = Console()
     with stoppable():
-        summary = run_pipeline(config, Reporter(None if as_json else console), until, part)
-    if summary is None:
-        return
-    from experiments.report import PAGE, print_summary
-
+        summary = run_pipeline(config, Reporter(None if as_json or quiet else console), until, part)
     if as_json:
         sys.stdout.write((config.run_dir / "summary.json").read_text(encoding="utf-8"))
-    else:
+    elif summary is not None:
+        from experiments.report import PAGE, print_summary
+
         print_summary(console, summary, config.run_dir / PAGE)

@@ -1,14 +1,12 @@
 """``hintprobe score``: a saved probe on new transcripts."""
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from experiments.commands.running import stoppable
+from experiments.commands.running import AsJson, print_json, stoppable
 
 
 def register(app: typer.Typer) -> None:
@@ -41,16 +39,18 @@ def score(
     out: Annotated[Path, typer.Option("-o", "--out", help="Where the scores go; what it holds is not scored again.")],
     force: Annotated[bool, typer.Option("--force", help="Take a model that the probe was not trained on.")] = False,
     device: Annotated[str, typer.Option("--device", help="auto: CUDA where there is one.")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the counts as one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Score new transcripts with a saved probe: one forward each, read where the probe reads.
+    """Score new transcripts with a saved probe.
+
+    One forward each, read where the probe reads.
 
     Example: hintprobe score organism:unfaithful probes/reliant/probe_within_cot rollouts.jsonl -o scores.jsonl
     """
     with stoppable():
         counts = score_file(model, probe, transcripts, out, force, device, None if as_json else Console())
     if as_json:
-        sys.stdout.write(json.dumps(counts) + "\n")
+        print_json(counts)
         return
     console = Console()
     console.print(f"{counts['probe']}: {counts['target']}", markup=False, highlight=False)
