@@ -78,8 +78,7 @@ def _run_first(
     plain = format == Format.html and options == (None, Texts.auto, None)
     run_until(config, model, cache, "report" if plain else "compare", False, settings, quiet=not plain)
     if not plain:
-        name = {} if model is None else {"models": (model,), "limits": {}}
-        folder = load_config(config, settings or (), cache=cache, **name).run_dir
+        folder = load_config(config, settings or (), cache=cache).run_dir
         sys.stdout.write(_report([folder], format, *options))
 
 
