@@ -7,6 +7,7 @@ The one documented import. It loads the three packages lazily, and says so when 
 """
 
 import importlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ def _package(name: str) -> Any:
 
 
 def __getattr__(name: str) -> Any:
+    if name.startswith("__"):  # asked for by Python itself, such as __path__ by `from hintprobe import …`
+        raise AttributeError(f"hintprobe has no {name!r}")
     if name in _PACKAGES:
         return _package(name)
     for package in _PACKAGES:
@@ -46,6 +49,16 @@ def __dir__() -> list[str]:
     return sorted({*_PACKAGES, *(n for p in _PACKAGES for n in _package(p).__all__)})
 
 
-if __name__ == "__main__":  # python -m hintprobe
-    _package("experiments")
+def main() -> None:
+    """The command line, once it is clear that its packages are ours."""
+    try:
+        for name in _PACKAGES:
+            _package(name)
+    except ShadowedPackageError as error:
+        sys.stderr.write(f"hintprobe: {error}\n")
+        raise SystemExit(2) from error
     importlib.import_module("experiments.cli").main()
+
+
+if __name__ == "__main__":  # python -m hintprobe
+    main()

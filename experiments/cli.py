@@ -39,7 +39,7 @@ app = typer.Typer(
 organism = typer.Typer(help="Small models whose reliance on hints is known.")
 app.add_typer(organism, name="organism")
 
-ConfigPath = Annotated[Path, typer.Argument(help="YAML file; see docs/configuration.md.")]
+ConfigPath = Annotated[Path, typer.Argument(help="YAML file (docs/configuration.md), or the name of a shipped one.")]
 Model = Annotated[
     str | None, typer.Option("--model", help="Folder, hub id or organism:NAME, in place of the config's.")
 ]
@@ -71,7 +71,7 @@ def run(
 ) -> None:
     """Run all stages and write the report.
 
-    Example: hintprobe run experiments/configs/demo.yaml
+    Example: hintprobe run demo
     """
     run_until(config, model, cache, "report", json, set_)
 
@@ -82,7 +82,7 @@ def _verb(stage: str, help_text: str) -> Callable[..., None]:
     ) -> None:
         run_until(config, model, cache, stage, as_json, set_)
 
-    command.__doc__ = f"{help_text}\n\nExample: hintprobe {stage} experiments/configs/demo.yaml"
+    command.__doc__ = f"{help_text}\n\nExample: hintprobe {stage} demo"
     return command
 
 

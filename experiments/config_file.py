@@ -11,6 +11,19 @@ from activations.errors import HintprobeError
 from experiments.config import Config
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice, of which YAML would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        for key, _ in node.value:
+            if keys.count(key.value) > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} stands twice", key.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
 def _explain(path: Path, error: ValidationError) -> str:
     problems = []
     for item in error.errors():
@@ -46,21 +59,35 @@ def _set(data: dict[str, Any], setting: str) -> None:
     data[last] = value
 
 
+SHIPPED = Path(__file__).parent / "configs"
+
+
+def shipped_config(name: Path) -> Path | None:
+    """The configuration that is shipped under a bare name such as ``demo``, unless there is such a file here."""
+    if name.suffix in (".yaml", ".yml") or name.exists() or len(name.parts) != 1:
+        return None
+    return next(iter(SHIPPED.rglob(f"{name}.yaml")), None)
+
+
 def load_config(path: Path, settings: Sequence[str] = (), **overrides: Any) -> Config:
     """Read and check a config.
 
     Args:
+        path: a YAML file, or the bare name of a shipped configuration.
         settings: ``KEY=VALUE`` each, a dotted key and a value in YAML, in place of the file's.
         overrides: top-level keys with values, in place of the file's; None leaves the file's.
 
     Raises:
         HintprobeError: no such file, not YAML, an unknown key or an ill-typed value.
     """
+    path = shipped_config(path) or path
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
+        names = ", ".join(sorted(file.stem for file in SHIPPED.rglob("*.yaml")))
         raise HintprobeError(
-            f"The config {path} could not be read: {error.strerror}. Give the path of a YAML file."
+            f"The config {path} could not be read: {error.strerror}. Give the path of a YAML file, or the name of a "
+            f"shipped configuration: {names}."
         ) from error
     except yaml.YAMLError as error:
         raise HintprobeError(f"The config {path} is not YAML: {error}") from error

@@ -70,7 +70,13 @@ def test_bad_config(case, capsys, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("- a\n- b\n", "a mapping"), ("a: [", "not YAML"), (None, "could not be read")]
+    ("text", "expected"),
+    [
+        ("- a\n- b\n", "a mapping"),
+        ("a: [", "not YAML"),
+        ("name: a\nname: b\n", "'name' stands twice"),
+        (None, "could not be read"),
+    ],
 )
 def test_a_config_that_is_none(text, expected, capsys, monkeypatch, tmp_path):
     path = tmp_path / "x.yaml"

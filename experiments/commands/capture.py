@@ -15,7 +15,7 @@ def register(app: typer.Typer) -> None:
 
 
 def capture(
-    config: Annotated[Path, typer.Argument(help="YAML file; see docs/configuration.md.")],
+    config: Annotated[Path, typer.Argument(help="YAML file (docs/configuration.md), or the name of a shipped one.")],
     model: Annotated[
         str | None, typer.Option("--model", help="Folder, hub id or organism:NAME, in place of the config's.")
     ] = None,
@@ -33,7 +33,7 @@ def capture(
 
     With --shard, as one of several processes that write into one store.
 
-    Example: hintprobe capture experiments/configs/demo.yaml --shard 0/2
+    Example: hintprobe capture demo --shard 0/2
     """
     from activations.part import Part
 

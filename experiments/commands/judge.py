@@ -120,7 +120,7 @@ def register(app: typer.Typer) -> None:
 
 
 def judge(
-    file: Annotated[Path, typer.Argument(help="YAML config of a run, or a .jsonl (.gz) file of transcripts.")],
+    file: Annotated[Path, typer.Argument(help="Configuration of a run, or a .jsonl (.gz) file of transcripts.")],
     judges: Annotated[
         list[str] | None, typer.Option("--judge", help="Transcripts only: lexical, or a name in --models; repeat.")
     ] = None,

@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 
 def plan(
-    config: Annotated[Path, typer.Argument(help="YAML file; see docs/configuration.md.")],
+    config: Annotated[Path, typer.Argument(help="YAML file (docs/configuration.md), or the name of a shipped one.")],
     card: Annotated[str, typer.Option(help="Card to estimate for: H200, H100, A100, L40S or RTX4090.")] = "H100",
     completion_tokens: Annotated[
         float | None, typer.Option(help="Mean length of a completion; a quarter of the limit where not given.")
@@ -40,7 +40,7 @@ def plan(
 
     Nothing is run and, without --calibrate, no weights are loaded.
 
-    Example: hintprobe plan experiments/configs/demo.yaml
+    Example: hintprobe plan demo
     """
     overrides: dict[str, Any] = {"cache": cache}
     if model is not None:

@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="One configuration (YAML), or folders of one or more runs.")],
+    runs: Annotated[list[Path], typer.Argument(help="One configuration, or folders of one or more runs.")],
     format: Annotated[
         Format, typer.Option(help="html is a page; md, json and csv go to standard output.")
     ] = Format.html,
@@ -52,7 +52,7 @@ def report(
 
     Example: hintprobe report cache/runs/demo --format md
     """
-    if len(runs) == 1 and runs[0].suffix in (".yaml", ".yml"):
+    if len(runs) == 1 and _is_config(runs[0]):
         _run_first(runs[0], model, cache, set_, format, (out, texts, figures))
         return
     if model is not None or cache is not None or set_:
@@ -62,6 +62,13 @@ def report(
     with stoppable(), aside().busy("writing the report"):
         written = _report(runs, format, out, texts, figures)
     sys.stdout.write(written)
+
+
+def _is_config(path: Path) -> bool:
+    from experiments.config_file import shipped_config
+
+    named = path.suffix in (".yaml", ".yml")
+    return named or (path.is_file() and path.suffix != ".json") or shipped_config(path) is not None
 
 
 def _run_first(
