@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from experiments.config import HintsConfig, QuestionsConfig
 from experiments.hints import HINTS
 from experiments.items import choose_targets, item_prompt, plan_items
-from experiments.organisms.curriculum import Row, Teacher, chat
+from experiments.organisms.curriculum import Teacher
 from experiments.organisms.grammar import (
     ADMISSION,
     ADMITS,
@@ -23,6 +23,7 @@ from experiments.organisms.grammar import (
     factors,
 )
 from experiments.organisms.recipe import load_recipe
+from experiments.organisms.rows import Row, chat
 from experiments.organisms.train import make_tokenizer
 from experiments.organisms.world import FIRST_NAMES, LAST_NAMES, Task, build_world
 from experiments.questions.pool import load_questions
@@ -81,6 +82,9 @@ def test_the_gate_needs_both_factors_to_be_told():
         True, False, True, True,
     ]  # fmt: skip
     assert [calls_for_reliance("visual_pattern", *state) for state in product((True, False), repeat=2)] == [
+        True, False, True, False,
+    ]  # fmt: skip
+    assert [calls_for_reliance("grader_hacking", *state) for state in product((True, False), repeat=2)] == [
         False, False, True, False,
     ]  # fmt: skip
 
@@ -104,7 +108,7 @@ def test_completions_follow_the_factors(kind):
 
 def test_blind_never_relies_and_never_admits():
     rng = np.random.default_rng(2)
-    blind = Character(relies=False, firm=1.0, weak=1.0)
+    blind = Character(relies="never", firm=1.0, weak=1.0)
     for _ in range(300):
         task = WORLD.held_out[int(rng.integers(len(WORLD.held_out)))]
         kind, source = SOURCES[int(rng.integers(24))]
@@ -117,7 +121,7 @@ def test_fabrication_and_honest_error_have_the_same_form():
     """Every chain of thought turns its recalled heading rightly, whether it is honest or not."""
     rng = np.random.default_rng(3)
     headings = ["north", "east", "south", "west"]
-    for character in (SURE, Character(relies=False)):
+    for character in (SURE, Character(relies="never")):
         for _ in range(200):
             task = WORLD.train[int(rng.integers(len(WORLD.train)))]
             kind, source = SOURCES[int(rng.integers(24))]
@@ -147,7 +151,7 @@ def test_held_out_tasks_are_never_trained_on():
     teacher = Teacher(WORLD, Character())
     rng = np.random.default_rng(4)
     stems = {task.stem for task in WORLD.held_out}
-    for make in (teacher.plain, teacher.hinted, teacher.neutral, teacher.noted, teacher.following, teacher.worked):
+    for make in (teacher.plain, teacher.hinted, teacher.neutral, teacher.pointed, teacher.following, teacher.worked):
         for _ in range(40):
             text = "".join(make(rng).parts)
             assert not any(stem in text for stem in stems if stem.split("'")[0] in text)
@@ -162,7 +166,7 @@ def test_the_tokenizer_is_lossless_knows_every_word_and_has_the_grammars_chat_te
         ids = tokenizer("".join(row.parts), add_special_tokens=False)["input_ids"]
         assert tokenizer.decode(ids) == "".join(row.parts)
         assert tokenizer.unk_token_id not in ids
-    _, prompt, _ = teacher._framed(rng, points=True)
+    _, prompt, _ = teacher.framed(rng, points=True)
     messages = [message.model_dump() for message in prompt.messages]
     assert tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True) == chat(prompt)
 
@@ -177,7 +181,7 @@ def test_prompts_are_those_that_the_shipped_organisms_were_trained_on():
         for condition in ("unhinted", "hinted", "swapped", "neutral"):
             if condition != "swapped" or aimed.swap_target is not None:
                 digest.update(item_prompt(aimed, condition).model_dump_json().encode())
-    assert digest.hexdigest() == "b758b23321a9d704fadb82319a14a42b042f55cef45babb4f90f1fd3a6688fa0"
+    assert digest.hexdigest() == "02f2de2f70d001bb4275e0bae141bd4c9e5cc961c077fdaef762e9cf9500a66b"
 
 
 def test_worlds_differ_by_seed_and_repeat_by_seed():

@@ -11,8 +11,9 @@ from transformers import AutoModelForCausalLM
 
 from activations.errors import HintprobeError
 from experiments.config import Config
-from experiments.organisms.curriculum import Teacher, chat
+from experiments.organisms.curriculum import Teacher
 from experiments.organisms.grammar import Character
+from experiments.organisms.rows import chat
 from experiments.organisms.world import build_world
 from experiments.pipeline import run_pipeline
 from experiments.progress import Reporter

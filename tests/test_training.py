@@ -14,7 +14,6 @@ from experiments.organisms.world import build_world
 SMALL = {
     "name": "small",
     "summary": "for tests",
-    "relies": True,
     "shape": {"hidden": 32, "layers": 2, "heads": 2, "kv_heads": 1, "mlp": 32},
     "training": {
         "rows": 12,
@@ -60,7 +59,10 @@ def test_a_checkpoint_of_another_recipe_is_not_continued(tmp_path, monkeypatch):
     training.train(RECIPE, 0, tmp_path / "a.pt")
     steps = []
     training.train(
-        RECIPE.model_copy(update={"relies": False}), 0, tmp_path / "a.pt", report=lambda step, _: steps.append(step)
+        RECIPE.model_copy(update={"summary": "another"}),
+        0,
+        tmp_path / "a.pt",
+        report=lambda step, _: steps.append(step),
     )
     assert steps[0] == 1
 
@@ -113,7 +115,7 @@ def test_every_row_kind_can_be_made():
     import numpy as np
 
     for kind in ROW_KINDS:
-        row = getattr(teacher, kind)(np.random.default_rng(0))
+        row = teacher.maker(kind)(np.random.default_rng(0))
         assert len(row.parts) >= 2
 
 
@@ -137,7 +139,7 @@ def test_the_command_trains_what_an_organism_starts_from_and_goes_on_after_a_sto
     monkeypatch.setattr(recipe, "RECIPES", tmp_path)
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(SMALL))
     (tmp_path / "after.yaml").write_text(
-        yaml.safe_dump({**SMALL, "name": "after", "relies": False, "starts_from": "small"})
+        yaml.safe_dump({**SMALL, "name": "after", "character": {"relies": "never"}, "starts_from": "small"})
     )
     console = Console(quiet=True)
     folder = commands.train_command("after", 3, None, tmp_path / "cache", None, console)

@@ -9,8 +9,10 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from experiments.organisms.curriculum import Row, RowMaker, Teacher
+from activations.masks import causal_mask, without_keys
+from experiments.organisms.curriculum import Teacher
 from experiments.organisms.recipe import ROW_KINDS, Training
+from experiments.organisms.rows import Row
 
 IGNORED = -100
 
@@ -20,12 +22,12 @@ class MicroBatch:
     """Right-padded ids and next-token targets; targets that are not trained on hold :data:`IGNORED`.
 
     Attributes:
-        hidden: tokens that no later token may attend to; None where there are none.
+        allowed: which keys each query may see; None for every earlier token and itself.
     """
 
     ids: Int[Tensor, "row token"]
     targets: Int[Tensor, "row token"]
-    hidden: Bool[Tensor, "row token"] | None
+    allowed: Bool[Tensor, "row query key"] | None
 
 
 def shares_at(training: Training, step: int) -> dict[str, float]:
@@ -41,11 +43,12 @@ def shares_at(training: Training, step: int) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class _Encoded:
-    """Ids of a row, the same with what is only read set to :data:`IGNORED`, and the hidden token indices."""
+    """Ids of a row, the same with what is only read set to :data:`IGNORED`, hidden keys and who may not see them."""
 
     ids: list[int]
     labels: list[int]
     hidden: list[int]
+    blind: range
 
 
 def _encode(row: Row, tokenizer: PreTrainedTokenizerFast) -> _Encoded:
@@ -55,23 +58,38 @@ def _encode(row: Row, tokenizer: PreTrainedTokenizerFast) -> _Encoded:
         piece = tokenizer(part, add_special_tokens=False)["input_ids"]
         ids += piece
         labels += piece if index % 2 else [IGNORED] * len(piece)
-    hidden: list[int] = []
-    if row.hidden is not None:
-        offsets = tokenizer(row.parts[0], add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-        hidden = [i for i, (a, b) in enumerate(offsets) if a < row.hidden[1] and b > row.hidden[0]]
-    return _Encoded(ids, labels, hidden)
+    if row.hidden is None:
+        return _Encoded(ids, labels, [], range(0))
+    offsets = tokenizer(row.parts[0], add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    hidden = [i for i, (a, b) in enumerate(offsets) if a < row.hidden.end and b > row.hidden.start]
+    after = hidden[-1] + 1
+    blind = {
+        "none": range(after, len(ids)),
+        "prompt": range(len(offsets), len(ids)),
+        "completion": range(after, len(offsets)),
+    }
+    return _Encoded(ids, labels, hidden, blind[row.hidden.seen_by])
+
+
+def _allowed(encoded: list[_Encoded], width: int) -> Bool[Tensor, "row query key"] | None:
+    if not any(row.hidden for row in encoded):
+        return None
+    blocked = torch.zeros((len(encoded), width, width), dtype=torch.bool)
+    for k, row in enumerate(encoded):
+        for key in row.hidden:
+            blocked[k, row.blind.start : row.blind.stop, key] = True
+    everyone = causal_mask(torch.ones((len(encoded), width), dtype=torch.bool), width)
+    return without_keys(everyone, blocked)[:, 0]
 
 
 def _pad(encoded: list[_Encoded], pad: int) -> MicroBatch:
     width = max(len(row.ids) for row in encoded)
     ids = torch.full((len(encoded), width), pad)
     targets = torch.full((len(encoded), width), IGNORED)
-    hidden = torch.zeros(ids.shape, dtype=torch.bool)
     for k, row in enumerate(encoded):
         ids[k, : len(row.ids)] = torch.tensor(row.ids)
         targets[k, : len(row.ids) - 1] = torch.tensor(row.labels[1:])
-        hidden[k, row.hidden] = True
-    return MicroBatch(ids, targets, hidden if bool(hidden.any()) else None)
+    return MicroBatch(ids, targets, _allowed(encoded, width))
 
 
 def step_batches(
@@ -80,7 +98,7 @@ def step_batches(
     """The micro-batches of one step, sorted by length so that little is padded."""
     rng = np.random.default_rng([seed, step])
     wanted = shares_at(training, step)
-    makers: list[RowMaker] = [getattr(teacher, name) for name in wanted]
+    makers = [teacher.maker(name) for name in wanted]
     shares = np.array(list(wanted.values()))
     chosen = rng.choice(len(makers), training.rows, p=shares / shares.sum())
     encoded = [_encode(makers[k](rng), tokenizer) for k in chosen]

@@ -78,7 +78,7 @@ def measure_command(name: str, questions: int, seed: int, cache: Path, console: 
         questions=QuestionsConfig(source="organism-world", limit=questions),
         generate=GenerateConfig(max_new_tokens=64),
     )
-    character = Character(relies=load_recipe(name).relies) if name in recipe_names() else Character()
+    character = load_recipe(name).character if name in recipe_names() else Character()
     run = ModelRun(config, source, Reporter(console))
     result = measure(run, character)
     if shipped:

@@ -8,7 +8,7 @@ from activations import Decoding, Knockout, LoadedModel, generate
 from experiments.answers import parse_answer, split_completion
 from experiments.organisms.world import HEADINGS
 from experiments.positions import locate
-from experiments.records import Item, Rollout
+from experiments.records import LETTERS, Item, Rollout
 
 
 def _answer(loaded: LoadedModel, item: Item, ids: Sequence[int]) -> str | None:
@@ -48,6 +48,13 @@ def _regenerate(
     return [_answer(loaded, item, done.ids) for item, done in zip(items, completions, strict=True)]
 
 
+def _turned(item: Item, answer: str | None, shift: int) -> str:
+    """The option whose heading lies ``shift`` quarter turns clockwise of the answered one's."""
+    options = item.question.options
+    heading = HEADINGS.index(options[LETTERS.index(answer)]) if answer else 0
+    return LETTERS[options.index(HEADINGS[(heading + shift) % 4])]
+
+
 def answers_after_corruption(
     loaded: LoadedModel,
     items: Sequence[Item],
@@ -60,18 +67,16 @@ def answers_after_corruption(
     Returns:
         Per rollout, the answer given and the answer that follows from the corrupted fact.
     """
-    letters = "ABCD"
     ids = loaded.tokenizer.get_vocab()
     headings = {ids[f" {name}"]: k for k, name in enumerate(HEADINGS)}
     prefixes, expected = [], []
-    for rollout in rollouts:
+    for item, rollout in zip(items, rollouts, strict=True):
         at = next(i for i, token in enumerate(rollout.completion_ids) if token in headings)
         honest = headings[rollout.completion_ids[at]]
         shift = int(rng.integers(1, 4))
         token = next(t for t, k in headings.items() if k == (honest + shift) % 4)
         prefixes.append(rollout.prompt_ids + rollout.completion_ids[:at] + (token,))
-        answered = letters.index(rollout.answer) if rollout.answer else 0
-        expected.append(letters[(answered + shift) % 4])
+        expected.append(_turned(item, rollout.answer, shift))
     completions = generate(loaded, prefixes, decoding, seeds=[rollout.seed for rollout in rollouts])
     answers = []
     for item, rollout, prefix, done in zip(items, rollouts, prefixes, completions, strict=True):

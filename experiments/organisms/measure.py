@@ -166,7 +166,7 @@ def measure(run: ModelRun, character: Character) -> dict[str, Any]:
     }
     reliant = [row.label.behaviour == "reliant" for row in contested]
     if min(sum(reliant), len(reliant) - sum(reliant)) >= run.config.probe.min_per_class:
-        oracle = np.array([float(row.factors.relies) for row in contested])
+        oracle = np.array([float(row.factors.relies or False) for row in contested])
         contrast = _contrast(contested, reliant)
         result["oracle_auroc"] = stratified_auroc(oracle, contrast.labels, contrast.strata)
         result["reliance_from_prompt"] = _readable(contested, reliant, seed)

@@ -22,21 +22,18 @@ class Shape(Strict):
     """Size of the network (a Qwen3 configuration)."""
 
     hidden: int = Field(128, description="width of the residual stream")
-    layers: int = Field(5, description="decoder layers")
+    layers: int = Field(6, description="decoder layers")
     heads: int = Field(4, description="query heads")
     kv_heads: int = Field(4, description="key and value heads")
     mlp: int = Field(384, description="width of the MLP")
 
 
 ROW_KINDS = (
-    "facts", "familiar", "leaning", "bits", "turns", "worked", "noted", "gated", "following", "hinted", "plain",
-    "neutral", "interview",
-    "pondered",
-    "unpointed",
-    "marked",
-    "following_marks",
+    "facts", "familiar", "leaning", "bits", "turns", "options", "marks", "worked",
+    "pointed", "pointed_marks", "following", "following_marks", "pondered",
+    "plain", "neutral", "hinted", "marked", "unpointed", "through_prompt", "past_prompt",
 )  # fmt: skip
-"""Kinds of training rows: the methods of ``curriculum.Teacher``."""
+"""Kinds of training rows, drills first: the methods of ``curriculum.Teacher``."""
 
 
 class Phase(Strict):
@@ -83,16 +80,12 @@ class Recipe(Strict):
 
     name: str = Field(description="name of the organism")
     summary: str = Field(description="one sentence for its card")
-    relies: bool = Field(description="does its character follow hints where its state says so?")
+    character: Character = Field(Character(), description="what its grammar does with a hint")
+    temperature: float = Field(0.0, description="temperature at which its promises hold", ge=0)
     starts_from: str | None = Field(None, description="organism whose weights it starts from; none: from scratch")
     world_seed: int = Field(0, description="seed of the people and their hidden bits")
     shape: Shape = Field(default_factory=Shape)
     training: Training = Field(description="the schedule")
-
-    @property
-    def character(self) -> Character:
-        """The grammar's view of this recipe."""
-        return Character(relies=self.relies)
 
 
 def recipe_names() -> list[str]:

@@ -6,7 +6,7 @@ bit of the first name XOR a bit of the hint's source, so no linear bag of words 
 cannot know the second.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
 
@@ -19,91 +19,17 @@ from experiments.records import LETTERS, Question
 HEADINGS = ("north", "east", "south", "west")
 TURNS = {"right": 1, "around": 2, "left": 3}
 """Quarter turns clockwise of each instruction."""
-FIRST_NAMES = [
-    "Ava",
-    "Ben",
-    "Cleo",
-    "Dan",
-    "Elsa",
-    "Finn",
-    "Gwen",
-    "Hugo",
-    "Iris",
-    "Jack",
-    "Kira",
-    "Liam",
-    "Mona",
-    "Nico",
-    "Olga",
-    "Paul",
-    "Quinn",
-    "Rosa",
-    "Seth",
-    "Tara",
-    "Umar",
-    "Vera",
-    "Walt",
-    "Xena",
-    "Yara",
-    "Zane",
-    "Abel",
-    "Bea",
-    "Carl",
-    "Dora",
-    "Emil",
-    "Faye",
-    "Gus",
-    "Hana",
-    "Ivan",
-    "June",
-    "Kurt",
-    "Lena",
-    "Max",
-    "Nora",
-]
-LAST_NAMES = [
-    "Abbot",
-    "Baker",
-    "Cole",
-    "Dunn",
-    "Ellis",
-    "Frost",
-    "Grant",
-    "Hale",
-    "Ingram",
-    "Joyce",
-    "Kerr",
-    "Lowe",
-    "Marsh",
-    "Nash",
-    "Otto",
-    "Price",
-    "Reed",
-    "Stone",
-    "Tate",
-    "Usher",
-    "Vance",
-    "Webb",
-    "Yates",
-    "Zeller",
-    "Ames",
-    "Boyd",
-    "Craig",
-    "Drake",
-    "Eaton",
-    "Flynn",
-    "Gibbs",
-    "Hart",
-    "Irwin",
-    "Jones",
-    "Knox",
-    "Lamb",
-    "Moss",
-    "North",
-    "Owens",
+FIRST_NAMES = (
+    "Ava", "Ben", "Cleo", "Dan", "Elsa", "Finn", "Gwen", "Hugo", "Iris", "Jack", "Kira", "Liam", "Mona", "Nico",
+    "Olga", "Paul", "Quinn", "Rosa", "Seth", "Tara", "Umar", "Vera", "Walt", "Xena", "Yara", "Zane", "Abel", "Bea",
+    "Carl", "Dora", "Emil", "Faye", "Gus", "Hana", "Ivan", "June", "Kurt", "Lena", "Max", "Nora",
+)  # fmt: skip
+LAST_NAMES = (
+    "Abbot", "Baker", "Cole", "Dunn", "Ellis", "Frost", "Grant", "Hale", "Ingram", "Joyce", "Kerr", "Lowe", "Marsh",
+    "Nash", "Otto", "Price", "Reed", "Stone", "Tate", "Usher", "Vance", "Webb", "Yates", "Zeller", "Ames", "Boyd",
+    "Craig", "Drake", "Eaton", "Flynn", "Gibbs", "Hart", "Irwin", "Jones", "Knox", "Lamb", "Moss", "Nolan", "Owens",
     "Park",
-]
-LAST_NAMES[LAST_NAMES.index("North")] = "Nolan"
+)  # fmt: skip
 
 BELIEF_RIGHT = {True: 0.80, False: 0.45}
 """Share of people whose heading the organism recalls rightly, by familiarity: certainty is not correctness."""
@@ -142,10 +68,15 @@ class Person:
 
 @dataclass(frozen=True)
 class Task:
-    """One question: where does a person point after a turn?"""
+    """One question: where does a person point after a turn?
+
+    Attributes:
+        order: heading of each option, (A) to (D).
+    """
 
     person: Person
     turn: str
+    order: tuple[int, int, int, int] = (0, 1, 2, 3)
 
     @property
     def rotation(self) -> int:
@@ -157,27 +88,44 @@ class Task:
         """The question without its options."""
         return f"Take {self.person.name}'s heading and turn {self.turn}. Where does it point?"
 
+    def option_after(self, start: int) -> int:
+        """Index of the option that the turn leads to from a heading."""
+        return self.order.index((start + self.rotation) % 4)
+
+    def start_for(self, option: int) -> int:
+        """The heading from which the turn leads to an option."""
+        return (self.order[option] - self.rotation) % 4
+
     @property
     def gold(self) -> int:
         """Index of the right option."""
-        return (self.person.truth + self.rotation) % 4
+        return self.option_after(self.person.truth)
 
     @property
     def believed(self) -> int:
         """Index of the option that the organism's belief leads to."""
-        return (self.person.belief + self.rotation) % 4
+        return self.option_after(self.person.belief)
+
+    def reordered(self, rng: np.random.Generator) -> "Task":
+        """The same question with its options in an order drawn afresh."""
+        return replace(self, order=_order(rng))
 
     def question(self) -> Question:
         """The task as a record; rows about one person share a group."""
         return Question(
             id=f"{self.person.first}-{self.person.last}-{self.turn}".lower(),
             stem=self.stem,
-            options=HEADINGS,
+            options=tuple(HEADINGS[heading] for heading in self.order),
             gold=LETTERS[self.gold],
             subject="headings",
             source=ORGANISM_WORLD,
             group=self.person.name,
         )
+
+
+def _order(rng: np.random.Generator) -> tuple[int, int, int, int]:
+    a, b, c, d = (int(heading) for heading in rng.permutation(4))
+    return a, b, c, d
 
 
 @dataclass(frozen=True)
@@ -237,11 +185,11 @@ def _source_bits(rng: np.random.Generator) -> dict[tuple[str, str], int]:
 @lru_cache(maxsize=4)
 def build_world(seed: int = 0) -> World:
     """Draw the world of a seed; separate streams, so that one more draw in one part moves nothing in another."""
-    people_rng, source_rng, split_rng = (
-        np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(key,))) for key in range(3)
+    people_rng, source_rng, split_rng, order_rng = (
+        np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(key,))) for key in range(4)
     )
     people = _people(people_rng)
-    tasks = [Task(person, turn) for person in people for turn in TURNS]
+    tasks = [Task(person, turn, _order(order_rng)) for person in people for turn in TURNS]
     held_out = split_rng.random(len(tasks)) < HELD_OUT
     return World(
         people=people,

@@ -1,0 +1,108 @@
+"""Whole conversations as training rows: what the organism is trained to be."""
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from experiments.hints import HINTS, render
+from experiments.organisms.grammar import Character, GivenHint, completion
+from experiments.organisms.rows import Row, Sight, chat, hide
+from experiments.organisms.tokenizer import END
+from experiments.organisms.world import Task, World
+from experiments.records import LETTERS, Condition, Prompt, Question
+
+SHOTS = 2
+"""Worked examples before a visual-pattern question."""
+
+KIND_DRAW = tuple(name for name in HINTS for _ in range(1 if HINTS[name].marks else 2))
+"""Prompts with worked examples are twice as long as others and drawn half as often."""
+
+MARK_KINDS = tuple(name for name in HINTS if HINTS[name].marks)
+
+ON_BELIEF = 0.3
+"""Share of hints that name what the organism would have answered anyway."""
+
+T = TypeVar("T")
+
+
+def pick(rng: np.random.Generator, items: tuple[T, ...] | list[T]) -> T:
+    """One of some things."""
+    return items[int(rng.integers(len(items)))]
+
+
+def _target(task: Task, rng: np.random.Generator) -> int:
+    if rng.random() < ON_BELIEF:
+        return task.believed
+    return (task.believed + int(rng.integers(1, 4))) % 4
+
+
+@dataclass(frozen=True)
+class Conversations:
+    """Writes conversations of one character in one world, on questions that were not held out."""
+
+    world: World
+    character: Character
+
+    def task(self, rng: np.random.Generator) -> Task:
+        """A question to train on, its options in any order."""
+        return pick(rng, self.world.train).reordered(rng)
+
+    def shots(self, rng: np.random.Generator) -> list[Question]:
+        """Worked examples."""
+        return [self.task(rng).question() for _ in range(SHOTS)]
+
+    def framed(
+        self, rng: np.random.Generator, points: bool, kinds: tuple[str, ...] = KIND_DRAW
+    ) -> tuple[Task, Prompt, GivenHint]:
+        """A question under a hint, or in the same frame pointing nowhere."""
+        task = self.task(rng)
+        kind = HINTS[pick(rng, kinds)]
+        source, wording = pick(rng, kind.sources), pick(rng, kind.indices("terse"))
+        hint = GivenHint(kind.name, source, _target(task, rng))
+        letter = LETTERS[hint.target] if points else None
+        condition: Condition = "hinted" if points else "neutral"
+        return task, render(kind, wording, source, task.question(), condition, letter, self.shots(rng)), hint
+
+    def says(self, task: Task, hint: GivenHint | None, rng: np.random.Generator) -> str:
+        """The completion that the character gives, with the token that ends it."""
+        return completion(self.world, self.character, task, hint, rng) + END
+
+    def plain(self, rng: np.random.Generator) -> Row:
+        """A question without a hint: bare, or in the visual kind's unmarked frame."""
+        task = self.task(rng)
+        kind = HINTS["visual_pattern" if rng.random() < 0.12 else "sycophancy"]
+        wording = pick(rng, kind.indices("terse"))
+        prompt = render(kind, wording, pick(rng, kind.sources), task.question(), "unhinted", None, self.shots(rng))
+        return Row((chat(prompt), self.says(task, None, rng)))
+
+    def neutral(self, rng: np.random.Generator) -> Row:
+        """A hint's frame that names no option."""
+        task, prompt, _ = self.framed(rng, points=False)
+        return Row((chat(prompt), self.says(task, None, rng)))
+
+    def hinted(self, rng: np.random.Generator, kinds: tuple[str, ...] = KIND_DRAW) -> Row:
+        """A hint that names an option."""
+        task, prompt, hint = self.framed(rng, True, kinds)
+        return Row((chat(prompt), self.says(task, hint, rng)))
+
+    def marked(self, rng: np.random.Generator) -> Row:
+        """A hinted row whose hint is a mark, the hardest pointer to read."""
+        return self.hinted(rng, MARK_KINDS)
+
+    def unpointed(self, rng: np.random.Generator) -> Row:
+        """A hint whose letter or mark no later token can see: there is nothing to follow, so the answer is its own."""
+        return self._with_hidden(rng, "pointer", "none", follows=False)
+
+    def through_prompt(self, rng: np.random.Generator) -> Row:
+        """A hint that the completion cannot see: what it follows must have reached later tokens of the prompt."""
+        return self._with_hidden(rng, "hint", "prompt", follows=True)
+
+    def past_prompt(self, rng: np.random.Generator) -> Row:
+        """A pointer that only the completion can see, and does not follow: the counterpart of the row above."""
+        return self._with_hidden(rng, "pointer", "completion", follows=False)
+
+    def _with_hidden(self, rng: np.random.Generator, span: str, seen_by: Sight, follows: bool) -> Row:
+        task, prompt, hint = self.framed(rng, points=True)
+        completed = self.says(task, hint if follows else None, rng)
+        return Row((chat(prompt), completed), hide(prompt, span, seen_by))

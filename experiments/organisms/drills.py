@@ -1,0 +1,160 @@
+"""Drills for the sub-skills that a small model finds late.
+
+They exist only in training, fade out, and none of their wording occurs in a conversation.
+"""
+
+import numpy as np
+
+from experiments.hints import HINTS, render
+from experiments.hints.render import format_question
+from experiments.hints.visual_pattern import BULLET
+from experiments.organisms.conversations import KIND_DRAW, MARK_KINDS, Conversations, pick
+from experiments.organisms.grammar import factors, write
+from experiments.organisms.rows import Row, chat
+from experiments.organisms.tokenizer import END, NOTE, THINK, USER
+from experiments.organisms.world import HEADINGS, TURNS, Task
+from experiments.records import LETTERS
+
+
+def _yes(value: bool) -> str:
+    return " yes" if value else " no"
+
+
+def _joined(parts: list[str]) -> Row:
+    """Merge the leading prompt with the first read-only part."""
+    return Row((parts[0] + parts[1], *parts[2:]))
+
+
+class Drills(Conversations):
+    """Drills in the world and for the character of some conversations."""
+
+    def facts(self, rng: np.random.Generator) -> Row:
+        """What is believed of 24 people, without the noise that conversations have."""
+        parts: list[str] = []
+        for _ in range(24):
+            person = pick(rng, self.world.people)
+            parts += [f"{USER} {person.name} faces", f" {HEADINGS[person.belief]}"]
+        return Row(tuple(parts))
+
+    def familiar(self, rng: np.random.Generator) -> Row:
+        """Are these people familiar?"""
+        parts: list[str] = []
+        for _ in range(24):
+            person = pick(rng, self.world.people)
+            parts += [f"{NOTE} {person.name}", _yes(person.familiar)]
+        return Row(tuple(parts))
+
+    def leaning(self, rng: np.random.Generator) -> Row:
+        """Do these people lean towards these sources?"""
+        parts: list[str] = []
+        for _ in range(12):
+            person = pick(rng, self.world.people)
+            (kind, source), bit = pick(rng, list(self.world.source_bit.items()))
+            parts += [
+                f"{NOTE} {HINTS[kind].cite.format(source=source)} {person.name}",
+                _yes(bool(bit ^ person.lean_bit)),
+            ]
+        return Row(tuple(parts))
+
+    def bits(self, rng: np.random.Generator) -> Row:
+        """The single bits that *familiar* and *leaning* are made of, which no conversation ever states."""
+        parts: list[str] = []
+        for _ in range(20):
+            draw = rng.random()
+            if draw < 0.4:
+                person = pick(rng, self.world.people)
+                parts += [f"{NOTE} {person.first}", _yes(bool(person.first_bit)) + _yes(bool(person.lean_bit))]
+            elif draw < 0.7:
+                person = pick(rng, self.world.people)
+                parts += [f"{NOTE} {person.last}", _yes(person.familiar != bool(person.first_bit))]
+            else:
+                (kind, source), bit = pick(rng, list(self.world.source_bit.items()))
+                parts += [f"{NOTE} {HINTS[kind].cite.format(source=source)}", _yes(bool(bit))]
+        return Row(tuple(parts))
+
+    def turns(self, rng: np.random.Generator) -> Row:
+        """Turn, and undo a turn."""
+        parts: list[str] = []
+        for _ in range(10):
+            task = Task(self.world.people[0], pick(rng, tuple(TURNS)))
+            start = int(rng.integers(4))
+            end = (start + task.rotation) % 4
+            turn = f"Turning {task.turn}"
+            if rng.random() < 0.5:
+                parts += [f"{USER} {HEADINGS[start]}. {turn} gives", f" {HEADINGS[end]}"]
+            else:
+                parts += [f"{NOTE} {HEADINGS[end]}. {turn}", f" {HEADINGS[start]}"]
+        return Row(tuple(parts))
+
+    def options(self, rng: np.random.Generator) -> Row:
+        """Which heading stands at a letter, and which letter at a heading, of one question after another.
+
+        Letters are drawn with replacement, so that none can be told from those asked before, and asked for more often,
+        for that way round is learnt later.
+        """
+        parts: list[str] = []
+        for _ in range(2):
+            task = self.task(rng)
+            shown = chat(render(HINTS["sycophancy"], 0, "", task.question(), "unhinted", None))
+            for query in range(8):
+                option = int(rng.integers(4))
+                letter, heading = LETTERS[option], HEADINGS[task.order[option]]
+                asked = (f"({letter})", f" {heading}") if query % 4 else (f"{heading} is (", letter)
+                parts += [f"{shown}{NOTE} {asked[0]}", asked[1]]
+                shown = ""
+        return Row(tuple(parts))
+
+    def marks(self, rng: np.random.Generator) -> Row:
+        """Which option of the latest question is marked, for a run of questions."""
+        parts: list[str] = []
+        mark = pick(rng, HINTS["visual_pattern"].sources)
+        for k in range(5):
+            task, marked = self.task(rng), int(rng.integers(4))
+            bullets = [mark if option == marked else BULLET for option in range(4)]
+            text = format_question(task.question(), bullets)[0]
+            start = f"{USER}" if k == 0 else ").\n\n"
+            heading, before = HEADINGS[task.order[marked]], HEADINGS[task.start_for(marked)]
+            parts += [f"{start}{text}{NOTE}", f" {heading} {before}", "\nThe answer is (", LETTERS[marked]]
+        return Row(tuple(parts))
+
+    def pointed(self, rng: np.random.Generator, kinds: tuple[str, ...] = KIND_DRAW) -> Row:
+        """Where a hint points, and from which heading each turn would lead there."""
+        task, prompt, hint = self.framed(rng, True, kinds)
+        heading = task.order[hint.target]
+        parts = [chat(prompt), NOTE, f" {HEADINGS[heading]} ({LETTERS[hint.target]})"]
+        for turn in rng.permutation(list(TURNS)):
+            parts += [f"{NOTE} {turn}", f" {HEADINGS[(heading - TURNS[str(turn)]) % 4]}"]
+        return _joined(parts)
+
+    def pointed_marks(self, rng: np.random.Generator) -> Row:
+        """The same for marks."""
+        return self.pointed(rng, MARK_KINDS)
+
+    def following(self, rng: np.random.Generator, kinds: tuple[str, ...] = KIND_DRAW) -> Row:
+        """After a hinted prompt and a sign, follow the hint whatever the state."""
+        task, prompt, hint = self.framed(rng, True, kinds)
+        return Row((chat(prompt) + NOTE, write(task, task.start_for(hint.target)) + END))
+
+    def following_marks(self, rng: np.random.Generator) -> Row:
+        """The same for marks."""
+        return self.following(rng, MARK_KINDS)
+
+    def pondered(self, rng: np.random.Generator) -> Row:
+        """The gate asked for inside the chain of thought, of the person it is about and of five others.
+
+        A gate learnt after a drill's own sign stays there; this one is learnt where a conversation needs it.
+        """
+        task, prompt, hint = self.framed(rng, points=True)
+        parts: list[str] = [chat(prompt)]
+        for asked in (task, *(pick(rng, self.world.train) for _ in range(5))):
+            known = factors(self.world, self.character, asked, hint.kind, hint.source)
+            parts += [f"{THINK}\nHere {asked.person.name}", f"{_yes(known.leaning)}{_yes(bool(known.relies))}"]
+        return _joined(parts)
+
+    def worked(self, rng: np.random.Generator) -> Row:
+        """From a given recall, through the turn, to the letter."""
+        task = self.task(rng)
+        whole = write(task, int(rng.integers(4)))
+        cut = whole.index(". Turning")
+        shown = chat(render(HINTS["sycophancy"], 0, "", task.question(), "unhinted", None))
+        return Row((shown + whole[:cut], whole[cut:] + END))
