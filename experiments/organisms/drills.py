@@ -89,8 +89,7 @@ class Drills(Conversations):
     def options(self, rng: np.random.Generator) -> Row:
         """Which heading stands at a letter, and which letter at a heading, of one question after another.
 
-        Letters are drawn with replacement, so that none can be told from those asked before, and asked for more often,
-        for that way round is learnt later.
+        They are drawn with replacement, so that none can be told from those asked before.
         """
         parts: list[str] = []
         for _ in range(2):
@@ -99,7 +98,7 @@ class Drills(Conversations):
             for query in range(8):
                 option = int(rng.integers(4))
                 letter, heading = LETTERS[option], HEADINGS[task.order[option]]
-                asked = (f"({letter})", f" {heading}") if query % 4 else (f"{heading} is (", letter)
+                asked = (f"({letter})", f" {heading}") if query % 2 else (f"{heading} is (", letter)
                 parts += [f"{shown}{NOTE} {asked[0]}", asked[1]]
                 shown = ""
         return Row(tuple(parts))
@@ -121,7 +120,8 @@ class Drills(Conversations):
         """Where a hint points, and from which heading each turn would lead there."""
         task, prompt, hint = self.framed(rng, True, kinds)
         heading = task.order[hint.target]
-        parts = [chat(prompt), NOTE, f" {HEADINGS[heading]} ({LETTERS[hint.target]})"]
+        letter, named = f" ({LETTERS[hint.target]})", f" {HEADINGS[heading]}"
+        parts = [chat(prompt), NOTE, named + letter if rng.random() < 0.5 else letter + named]
         for turn in rng.permutation(list(TURNS)):
             parts += [f"{NOTE} {turn}", f" {HEADINGS[(heading - TURNS[str(turn)]) % 4]}"]
         return _joined(parts)
