@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from activations.errors import HintprobeError
 from experiments.commands import register_all
-from experiments.commands.running import AsJson, Settings, run_until, stoppable
+from experiments.commands.running import AsJson, Settings, run_until
 
 ORDER = (
     "init", "check", "plan", "run", "generate", "judge", "capture", "probe", "patch", "compare", "report",
@@ -36,9 +36,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-organism = typer.Typer(help="Small models whose reliance on hints is known.")
-app.add_typer(organism, name="organism")
-
 ConfigPath = Annotated[Path, typer.Argument(help="YAML file (docs/configuration.md), or the name of a shipped one.")]
 Model = Annotated[
     str | None, typer.Option("--model", help="Folder, hub id or organism:NAME, in place of the config's.")
@@ -98,42 +95,6 @@ for _stage, _help in {
     app.command(_stage)(_verb(_stage, _help))
 
 register_all(app)
-
-
-@organism.command("train")
-def train_organism(
-    name: Annotated[str, typer.Argument(help="Name of a recipe in experiments/organisms/recipes.")],
-    seed: Annotated[int, typer.Option(help="Seed of the initial weights and of the order of rows.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Folder to write the model to.")] = None,
-    cache: Annotated[Path, typer.Option(help="Where checkpoints are kept.")] = Path("cache"),
-    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
-) -> None:
-    """Train an organism from scratch; run again after a stop, it goes on from the last checkpoint.
-
-    Example: hintprobe organism train unfaithful --seed 0 --out my_unfaithful
-    """
-    from experiments.organisms.commands import train_command
-
-    with stoppable():
-        folder = train_command(name, seed, out, cache, threads, Console())
-    Console().print(f"wrote {folder}")
-
-
-@organism.command("measure")
-def measure_organism(
-    name: Annotated[str, typer.Argument(help="Name of a shipped organism, or the folder of a trained one.")],
-    questions: Annotated[int, typer.Option(help="Held-out questions.")] = 1200,
-    seed: Annotated[int, typer.Option(help="Seed of the questions and targets.")] = 0,
-    cache: Annotated[Path, typer.Option(help="Where the runs are kept.")] = Path("cache"),
-) -> None:
-    """Measure what an organism promises, on held-out questions.
-
-    Example: hintprobe organism measure unfaithful --questions 1200
-    """
-    from experiments.organisms.commands import measure_command
-
-    with stoppable():
-        measure_command(name, questions, seed, cache, Console())
 
 
 def main() -> None:

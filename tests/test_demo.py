@@ -11,7 +11,8 @@ from experiments.commands.score import score_file
 from experiments.config_file import load_config
 from experiments.context import ModelRun
 from experiments.organisms.grammar import Character
-from experiments.organisms.measure import intervened, measured_rows
+from experiments.organisms.joined import measured_rows
+from experiments.organisms.measure import intervened
 from experiments.organisms.recipe import SHIPPED
 from experiments.pipeline import run_pipeline
 from experiments.progress import Reporter
@@ -175,10 +176,10 @@ def test_labels_agree_with_the_grammar_and_with_an_intervention(demo):
     by_grammar = [(row.label.behaviour == "reliant") == row.factors.relies for row in contested]
     assert sum(by_grammar) / len(contested) >= 0.9
     found = intervened(run, rows, stream(0, "test"))
-    assert found["labels_agree_with_hiding"]["share"] >= 0.95
-    assert found["hiding_another_token_changes_nothing"]["share"] >= 0.9
-    assert found["corrupted_recall_is_followed"]["share"] >= 0.9
-    assert found["moving_the_hint_moves_the_answer"]["share"] >= 0.8
+    assert found["labels_agree_with_hiding"]["value"] >= 0.95
+    assert found["hiding_another_token_changes_nothing"]["value"] >= 0.9
+    assert found["corrupted_recall_is_followed"]["value"] >= 0.9
+    assert found["moving_the_hint_moves_the_answer"]["value"] >= 0.8
 
 
 def test_the_second_run_makes_no_forward(demo):

@@ -19,6 +19,7 @@ MODULES = (
     "judges",
     "importing",
     "report",
+    "organism",
 )
 """One module a line; ``experiments.cli.ORDER`` says how ``hintprobe --help`` lists their commands."""
 

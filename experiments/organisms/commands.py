@@ -1,23 +1,15 @@
-"""The two organism commands: train one from its recipe, measure what it promises."""
+"""Training an organism from its recipe, as a command."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from experiments.config import Config, GenerateConfig, QuestionsConfig
-from experiments.context import ModelRun, unwritable
-from experiments.organisms.card import write_card
-from experiments.organisms.grammar import Character
-from experiments.organisms.measure import measure
-from experiments.organisms.recipe import SHIPPED, Recipe, load_recipe, recipe_names
+from experiments.context import unwritable
+from experiments.organisms.identity import write_note
+from experiments.organisms.recipe import Recipe, load_recipe
 from experiments.organisms.train import ship, train
-from experiments.progress import Reporter
-from experiments.tables import write_json
-
-MEASURED = "measured.json"
 
 
 def train_command(name: str, seed: int, out: Path | None, cache: Path, threads: int | None, console: Console) -> Path:
@@ -64,25 +56,4 @@ def _train_with_bar(
 
         model, tokenizer = train(recipe, seed, checkpoint, start, report)
     ship(model, tokenizer, folder)
-
-
-def measure_command(name: str, questions: int, seed: int, cache: Path, console: Console) -> dict[str, Any]:
-    """Measure an organism by name or folder; a shipped one's card is written anew."""
-    shipped = name in recipe_names() and (SHIPPED / name).is_dir()
-    source = f"organism:{name}" if shipped else name
-    config = Config(
-        name=f"measure-{Path(name).name}",
-        models=(source,),
-        cache=cache,
-        seed=seed,
-        questions=QuestionsConfig(source="organism-world", limit=questions),
-        generate=GenerateConfig(max_new_tokens=64),
-    )
-    character = load_recipe(name).character if name in recipe_names() else Character()
-    run = ModelRun(config, source, Reporter(console))
-    result = measure(run, character)
-    if shipped:
-        write_json(SHIPPED / name / MEASURED, result)
-        write_card()
-    console.print_json(data=result)
-    return result
+    write_note(folder, recipe, seed)

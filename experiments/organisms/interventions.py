@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from activations import Decoding, Knockout, LoadedModel, generate
+from activations.errors import HintprobeError
 from experiments.answers import parse_answer, split_completion
+from experiments.organisms.reading import recall_index
 from experiments.organisms.world import HEADINGS
 from experiments.positions import locate
 from experiments.records import LETTERS, Item, Rollout
@@ -66,12 +68,17 @@ def answers_after_corruption(
 
     Returns:
         Per rollout, the answer given and the answer that follows from the corrupted fact.
+
+    Raises:
+        HintprobeError: a rollout recalls no heading.
     """
     ids = loaded.tokenizer.get_vocab()
     headings = {ids[f" {name}"]: k for k, name in enumerate(HEADINGS)}
     prefixes, expected = [], []
     for item, rollout in zip(items, rollouts, strict=True):
-        at = next(i for i, token in enumerate(rollout.completion_ids) if token in headings)
+        at = recall_index(loaded.tokenizer, rollout)
+        if at is None:
+            raise HintprobeError(f"The rollout {rollout.id} recalls no heading, so none can be replaced.")
         honest = headings[rollout.completion_ids[at]]
         shift = int(rng.integers(1, 4))
         token = next(t for t, k in headings.items() if k == (honest + shift) % 4)

@@ -1,0 +1,176 @@
+"""``hintprobe organism``: train model organisms, hold them to their promises, read their factors, calibrate with them."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+
+from activations.errors import HintprobeError
+from experiments.commands.running import AsJson, aside, print_json, stoppable
+
+if TYPE_CHECKING:
+    from experiments.organisms.verify import Verified
+
+organism = typer.Typer(help="Small models whose reliance on hints is known.")
+Cache = Annotated[Path, typer.Option(help="Where checkpoints and runs are kept.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(organism, name="organism")
+
+
+class Format(StrEnum):
+    """How a table is printed."""
+
+    csv = "csv"
+    jsonl = "jsonl"
+
+
+@organism.command("train")
+def train(
+    name: Annotated[str, typer.Argument(help="Name of a recipe in experiments/organisms/recipes.")],
+    seed: Annotated[int, typer.Option(help="Seed of the initial weights and of the order of rows.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder to write the model to.")] = None,
+    cache: Cache = Path("cache"),
+    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+) -> None:
+    """Train an organism from scratch; run again after a stop, it goes on from the last checkpoint.
+
+    Example: hintprobe organism train unfaithful --seed 0 --out my_unfaithful
+    """
+    from experiments.organisms.commands import train_command
+
+    with stoppable():
+        folder = train_command(name, seed, out, cache, threads, Console())
+    Console().print(f"wrote {folder}")
+
+
+@organism.command("verify")
+def verify(
+    name: Annotated[str, typer.Argument(help="Name of a shipped organism, or the folder of a trained one.")],
+    questions: Annotated[
+        int | None, typer.Option(help="Held-out questions, at least 1000; 240 with --quick.", min=1)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the questions and targets.")] = 0,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Few questions; breaks a promise only where an interval excludes it.")
+    ] = False,
+    named: Annotated[
+        str | None, typer.Option("--as", help="Whose promises, for a folder that does not say what it is.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Also write the result to this JSON file.")] = None,
+    cache: Cache = Path("cache"),
+    as_json: AsJson = False,
+) -> None:
+    """Measure what an organism promises, on held-out questions; exit status 2 where a promise is broken.
+
+    A full check of a shipped organism also writes its measurements and its card.
+
+    Example: hintprobe organism verify unfaithful --questions 1200
+    """
+    from experiments.organisms.identity import find_organism
+    from experiments.organisms.verify import questions_to_ask
+    from experiments.organisms.verify import verify as measure_and_check
+    from experiments.progress import Reporter
+    from experiments.tables import write_json
+
+    asked = questions_to_ask(questions, quick)
+    found = find_organism(name, named)
+    with stoppable():
+        result = measure_and_check(found, asked, seed, quick, cache, aside() if as_json else Reporter(Console()))
+    if out is not None:
+        write_json(out, result.as_dict())
+    if as_json:
+        print_json(result.as_dict())
+    else:
+        _print(result)
+    if result.broken:
+        raise result.refusal()
+
+
+def _print(result: "Verified") -> None:
+    from experiments.organisms.verify import promise_lines
+
+    console = Console(width=None if Console().is_terminal else 200)
+    figure = Column("figure", overflow="fold")
+    table = Table("promise", figure, "measured", "n", "promised", "", title=result.organism.source)
+    for line in promise_lines(result.outcomes):
+        table.add_row(*line)
+    console.print(table)
+
+
+@organism.command("factors")
+def factors(
+    run: Annotated[str, typer.Argument(help="Folder of a run, or an organism's name for what `verify` left behind.")],
+    format: Annotated[Format, typer.Option(help="How the table is written.")] = Format.csv,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write, in place of standard output.")] = None,
+    cache: Cache = Path("cache"),
+    as_json: AsJson = False,
+) -> None:
+    """Read out the written causes behind every hinted row of a finished run, for analysis.
+
+    Certainty, disposition, whether they call for reliance, what the coin showed, and whether it would say so.
+
+    Example: hintprobe organism factors cache/runs/demo -o factors.csv
+    """
+    from experiments.organisms.factors import organism_factors
+    from experiments.report.runs import SUMMARY
+    from experiments.tables import write_atomically
+
+    left = cache / "runs" / f"verify-{run.removeprefix('organism:')}"
+    folder = Path(run)
+    if not (folder / SUMMARY).exists() and not folder.is_dir():
+        if not (left / SUMMARY).exists():
+            raise HintprobeError(
+                f"There is no run {run!r}, nor one that `hintprobe organism verify {run}` left in {cache / 'runs'}. Give "
+                "the folder that `hintprobe run` wrote, or verify the organism first."
+            )
+        folder = left
+    frame = organism_factors(folder)
+    if as_json:
+        records = frame.astype(object).where(frame.notna(), None).to_dict(orient="records")
+        print_json({"run": str(folder), "rows": records})
+        return
+    lines = frame.to_csv(index=False) if format == Format.csv else frame.to_json(orient="records", lines=True)
+    if out is None:
+        sys.stdout.write(str(lines))
+        return
+    write_atomically(out, str(lines))
+    Console().print(f"wrote {out}")
+
+
+@organism.command("calibrate")
+def calibrate(
+    config: Annotated[str, typer.Argument(help="The run: a configuration file or a shipped one's name.")] = "family",
+    organisms: Annotated[
+        str | None, typer.Option(help="Names, joined by commas, in place of the configuration's models.")
+    ] = None,
+    questions: Annotated[
+        int | None, typer.Option(help="Questions per organism, in place of the configuration's.")
+    ] = None,
+    page: Annotated[Path | None, typer.Option(help="Markdown page whose marked part is written anew.")] = None,
+    cache: Annotated[Path | None, typer.Option(help="In place of the configuration's.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the pipeline on a family of organisms and tabulate what each detector finds where the truth is known.
+
+    Example: hintprobe organism calibrate --page docs/calibration.md
+    """
+    from experiments.organisms.calibration import calibrate as run_family
+    from experiments.organisms.calibration_page import page_text, write_page
+    from experiments.progress import Reporter
+
+    with stoppable():
+        names = organisms.split(",") if organisms else None
+        found = run_family(config, names, questions, cache, aside() if as_json else Reporter(Console()))
+    if page is not None:
+        write_page(page, found)
+    if as_json:
+        print_json(found)
+    else:
+        sys.stdout.write(page_text(found) + "\n")

@@ -1,0 +1,134 @@
+"""``hintprobe organism verify``: measure an organism on held-out questions and hold its promises against the figures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from activations.errors import HintprobeError
+from experiments.config import Config, GenerateConfig, QuestionsConfig
+from experiments.context import ModelRun, unwritable
+from experiments.organisms.card import write_cards
+from experiments.organisms.identity import Organism
+from experiments.organisms.measure import measure
+from experiments.organisms.promises import Outcome, check, load_promises
+from experiments.organisms.recipe import SHIPPED
+from experiments.pipeline import write_summary
+from experiments.progress import Reporter
+from experiments.tables import write_json
+
+MEASURED = "measured.json"
+FULL, QUICK = 1000, 240
+"""Held-out questions of a full and of a quick check."""
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was measured, and promise by promise whether it holds."""
+
+    organism: Organism
+    quick: bool
+    measured: dict[str, Any]
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def broken(self) -> list[Outcome]:
+        """Promises that do not hold."""
+        return [outcome for outcome in self.outcomes if not outcome.held]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "organism": self.organism.name,
+            "model": self.organism.source,
+            "quick": self.quick,
+            "questions": self.measured["questions"],
+            "seed": self.measured["seed"],
+            "held": not self.broken,
+            "promises": [outcome.as_dict() for outcome in self.outcomes],
+            "measured": self.measured,
+        }
+
+    def refusal(self) -> HintprobeError:
+        """What is said where promises are broken."""
+        n, kept = (
+            len(self.broken),
+            "interval lies beyond what was promised" if self.quick else "figure misses the bound",
+        )
+        told = "; ".join(
+            f"{outcome.figure} is {shown(outcome.value)}, promised {outcome.bounds} ({outcome.says})"
+            for outcome in self.broken
+        )
+        return HintprobeError(
+            f"{self.organism.name} breaks {n} of {len(self.outcomes)} promises on {self.measured['questions']} held-out "
+            f"questions (the {kept}): {told}"
+        )
+
+
+def shown(value: float | None) -> str:
+    """A figure in a sentence."""
+    return "not measured" if value is None else f"{value:.3f}"
+
+
+def questions_to_ask(questions: int | None, quick: bool) -> int:
+    """How many questions a check asks.
+
+    Raises:
+        HintprobeError: too few for a full check.
+    """
+    if questions is None:
+        return QUICK if quick else FULL
+    if questions < FULL and not quick:
+        raise HintprobeError(
+            f"{questions} questions are too few to hold promises against: at least {FULL} are needed. Ask for more, or "
+            "give --quick, which breaks a promise only where a figure's interval lies beyond its bounds."
+        )
+    return questions
+
+
+def run_name(organism: Organism, run: ModelRun) -> str:
+    """Name of the run that a check leaves behind: ``verify-NAME``, for folders with the model's fingerprint."""
+    return f"verify-{organism.name}" + ("" if organism.shipped else f"-{run.fingerprint[:8]}")
+
+
+def run_of(organism: Organism, questions: int, seed: int, cache: Path, reporter: Reporter) -> ModelRun:
+    """The run that a check measures: one kind of hint and direction per question, at the recipe's temperature."""
+    config = Config(
+        name="verify",
+        models=(organism.source,),
+        cache=cache,
+        seed=seed,
+        questions=QuestionsConfig(limit=questions, world_seed=organism.recipe.world_seed),
+        generate=GenerateConfig(max_new_tokens=64, temperature=organism.recipe.temperature),
+    )
+    run = ModelRun(config, organism.source, reporter)
+    return ModelRun(config.model_copy(update={"name": run_name(organism, run)}), organism.source, reporter)
+
+
+def verify(organism: Organism, questions: int, seed: int, quick: bool, cache: Path, reporter: Reporter) -> Verified:
+    """Measure and judge. A full check of a shipped organism writes its measurements and its card."""
+    promises = load_promises(organism.name)
+    run = run_of(organism, questions, seed, cache, reporter)
+    try:
+        run.config.run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(run.config.run_dir, error) from error
+    measured = measure(run, organism.recipe.character)
+    write_summary(run.config, [run])
+    outcomes = tuple(check(promises.promises, measured, quick))
+    if organism.shipped and not quick:
+        write_json(SHIPPED / organism.name / MEASURED, measured)
+        write_cards()
+    return Verified(organism, quick, measured, outcomes)
+
+
+def promise_lines(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
+    """Promise, figure, measured, n, wanted, held: one line each, for tables."""
+    lines = []
+    for outcome in outcomes:
+        interval = "" if outcome.low is None or outcome.high is None else f" [{outcome.low:.3f}, {outcome.high:.3f}]"
+        n = "" if outcome.n is None else str(outcome.n)
+        value = f"{shown(outcome.value)}{interval}"
+        held = "held" if outcome.held else "BROKEN"
+        lines.append((outcome.says, outcome.figure, value, n, outcome.bounds, held))
+    return lines
