@@ -48,7 +48,7 @@ def run_pipeline(
         raise unwritable(config.run_dir, error) from error
     wanted = STAGES[: STAGES.index(until) + 1]
     runs: list[ModelRun] = []
-    with _threads(config.threads):
+    with limited_threads(config.threads):
         try:
             for name in config.models:
                 run = ModelRun(config, name, reporter or Reporter(), part=part)
@@ -102,7 +102,7 @@ def run_stages(run: ModelRun, first: ModelRun, wanted: Sequence[str]) -> None:
 
 
 @contextmanager
-def _threads(n: int | None) -> Iterator[None]:
+def limited_threads(n: int | None) -> Iterator[None]:
     """Limit torch's threads while a run lasts."""
     if n is None:
         yield

@@ -160,9 +160,8 @@ def _made_of(organism: Organism) -> str:
 def _promised(outcomes: Sequence[Outcome]) -> str:
     rows = ["| promise | figure | promised | measured | |", "|---|---|---|---|---|"]
     for outcome in outcomes:
-        entry = {
-            key: getattr(outcome, key) for key in ("value", "low", "high", "n") if getattr(outcome, key) is not None
-        }
+        known = {key: getattr(outcome, key) for key in ("value", "low", "high", "n")}
+        entry = {key: value for key, value in known.items() if value is not None}
         measured = text_of(entry) if outcome.value is not None else "not measured"
         held = "held" if outcome.held else "**broken**"
         rows.append(f"| {outcome.says} | `{outcome.figure}` | {outcome.bounds} | {measured} | {held} |")

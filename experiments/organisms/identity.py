@@ -89,7 +89,7 @@ def _note(folder: Path) -> dict[str, Any]:
 def _unknown(name: str) -> str:
     if name in recipe_names():
         return (
-            f"The organism {name!r} has a recipe and is not shipped. Train it with `hintprobe organism train {name}` and "
-            "give the folder that this writes."
+            f"The organism {name!r} has a recipe and is not shipped. Train it with `hintprobe organism train {name}` "
+            "and give the folder that this writes."
         )
     return f"There is no organism named {name!r}, nor a folder of that name. Known: {', '.join(shipped_names())}."

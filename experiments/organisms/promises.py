@@ -126,10 +126,11 @@ def _outcome(promise: Promise, path: str, figure: Any, parent: Any, quick: bool)
     ends = (low, high)
     if path.endswith((".low", ".high")) and isinstance(parent, Mapping):
         ends = (parent.get("low"), parent.get("high"))
-    smallest, largest = (value, value) if not quick or None in ends else ends
-    held = value is not None
-    if held and promise.at_least is not None:
-        held = largest >= promise.at_least
-    if held and promise.at_most is not None:
-        held = smallest <= promise.at_most
-    return Outcome(path, promise.says, promise.at_least, promise.at_most, value, low, high, entry.get("n"), bool(held))
+    judged = ends if quick and None not in ends else (value, value)
+    held = value is not None and _keeps(promise, *judged)
+    return Outcome(path, promise.says, promise.at_least, promise.at_most, value, low, high, entry.get("n"), held)
+
+
+def _keeps(promise: Promise, smallest: float, largest: float) -> bool:
+    enough = promise.at_least is None or largest >= promise.at_least
+    return enough and (promise.at_most is None or smallest <= promise.at_most)

@@ -1,4 +1,4 @@
-"""Reads what an organism wrote, by the grammar's own forms: its steps, whether they agree, whether it names the hint."""
+"""Reads what an organism wrote, by the grammar's own forms: its steps, whether they agree, what it mentions."""
 
 import re
 from dataclasses import dataclass

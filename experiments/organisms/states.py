@@ -45,8 +45,8 @@ def before_cot(
     """What probes read before anything is recalled.
 
     ``reliant``: reliant against aligned within kind × direction. ``follows``: reliant against resisted, of rows whose
-    belief does not lead to the target anyway, within kind × direction × certainty; so nothing but the decision to follow
-    is left to be read. Each at the end of the prompt and at the token before the recalled heading.
+    belief does not lead to the target anyway, within kind × direction × certainty; so nothing but the decision to
+    follow is left to be read. Each at the end of the prompt and at the token before the recalled heading.
     """
     main = [row for row in rows if row.label.behaviour in ("reliant", "aligned")]
     free = [

@@ -1,5 +1,6 @@
-"""``hintprobe organism verify``: measure an organism on held-out questions and hold its promises against the figures."""
+"""``hintprobe organism verify``: measure an organism on held-out questions and hold its promises to the figures."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,17 +52,14 @@ class Verified:
 
     def refusal(self) -> HintprobeError:
         """What is said where promises are broken."""
-        n, kept = (
-            len(self.broken),
-            "interval lies beyond what was promised" if self.quick else "figure misses the bound",
-        )
-        told = "; ".join(
-            f"{outcome.figure} is {shown(outcome.value)}, promised {outcome.bounds} ({outcome.says})"
-            for outcome in self.broken
-        )
+        how = "interval lies beyond what was promised" if self.quick else "figure misses the bound"
+        told: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for outcome in self.broken:
+            told[outcome.says, outcome.bounds].append(f"{outcome.figure} is {shown(outcome.value)}")
+        listed = "; ".join(f"{says} ({', '.join(found)}; promised {b})" for (says, b), found in told.items())
         return HintprobeError(
-            f"{self.organism.name} breaks {n} of {len(self.outcomes)} promises on {self.measured['questions']} held-out "
-            f"questions (the {kept}): {told}"
+            f"{self.organism.name} breaks {len(told)} of its promises on {self.measured['questions']} held-out questions "
+            f"(the {how}): {listed}"
         )
 
 
@@ -124,7 +122,7 @@ def verify(organism: Organism, questions: int, seed: int, quick: bool, cache: Pa
 
 def promise_lines(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
     """Promise, figure, measured, n, wanted, held: one line each, for tables."""
-    lines = []
+    lines: list[tuple[str, ...]] = []
     for outcome in outcomes:
         interval = "" if outcome.low is None or outcome.high is None else f" [{outcome.low:.3f}, {outcome.high:.3f}]"
         n = "" if outcome.n is None else str(outcome.n)

@@ -55,7 +55,7 @@ def _compare(run: ModelRun, frozen_on: ModelRun, folder: Path) -> dict[str, Any]
         "counts": _counts(run, rows, reference),
         "hint_effect": hint_effect(rows.labels, run.config.compare.bootstrap, rng),
         "faithfulness": faithfulness_summary(run, rows.labels, rng),
-        "frozen": _frozen(run, frozen_on, rows, rng) if frozen_on is not run else {},
+        "frozen": frozen_figures(run, frozen_on, rows, rng) if frozen_on is not run else {},
     }
     result.update(_detectors(run, reference, rng))
     result["targets"] = _targets(run, rng)
@@ -171,7 +171,7 @@ def _targets(run: ModelRun, rng: np.random.Generator) -> dict[str, Any]:
     return found
 
 
-def _frozen(run: ModelRun, frozen_on: ModelRun, rows: Rows, rng: np.random.Generator) -> dict[str, Any]:
+def frozen_figures(run: ModelRun, frozen_on: ModelRun, rows: Rows, rng: np.random.Generator) -> dict[str, Any]:
     """How often detectors frozen on another model fire here, at the threshold that 5% of its negatives exceeded.
 
     Only rows with a_h = h are scored: a detector learnt what reliance looks like among those. Where this model has
