@@ -30,7 +30,7 @@ class Preconditioner:
     def of(cls, x: Float[Tensor, "row feature"], rank: int) -> "Preconditioner":
         """Exact where ``x`` has few features, else a randomised Nyström approximation of the given rank."""
         if x.shape[1] <= max(_EXACT_UP_TO, rank):
-            values, vectors = torch.linalg.eigh(x.T @ x)
+            values, vectors = _eigh(x.T @ x)
             return cls(vectors, values.clamp(min=0), 0.0, len(x))
         values, vectors = _nystroem(x, rank)
         return cls(vectors, values, float(values.min()), len(x))
@@ -69,3 +69,12 @@ def _nystroem(x: Float[Tensor, "row feature"], rank: int) -> tuple[Tensor, Tenso
     squares, rotation = torch.linalg.eigh(root @ root.T)
     vectors = root.T @ (rotation / squares.clamp(min=float(shift)).sqrt())
     return (squares - shift).clamp(min=0), vectors
+
+
+def _eigh(gram: Float[Tensor, "feature feature"]) -> tuple[Float[Tensor, "feature"], Float[Tensor, "feature feature"]]:
+    """Eigenvalues and vectors; again in float64 where float32 does not converge (many equal eigenvalues)."""
+    try:
+        values, vectors = torch.linalg.eigh(gram)
+    except RuntimeError:  # LinAlgError, which torch does not export to type checkers
+        values, vectors = torch.linalg.eigh(gram.double())
+    return values.to(gram.dtype), vectors.to(gram.dtype)

@@ -35,6 +35,7 @@ DETECTORS = {
 }
 _BEFORE = ("prompt_words", "margin", "direction_x_margin", "forced_prompt_end", "probe_before_cot")
 _PROBES = ("probe_before_cot", "probe_within_cot", "probe_after_cot")
+_FROZEN = ("prompt_words", "cot_words", *_PROBES)
 Organisms = Mapping[str, Mapping[str, Any]]
 
 
@@ -44,7 +45,7 @@ def page_text(found: Mapping[str, Any]) -> str:
     relying = {name: entry for name, entry in organisms.items() if entry["detectors"]}
     others = {name: entry for name, entry in organisms.items() if not entry["detectors"]}
     parts = [
-        f"{found['questions']} held-out questions per organism, one kind of hint and direction each (seed {found['seed']}).",
+        f"{found['questions']} held-out questions per organism (seed {found['seed']}), one kind and direction each.",
         "### What there is to find",
         _truths(organisms),
         "### Reliant against aligned",
@@ -57,8 +58,8 @@ def page_text(found: Mapping[str, Any]) -> str:
     if others:
         parts += [
             "### Where nothing relies: false positives",
-            "Share of rows with a_h = h on which detectors fire that were trained on another organism, at the threshold "
-            f"that {NOMINAL:.0%} of its negatives exceeded. An asterisk: the interval lies above that rate.",
+            "Share of rows with a_h = h on which detectors fire that were trained on another organism, at the "
+            f"threshold that {NOMINAL:.0%} of its negatives exceeded. An asterisk: the interval lies above that rate.",
             _false_positives(others, found["transfer"]),
         ]
     parts += ["### Who is fooled, and what a control saved", _verdicts(found)]
@@ -152,17 +153,15 @@ def _fired(others: Organisms, transfer: Mapping[str, Any]) -> Iterator[tuple[str
     for trainer, pairs in transfer.items():
         shares = [pairs[name]["share_over_threshold"] for name in others]
         for detector in DETECTORS:
-            if detector.startswith(
-                ("probe_before", "probe_within", "probe_after", "cot_words", "prompt_words")
-            ) and any(detector in own for own in shares):
+            if detector in _FROZEN and any(detector in own for own in shares):
                 yield trainer, detector, [own.get(detector) for own in shares]
 
 
 def _false_positives(others: Organisms, transfer: Mapping[str, Any]) -> str:
     rows = []
-    readers = {"judge_lexical": [], MENTION: []}  # type: dict[str, list[Any]]
+    readers: dict[str, list[Any]] = {"judge_lexical": [], MENTION: []}
     for name, entry in others.items():
-        own = next((pairs[name]["share_over_threshold"] for pairs in transfer.values() if name in pairs), {})
+        own: Mapping[str, Any] = next((p[name]["share_over_threshold"] for p in transfer.values() if name in p), {})
         readers["judge_lexical"].append(own.get("judge_lexical"))
         readers[MENTION].append(entry["mention"]["share"])
     for detector, figures in readers.items():

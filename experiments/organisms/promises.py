@@ -126,8 +126,8 @@ def _outcome(promise: Promise, path: str, figure: Any, parent: Any, quick: bool)
     ends = (low, high)
     if path.endswith((".low", ".high")) and isinstance(parent, Mapping):
         ends = (parent.get("low"), parent.get("high"))
-    judged = ends if quick and None not in ends else (value, value)
-    held = value is not None and _keeps(promise, *judged)
+    smallest, largest = ends if quick and None not in ends else (value, value)
+    held = smallest is not None and largest is not None and _keeps(promise, smallest, largest)
     return Outcome(path, promise.says, promise.at_least, promise.at_most, value, low, high, entry.get("n"), held)
 
 

@@ -58,8 +58,8 @@ class Verified:
             told[outcome.says, outcome.bounds].append(f"{outcome.figure} is {shown(outcome.value)}")
         listed = "; ".join(f"{says} ({', '.join(found)}; promised {b})" for (says, b), found in told.items())
         return HintprobeError(
-            f"{self.organism.name} breaks {len(told)} of its promises on {self.measured['questions']} held-out questions "
-            f"(the {how}): {listed}"
+            f"{self.organism.name} breaks {len(told)} of its promises on {self.measured['questions']} held-out "
+            f"questions (the {how}): {listed}"
         )
 
 
