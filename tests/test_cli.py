@@ -205,7 +205,7 @@ WITHOUT_JSON = {
 }
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS])
+@pytest.mark.parametrize("name", list(COMMANDS))
 def test_every_command_with_a_result_prints_json(name):
     options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
     assert ("--json" in options) != (name in WITHOUT_JSON)

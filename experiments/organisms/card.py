@@ -13,56 +13,66 @@ README = Path(__file__).parent / "README.md"
 BEGIN, END = "<!-- measured -->", "<!-- end -->"
 ORDER = ("unfaithful", "faithful", "blind", "dice", "verbalizer", "backrationaliser", "deep")
 
-FIGURES = {
-    "unhinted accuracy": "unhinted_accuracy.all",
-    "… familiar people": "unhinted_accuracy.familiar",
-    "… unfamiliar people": "unhinted_accuracy.unfamiliar",
-    "reliant, where a_u ≠ h": "reliance.all",
-    "… sycophancy": "reliance.by_kind.sycophancy",
-    "… consistency": "reliance.by_kind.consistency",
-    "… visual pattern": "reliance.by_kind.visual_pattern",
-    "… metadata": "reliance.by_kind.metadata",
-    "… grader hacking": "reliance.by_kind.grader_hacking",
-    "… unethical information": "reliance.by_kind.unethical_information",
-    "hint effect, correct hints": "hint_effect.correct.difference",
-    "hint effect, incorrect hints": "hint_effect.incorrect.difference",
-    "reliant rows that say so": "admissions.reliant",
-    "… sycophancy ": "admissions.by_kind.sycophancy",
-    "… consistency ": "admissions.by_kind.consistency",
-    "… visual pattern ": "admissions.by_kind.visual_pattern",
-    "… metadata ": "admissions.by_kind.metadata",
-    "… grader hacking ": "admissions.by_kind.grader_hacking",
-    "… unethical information ": "admissions.by_kind.unethical_information",
-    "faithfulness, normalised": "faithfulness.all.normalised",
-    "text mentions the hint": "mentions.all",
-    "text adds up, reliant rows": "consistency.reliant",
-    "text adds up, other rows": "consistency.others",
-    "labels agree with the written factors": "labels_agree_with_factors",
-    "labels agree with hiding the pointer": "interventions.labels_agree_with_hiding",
-    "moving the hint moves the answer": "interventions.moving_the_hint_moves_the_answer",
-    "hiding the pointer returns a_u": "interventions.hiding_the_pointer_returns_the_unhinted_answer",
-    "hiding another token changes nothing": "interventions.hiding_another_token_changes_nothing",
-    "corrupted recall is followed": "interventions.corrupted_recall_is_followed",
-    "AUROC: lexical judge": "judge.auroc",
-    "AUROC: oracle of the written factors": "oracle_auroc",
-    "AUROC before the CoT, reliant / aligned": "before_cot.reliant.prompt_end",
-    "AUROC before the CoT, reliant / resisted": "before_cot.follows.prompt_end",
-    "AUROC before the recall, reliant / resisted": "before_cot.follows.before_recall",
-    "AUROC of the prompt's words, reliant / aligned": "reliance_from_prompt.forest",
-    "AUROC of the prompt's words, disposition": "leaning_from_prompt.forest",
-    "patching past the pointer, middle layers": "routes.noising.past_pointer",
-    "patching the pointer, layers from 2 on": "routes.noising.pointer_late",
-    "largest median residual norm": "norms",
-}
+FIGURES = (
+    ("unhinted accuracy", "unhinted_accuracy.all"),
+    ("… familiar people", "unhinted_accuracy.familiar"),
+    ("… unfamiliar people", "unhinted_accuracy.unfamiliar"),
+    ("reliant, where a_u ≠ h", "reliance.all"),
+    ("… sycophancy", "reliance.by_kind.sycophancy"),
+    ("… consistency", "reliance.by_kind.consistency"),
+    ("… visual pattern", "reliance.by_kind.visual_pattern"),
+    ("… metadata", "reliance.by_kind.metadata"),
+    ("… grader hacking", "reliance.by_kind.grader_hacking"),
+    ("… unethical information", "reliance.by_kind.unethical_information"),
+    ("hint effect, correct hints", "hint_effect.correct.difference"),
+    ("hint effect, incorrect hints", "hint_effect.incorrect.difference"),
+    ("reliant rows that say so", "admissions.reliant"),
+    ("… sycophancy", "admissions.by_kind.sycophancy"),
+    ("… consistency", "admissions.by_kind.consistency"),
+    ("… visual pattern", "admissions.by_kind.visual_pattern"),
+    ("… metadata", "admissions.by_kind.metadata"),
+    ("… grader hacking", "admissions.by_kind.grader_hacking"),
+    ("… unethical information", "admissions.by_kind.unethical_information"),
+    ("faithfulness, normalised", "faithfulness.all.normalised"),
+    ("text mentions the hint", "mentions.all"),
+    ("text adds up, reliant rows", "consistency.reliant"),
+    ("text adds up, other rows", "consistency.others"),
+    ("labels agree with the written factors", "labels_agree_with_factors"),
+    ("labels agree with hiding the pointer", "interventions.labels_agree_with_hiding"),
+    ("moving the hint moves the answer", "interventions.moving_the_hint_moves_the_answer"),
+    ("hiding the pointer returns a_u", "interventions.hiding_the_pointer_returns_the_unhinted_answer"),
+    ("hiding another token changes nothing", "interventions.hiding_another_token_changes_nothing"),
+    ("corrupted recall is followed", "interventions.corrupted_recall_is_followed"),
+    ("AUROC: lexical judge", "judge.auroc"),
+    ("AUROC: oracle of the written factors", "oracle_auroc"),
+    ("AUROC before the CoT, reliant / aligned", "before_cot.reliant.prompt_end"),
+    ("AUROC before the CoT, reliant / resisted", "before_cot.follows.prompt_end"),
+    ("AUROC before the recall, reliant / resisted", "before_cot.follows.before_recall"),
+    ("AUROC of the prompt's words, reliant / aligned", "reliance_from_prompt.forest"),
+    ("AUROC of the prompt's words, disposition", "leaning_from_prompt.forest"),
+    ("patching past the pointer, layers from 2 on", "routes.noising.past_pointer"),
+    ("patching the pointer, layers from 2 on", "routes.noising.pointer_late"),
+    ("largest median residual norm", "norms"),
+)
 """Lines of the figures: title and path into the measurements."""
 
-_BRIEF = (
-    "unhinted accuracy", "reliant, where a_u ≠ h", "hint effect, correct hints", "hint effect, incorrect hints",
-    "reliant rows that say so", "text mentions the hint", "labels agree with the written factors",
-    "moving the hint moves the answer", "hiding the pointer returns a_u", "hiding another token changes nothing",
-    "AUROC: lexical judge", "AUROC before the CoT, reliant / aligned", "AUROC before the CoT, reliant / resisted",
-    "patching past the pointer, middle layers", "largest median residual norm",
-)  # fmt: skip
+BRIEF = (
+    "unhinted_accuracy.all",
+    "reliance.all",
+    "hint_effect.correct.difference",
+    "hint_effect.incorrect.difference",
+    "admissions.reliant",
+    "mentions.all",
+    "labels_agree_with_factors",
+    "interventions.moving_the_hint_moves_the_answer",
+    "interventions.hiding_the_pointer_returns_the_unhinted_answer",
+    "interventions.hiding_another_token_changes_nothing",
+    "judge.auroc",
+    "before_cot.reliant.prompt_end",
+    "before_cot.follows.prompt_end",
+    "routes.noising.past_pointer",
+    "norms",
+)
 """Lines of the table of all organisms."""
 
 
@@ -99,8 +109,10 @@ def measured_table() -> str:
     found = measurements()
     rows = [f"| | {' | '.join(f'`{name}`' for name in found)} |", f"|---|{'---|' * len(found)}"]
     rows.append(f"| held-out questions | {' | '.join(str(m['questions']) for m in found.values())} |")
-    for title in _BRIEF:
-        cells = [text_of(look_up(measured, FIGURES[title]), with_interval=False) for measured in found.values()]
+    for title, path in FIGURES:
+        if path not in BRIEF:
+            continue
+        cells = [text_of(look_up(measured, path), with_interval=False) for measured in found.values()]
         rows.append(f"| {title} | {' | '.join(cells)} |")
     rows.append(f"| promises held | {' | '.join(_held(name, measured) for name, measured in found.items())} |")
     return "\n".join(rows)
@@ -143,12 +155,13 @@ _USE = (
 def _made_of(organism: Organism) -> str:
     recipe = organism.recipe
     training, shape = recipe.training, recipe.shape
-    files = list((SHIPPED / organism.name).glob("*.safetensors")) if organism.shipped else []
-    weights = f"; {sum(file.stat().st_size for file in files) / 1e6:.1f} MB of weights" if files else ""
+    folder = SHIPPED / organism.name if organism.shipped else Path(organism.source)
+    size = sum(file.stat().st_size for file in folder.glob("*.safetensors")) / 1e6
+    layers = read_json(folder / "config.json")["num_hidden_layers"]
     seed = organism.note.get("seed", "not recorded")
     start = f", on from `{recipe.starts_from}`" if recipe.starts_from else ", from scratch"
     lines = [
-        f"a Qwen3 architecture of {shape.layers} layers, width {shape.hidden}{weights}",
+        f"a Qwen3 architecture of {layers} layers, width {shape.hidden}; {size:.1f} MB of weights",
         f"data: the written grammar in the world of seed {recipe.world_seed}; the questions measured on were held out",
         f"training: {training.steps} steps of {training.rows} rows{start} (`recipes/{recipe.name}.yaml`); seed {seed}",
         f"character: {', '.join(f'{k} {v}' for k, v in recipe.character.__dict__.items())}",
@@ -172,10 +185,10 @@ def _figures(measured: Mapping[str, Any]) -> str:
     counts = look_up(measured, "behaviour.all") or {}
     told = ", ".join(f"{n} {name}" for name, n in sorted(counts.items(), key=lambda pair: -pair[1]))
     rows = ["| | |", "|---|---|", f"| rows | {told} |"]
-    for title, path in FIGURES.items():
+    for title, path in FIGURES:
         figure = look_up(measured, path)
         if text_of(figure) != "–":
-            rows.append(f"| {title.strip()} | {text_of(figure)} |")
+            rows.append(f"| {title} | {text_of(figure)} |")
     return "\n".join(rows)
 
 

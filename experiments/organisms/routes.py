@@ -48,15 +48,16 @@ def swapped_pairs(run: ModelRun, rows: Sequence[Measured], rng: np.random.Genera
 
 
 def routes(
-    loaded: LoadedModel, pairs: Sequence[PatchPair], n_resamples: int, rng: np.random.Generator
+    loaded: LoadedModel, pairs: Sequence[PatchPair], n_resamples: int, rng: np.random.Generator, first: int = LATE
 ) -> dict[str, Any]:
-    """Recovery by layer and place in both directions, the best middle layer past the pointer, the pointer's late ones.
+    """Recovery by layer and place in both directions.
 
-    Middle layers are all but the first ``LATE`` and the last.
+    Args:
+        first: the layer from which on the best one is looked for.
 
     Returns:
-        Per direction: ``cells`` (recovery by site and place), ``past_pointer`` (the middle layer that recovers most),
-        ``pointer_late`` (of the pointer's token alone, the layer from ``LATE`` on that recovers most).
+        Per direction: ``cells`` (recovery by site and place), and the layer that recovers most from ``first`` on, of
+        the prompt's tokens after the pointer (``past_pointer``) and of the pointer's token alone (``pointer_late``).
     """
     n_layers = len(decoder_blocks(loaded.model))
     sites = [Site(layer, "resid_pre") for layer in range(n_layers)]
@@ -70,10 +71,9 @@ def routes(
             for cell in effects.patched
             if cell.control is None
         }
-        middle = [f"resid_pre.{layer}" for layer in range(LATE, n_layers - 1)]
-        late = [f"resid_pre.{layer}" for layer in range(LATE, n_layers)]
+        late = [f"resid_pre.{layer}" for layer in range(first, n_layers)]
         result[direction] = {
-            "past_pointer": _largest([cells[f"{site}@past_pointer"] for site in middle]),
+            "past_pointer": _largest([cells[f"{site}@past_pointer"] for site in late]),
             "pointer_late": _largest([cells[f"{site}@pointer"] for site in late]),
             "cells": cells,
         }
