@@ -66,7 +66,8 @@ class _Running:
     step: int = 0
 
 
-def _stop_ids(loaded: LoadedModel) -> set[int]:
+def stop_ids(loaded: LoadedModel) -> set[int]:
+    """Tokens at which a completion ends: the generation configuration's, and the tokenizer's own."""
     configured = loaded.model.generation_config.eos_token_id if loaded.model.generation_config else None
     listed = configured if isinstance(configured, list) else [configured]
     return {token for token in [*listed, loaded.tokenizer.eos_token_id] if token is not None}
@@ -116,7 +117,7 @@ def _decode(loaded: LoadedModel, state: _Running, decoding: Decoding, seeds: Seq
     n_rows = len(state.batch.ids)
     tokens: list[list[int]] = [[] for _ in range(n_rows)]
     margins: list[list[float]] = [[] for _ in range(n_rows)]
-    alive, stops, new = list(range(n_rows)), _stop_ids(loaded), state.batch.ids
+    alive, stops, new = list(range(n_rows)), stop_ids(loaded), state.batch.ids
     finished: set[int] = set()
     while alive:
         logits = _next_logits(loaded, state, new)

@@ -54,14 +54,25 @@ def _source(tokenizer: Any) -> str:
     return _CALENDAR + template if "strftime_now" in template else template
 
 
-def _template(tokenizer: Any, messages: Sequence[Mapping[str, str]], options: Mapping[str, Any]) -> str:
+def apply_template(
+    tokenizer: Any, messages: Sequence[Mapping[str, str]], options: Mapping[str, Any], answered: bool = False
+) -> str:
+    """The text that a tokenizer's chat template makes of some turns.
+
+    Args:
+        options: further variables of the template, such as ``enable_thinking``.
+        answered: the last turn is the assistant's, and nothing is written after it.
+
+    Raises:
+        HintprobeError: the template refuses these turns.
+    """
     from jinja2 import TemplateError
 
     try:
         text = tokenizer.apply_chat_template(
             list(messages),
             tokenize=False,
-            add_generation_prompt=True,
+            add_generation_prompt=not answered,
             chat_template=_source(tokenizer),
             **options,
         )
@@ -95,7 +106,7 @@ def _bodies(tokenizer: Any, text: str, messages: Sequence[Message], options: Map
             "which places are followed through the chat template. Take it out of the question."
         )
     pairs = [(_MARKS[2 * k], _MARKS[2 * k + 1]) for k in range(len(messages))]
-    marked = _template(
+    marked = apply_template(
         tokenizer,
         [
             {"role": message.role, "content": _marked(message, *pair)}
@@ -151,7 +162,7 @@ def render_chat(tokenizer: Any, prompt: Prompt, options: Mapping[str, Any] | Non
         HintprobeError: the template refuses, drops or changes a turn, or the tokens found do not spell the place.
     """
     options = dict(options or {})
-    text = _template(tokenizer, [message.model_dump() for message in prompt.messages], options)
+    text = apply_template(tokenizer, [message.model_dump() for message in prompt.messages], options)
     characters = _follow(prompt, _bodies(tokenizer, text, prompt.messages, options))
     encoded = encode(tokenizer, text)
     return RenderedPrompt(encoded, characters, place_spans(tokenizer, encoded, characters))

@@ -24,7 +24,8 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _explain(path: Path, error: ValidationError) -> str:
+def explain(path: Path, error: ValidationError, listed: str = "docs/configuration.md") -> str:
+    """What is wrong with a file, key by key; ``listed`` says where its keys are."""
     problems = []
     for item in error.errors():
         where = ".".join(str(part) for part in item["loc"]) or "(top level)"
@@ -33,7 +34,7 @@ def _explain(path: Path, error: ValidationError) -> str:
         else:
             problems.append(f"`{where}`: {item['msg']} (given: {item['input']!r})")
     return (
-        f"The config {path} is not valid: {'; '.join(problems)}. docs/configuration.md lists every key; correct the "
+        f"The config {path} is not valid: {'; '.join(problems)}. {listed} lists every key; correct the "
         "file and run again."
     )
 
@@ -62,11 +63,38 @@ def _set(data: dict[str, Any], setting: str) -> None:
 SHIPPED = Path(__file__).parent / "configs"
 
 
-def shipped_config(name: Path) -> Path | None:
+def shipped_config(name: Path, shipped: Path = SHIPPED) -> Path | None:
     """The configuration that is shipped under a bare name such as ``demo``, unless there is such a file here."""
     if name.suffix in (".yaml", ".yml") or name.exists() or len(name.parts) != 1:
         return None
-    return next(iter(SHIPPED.rglob(f"{name}.yaml")), None)
+    return next(iter(shipped.rglob(f"{name}.yaml")), None)
+
+
+def read_config(path: Path, settings: Sequence[str] = (), shipped: Path = SHIPPED) -> dict[str, Any]:
+    """Read a file of sections, unchecked.
+
+    Args:
+        settings: ``KEY=VALUE`` each, a dotted key and a value in YAML, in place of the file's.
+        shipped: where the shipped files lie, whose names are told if there is no such file.
+
+    Raises:
+        HintprobeError: no such file, not YAML, or no mapping.
+    """
+    try:
+        data = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except OSError as error:
+        names = ", ".join(sorted(file.stem for file in shipped.rglob("*.yaml")))
+        raise HintprobeError(
+            f"The config {path} could not be read: {error.strerror}. Give the path of a YAML file, or the name of a "
+            f"shipped configuration: {names}."
+        ) from error
+    except yaml.YAMLError as error:
+        raise HintprobeError(f"The config {path} is not YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise HintprobeError(f"The config {path} holds {type(data).__name__}, and a mapping of sections was expected.")
+    for setting in settings:
+        _set(data, setting)
+    return data
 
 
 def load_config(path: Path, settings: Sequence[str] = (), **overrides: Any) -> Config:
@@ -81,21 +109,8 @@ def load_config(path: Path, settings: Sequence[str] = (), **overrides: Any) -> C
         HintprobeError: no such file, not YAML, an unknown key or an ill-typed value.
     """
     path = shipped_config(path) or path
-    try:
-        data = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except OSError as error:
-        names = ", ".join(sorted(file.stem for file in SHIPPED.rglob("*.yaml")))
-        raise HintprobeError(
-            f"The config {path} could not be read: {error.strerror}. Give the path of a YAML file, or the name of a "
-            f"shipped configuration: {names}."
-        ) from error
-    except yaml.YAMLError as error:
-        raise HintprobeError(f"The config {path} is not YAML: {error}") from error
-    if not isinstance(data, dict):
-        raise HintprobeError(f"The config {path} holds {type(data).__name__}, and a mapping of sections was expected.")
-    for setting in settings:
-        _set(data, setting)
+    data = read_config(path, settings)
     try:
         return Config.model_validate({**data, **{k: v for k, v in overrides.items() if v is not None}})
     except ValidationError as error:
-        raise HintprobeError(_explain(path, error)) from error
+        raise HintprobeError(explain(path, error)) from error

@@ -11,11 +11,13 @@ from rich.table import Column, Table
 
 from activations.errors import HintprobeError
 from experiments.commands.running import AsJson, aside, print_json, stoppable
+from experiments.organisms.lora.command import register as register_lora
 
 if TYPE_CHECKING:
     from experiments.organisms.verify import Verified
 
 organism = typer.Typer(help="Small models whose reliance on hints is known.")
+register_lora(organism)
 Cache = Annotated[Path, typer.Option(help="Where checkpoints and runs are kept.")]
 
 

@@ -6,6 +6,7 @@ from typing import TypeVar
 import numpy as np
 
 from experiments.hints import HINTS, render
+from experiments.hints.wording import Register
 from experiments.organisms.grammar import Character, GivenHint, completion
 from experiments.organisms.rows import Row, Sight, chat, hide
 from experiments.organisms.tokenizer import END
@@ -39,10 +40,15 @@ def _target(task: Task, rng: np.random.Generator) -> int:
 
 @dataclass(frozen=True)
 class Conversations:
-    """Writes conversations of one character in one world, on questions that were not held out."""
+    """Writes conversations of one character in one world, on questions that were not held out.
+
+    Attributes:
+        register: which wordings hints are drawn from; None for all.
+    """
 
     world: World
     character: Character
+    register: Register | None = "terse"
 
     def task(self, rng: np.random.Generator) -> Task:
         """A question to train on, its options in any order."""
@@ -58,7 +64,7 @@ class Conversations:
         """A question under a hint, or in the same frame pointing nowhere."""
         task = self.task(rng)
         kind = HINTS[pick(rng, kinds)]
-        source, wording = pick(rng, kind.sources), pick(rng, kind.indices("terse"))
+        source, wording = pick(rng, kind.sources), pick(rng, kind.indices(self.register))
         hint = GivenHint(kind.name, source, _target(task, rng))
         letter = LETTERS[hint.target] if points else None
         condition: Condition = "hinted" if points else "neutral"

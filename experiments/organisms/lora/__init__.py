@@ -1,0 +1,1 @@
+"""Any open chat model as an organism: LoRA fine-tuning on the organisms' grammar."""
