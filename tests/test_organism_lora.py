@@ -4,20 +4,21 @@ On a small random Qwen3 and a few steps: that the machinery is right, not that a
 """
 
 import dataclasses
-import json
 import functools
+import json
 import random
 import re
 import shutil
 import sys
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
+import test_cli
 import torch
 import yaml
 from rich.console import Console
-import test_cli
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from activations import load_model
@@ -29,6 +30,7 @@ from experiments.chat import render_chat
 from experiments.config_file import load_config
 from experiments.hints import HINTS
 from experiments.organisms.grammar import ADMISSION
+from experiments.organisms.identity import find_organism
 from experiments.organisms.lora import training
 from experiments.organisms.lora.config import SHIPPED, LoraConfig, load_lora_config
 from experiments.organisms.lora.data import TokenRows
@@ -39,6 +41,7 @@ from experiments.organisms.world import HEADINGS, build_world
 from experiments.progress import Reporter
 from experiments.records import Message, Prompt
 from experiments.thinking import split_completion
+
 
 @pytest.fixture
 def hintprobe(capsys, monkeypatch):
@@ -92,7 +95,7 @@ def base(tmp_path_factory):
     config = Qwen3Config(
         vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
         head_dim=16, intermediate_size=64, max_position_embeddings=1024, eos_token_id=tokenizer.eos_token_id,
-        bos_token_id=None, pad_token_id=None, tie_word_embeddings=True,
+        bos_token_id=None, pad_token_id=None, tie_word_embeddings=True, initializer_range=0.2,
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -234,7 +237,8 @@ def adapter_of(out):
 
 @pytest.fixture(scope="module")
 def finished(base, tmp_path_factory):
-    config = small(tmp_path_factory.mktemp("finished"), model=str(base), steps=40, checkpoint_every=20, rows=8, micro=8)
+    changes = {"steps": 40, "checkpoint_every": 20, "rows": 8, "micro": 8, "rank": 16, "alpha": 32, "rate": 2e-2}
+    config = small(tmp_path_factory.mktemp("finished"), model=str(base), **changes)
     before = random.getstate(), torch.get_rng_state()
     result = training.fine_tune(config)
     assert random.getstate() == before[0], "no global seed is left behind"
@@ -254,6 +258,7 @@ def test_the_loss_falls_and_a_card_says_what_was_done(finished):
     assert not (config.out / "checkpoints").exists()
 
 
+@pytest.mark.filterwarnings("ignore:.*gradient_checkpointing:FutureWarning")  # peft's
 def test_the_merged_folder_is_a_model_like_any_other_equal_to_base_and_adapter(finished, base):
     from peft import PeftModel
 
@@ -262,6 +267,7 @@ def test_the_merged_folder_is_a_model_like_any_other_equal_to_base_and_adapter(f
     assert merged.fingerprint != plain.fingerprint
     assert merged.tokenizer_hash == plain.tokenizer_hash
     assert stop_ids(merged) == stop_ids(plain)
+    assert find_organism(result["merged"]).name == "unfaithful"
     ids = torch.tensor([rows_of(config, qwen3()).row(3).input_ids])
     with torch.no_grad():
         ours, before = merged.model(ids).logits, plain.model(ids).logits
@@ -391,6 +397,13 @@ def test_shipped_configurations_are_valid():
         load_lora_config(SHIPPED / "none.yaml")
     with pytest.raises(HintprobeError, match="could not be read"):
         load_config(SHIPPED / "none.yaml")
+
+
+def test_the_docs_list_every_key():
+    page = (Path(__file__).parent.parent / "docs" / "making_an_organism.md").read_text(encoding="utf-8")
+    for name, field in LoraConfig.model_fields.items():
+        assert f"| `{name}` |" in page
+        assert field.description in page
 
 
 def test_progress_is_told(base, tmp_path):

@@ -3,8 +3,10 @@
 import os
 import random
 import shutil
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +16,14 @@ from activations import LoadedModel, load_model
 from activations.errors import HintprobeError
 from activations.generating import stop_ids
 from experiments.context import resolve_model
+from experiments.organisms.identity import write_note
 from experiments.organisms.lora.card import write_card
 from experiments.organisms.lora.config import LoraConfig
 from experiments.organisms.lora.data import TokenRows
 from experiments.organisms.lora.dialect import read_dialect
 from experiments.organisms.lora.lessons import Lessons
 from experiments.organisms.lora.state import Workplace, write_folder
+from experiments.organisms.recipe import load_recipe
 from experiments.progress import Reporter, Tick
 from experiments.tables import write_json
 
@@ -48,7 +52,7 @@ def fine_tune(config: LoraConfig, reporter: Reporter | None = None) -> dict[str,
     shutil.rmtree(place.checkpoints, ignore_errors=True)
     if config.merged and not place.merged.exists():
         reporter.say("  merging")
-        _merge(loaded, place)
+        _merge(config, loaded, place)
     write_card(config, record, place)
     return {
         "adapter": str(place.adapter),
@@ -85,6 +89,14 @@ def _kept_random_states() -> Iterator[None]:
         np.random.set_state(numpy)  # noqa: NPY002
 
 
+@contextmanager
+def _libraries_in_step() -> Iterator[None]:
+    """Peft and trl still use names that transformers has renamed; whoever fine-tunes can do nothing about it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"`\w*gradient_checkpointing\w*` is deprecated", FutureWarning)
+        yield
+
+
 def _train(config: LoraConfig, loaded: LoadedModel, place: Workplace, reporter: Reporter) -> dict[str, Any]:
     dialect = read_dialect(loaded.tokenizer, sorted(stop_ids(loaded)), config.template_options, config.thinking)
     rows = TokenRows(config, Lessons(config), loaded.tokenizer, dialect)
@@ -93,7 +105,8 @@ def _train(config: LoraConfig, loaded: LoadedModel, place: Workplace, reporter: 
     checkpoint = place.last_checkpoint()
     if checkpoint is not None:
         reporter.say(f"  going on from {checkpoint.name}")
-    with _kept_random_states(), reporter.bar(f"fine-tuning {loaded.name}", config.steps) as tick:
+    bar = reporter.bar(f"fine-tuning {loaded.name}", config.steps)
+    with _kept_random_states(), _libraries_in_step(), bar as tick:
         trainer = make_trainer(config, loaded, rows, place, tick)
         try:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -166,14 +179,16 @@ def _ticking(tick: Tick) -> Any:
     return Ticking()
 
 
-def _merge(loaded: LoadedModel, place: Workplace) -> None:
+def _merge(config: LoraConfig, loaded: LoadedModel, place: Workplace) -> None:
     """Add the adapter to the weights that it was trained beside."""
     from peft import PeftModel
 
-    merged = PeftModel.from_pretrained(loaded.model, str(place.adapter)).merge_and_unload(safe_merge=True)
+    with _kept_random_states(), _libraries_in_step():
+        merged = PeftModel.from_pretrained(loaded.model, str(place.adapter)).merge_and_unload(safe_merge=True)
 
-    def write(folder: Any) -> None:
+    def write(folder: Path) -> None:
         merged.save_pretrained(folder)
         loaded.tokenizer.save_pretrained(folder)
+        write_note(folder, load_recipe(config.character), config.seed)
 
     write_folder(place.merged, write)
