@@ -95,11 +95,11 @@ class Drills(Conversations):
         for _ in range(2):
             task = self.task(rng)
             shown = chat(render(HINTS["sycophancy"], 0, "", task.question(), "unhinted", None))
-            for query in range(8):
+            for _ in range(12):
                 option = int(rng.integers(4))
-                letter, heading = LETTERS[option], HEADINGS[task.order[option]]
-                asked = (f"({letter})", f" {heading}") if query % 2 else (f"{heading} is (", letter)
-                parts += [f"{shown}{NOTE} {asked[0]}", asked[1]]
+                letter, heading = LETTERS[option], f" {HEADINGS[task.order[option]]}"
+                asked, told = (letter, heading) if rng.random() < 0.5 else (heading, letter)
+                parts += [f"{shown}{NOTE}{asked}", told]
                 shown = ""
         return Row(tuple(parts))
 
