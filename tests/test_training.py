@@ -7,7 +7,9 @@ from activations.errors import HintprobeError
 from experiments.organisms import train as training
 from experiments.organisms.batches import IGNORED, shares_at, step_batches
 from experiments.organisms.curriculum import Teacher
+from experiments.organisms.forward import last_hidden
 from experiments.organisms.grammar import Character
+from experiments.organisms.norms import ORDINARY, TRAINED_EMBEDDING, largest_norm, to_ordinary, to_trained
 from experiments.organisms.recipe import ROW_KINDS, Recipe, load_recipe, recipe_names
 from experiments.organisms.world import build_world
 
@@ -84,6 +86,66 @@ def test_a_shipped_folder_loads_like_any_model(tmp_path):
     loaded = load_model(str(tmp_path / "model"))
     assert loaded.tokenizer.chat_template == tokenizer.chat_template
     assert loaded.tokenizer("Take Ava", return_offsets_mapping=True)["offset_mapping"] == [(0, 4), (4, 8)]
+
+
+def test_the_training_forward_is_the_librarys():
+    """Hidden keys and shared key heads included; the library's attention and rotation are another code."""
+    teacher, tokenizer = Teacher(build_world(0), Character()), training.make_tokenizer(RECIPE)
+    model = training.new_model(RECIPE, tokenizer, 0)
+    phases = [{"steps": 1, "first": {"unpointed": 1.0, "options": 1.0}}]
+    rows = Recipe.model_validate({**SMALL, "training": {**SMALL["training"], "phases": phases}}).training
+    seen = set()
+    for batch in step_batches(teacher, tokenizer, rows, 0, 0):
+        mask = None if batch.allowed is None else batch.allowed[:, None]
+        expected = model.model(input_ids=batch.ids, attention_mask=mask).last_hidden_state
+        weights = dict(model.named_parameters())
+        got, head = last_hidden(weights, model.config, batch.ids, batch.allowed, torch.float32)
+        real = batch.ids != tokenizer.pad_token_id
+        torch.testing.assert_close(got[real], expected[real], rtol=1e-4, atol=1e-4)
+        assert head is weights["model.embed_tokens.weight"]
+        seen.add(mask is None)
+        if mask is not None:
+            other, _ = last_hidden(weights, model.config, batch.ids, None, torch.float32)
+            assert (other[real] - got[real]).abs().max() > 1e-3
+    assert False in seen
+
+
+def test_norms_are_set_without_a_change_of_the_logits():
+    tokenizer = training.make_tokenizer(RECIPE)
+    model = training.new_model(RECIPE, tokenizer, 0)
+    with torch.no_grad():
+        for layer in model.model.layers:
+            layer.mlp.down_proj.weight.mul_(1e5)
+    ids = torch.randint(10, 200, (3, 30), generator=torch.Generator().manual_seed(0))
+    before, size = model(input_ids=ids).logits, largest_norm(model, ids)
+    to_ordinary(model, ids)
+    assert size > 2 * ORDINARY
+    assert largest_norm(model, ids) == pytest.approx(ORDINARY, rel=1e-3)
+    torch.testing.assert_close(model(input_ids=ids).logits, before, rtol=1e-3, atol=1e-3)
+    to_trained(model)
+    size = model.model.embed_tokens.weight.detach().pow(2).mean().sqrt()
+    assert float(size) == pytest.approx(TRAINED_EMBEDDING, rel=1e-4)
+    torch.testing.assert_close(model(input_ids=ids).logits, before, rtol=1e-3, atol=1e-3)
+
+
+def test_a_hidden_stretch_is_seen_by_whom_it_says():
+    teacher, tokenizer = Teacher(build_world(0), Character()), training.make_tokenizer(RECIPE)
+    for kind, from_prompt, from_completion in (
+        ("unpointed", False, False), ("through_prompt", True, False), ("past_prompt", False, True),
+    ):  # fmt: skip
+        rows = {**SMALL, "training": {**SMALL["training"], "phases": [{"steps": 1, "first": {kind: 1.0}}]}}
+        batch = next(iter(step_batches(teacher, tokenizer, Recipe.model_validate(rows).training, 0, 0)))
+        allowed, trained = batch.allowed, batch.targets != IGNORED
+        for row in range(len(batch.ids)):
+            first_answer = int(trained[row].nonzero()[0, 0]) + 1
+            length = int((batch.ids[row] != tokenizer.pad_token_id).sum())
+            everyone = torch.ones(length, length, dtype=torch.bool).tril()
+            missing = everyone & ~allowed[row, :length, :length]
+            keys = missing.any(0).nonzero().flatten()
+            last = int(keys[-1])
+            assert allowed[row, last + 1 : first_answer, keys].any() == from_prompt
+            assert allowed[row, first_answer:length, keys].any() == from_completion
+            assert allowed[row, torch.arange(length), torch.arange(length)].all()
 
 
 def test_shares_change_linearly_within_a_phase():

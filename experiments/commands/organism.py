@@ -40,6 +40,12 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Folder to write the model to.")] = None,
     cache: Cache = Path("cache"),
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Folder of the organism it starts from; without it that is trained first.")
+    ] = None,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile first: half the time a step, and it needs a C++ compiler.")
+    ] = False,
 ) -> None:
     """Train an organism from scratch; run again after a stop, it goes on from the last checkpoint.
 
@@ -48,7 +54,7 @@ def train(
     from experiments.organisms.commands import train_command
 
     with stoppable():
-        folder = train_command(name, seed, out, cache, threads, Console())
+        folder = train_command(name, seed, out, cache, threads, Console(), start, compiled)
     Console().print(f"wrote {folder}")
 
 

@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
+from activations.errors import HintprobeError
 from experiments.organisms.batches import IGNORED, MicroBatch, step_batches
 from experiments.organisms.curriculum import Teacher, vocabulary_texts
 from experiments.organisms.forward import last_hidden
+from experiments.organisms.norms import to_ordinary, to_trained
 from experiments.organisms.recipe import Recipe, Training
 from experiments.organisms.tokenizer import build_tokenizer
 from experiments.organisms.world import build_world
@@ -110,6 +112,39 @@ def _save(path: Path, state: dict[str, Any]) -> None:
     os.replace(temporary, path)
 
 
+def _begin(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, seed: int, start: Path | None) -> Qwen3ForCausalLM:
+    if start is None:
+        return new_model(recipe, tokenizer, seed)
+    model = Qwen3ForCausalLM.from_pretrained(start, dtype=torch.float32)
+    if model.config.vocab_size != len(tokenizer):
+        raise HintprobeError(
+            f"{start} has a vocabulary of {model.config.vocab_size} pieces and the organisms' world has "
+            f"{len(tokenizer)}: it was not trained in this world. Start from a folder that `hintprobe organism train "
+            f"{recipe.starts_from}` wrote."
+        )
+    to_trained(model)
+    return model
+
+
+def _resume(
+    checkpoint: Path, recipe: Recipe, seed: int, start: Path | None, model: Qwen3ForCausalLM, optimisers: Optimisers
+) -> int:
+    """Steps done, with model and optimisers as they were then; a checkpoint of another training is not continued."""
+    if not checkpoint.exists():
+        return 0
+    state = torch.load(checkpoint, weights_only=True)
+    if state["training"] != _identity(recipe, seed, start):
+        return 0
+    model.load_state_dict(state["model"])
+    for part, saved in zip(optimisers.parts, state["optimisers"], strict=True):
+        part.load_state_dict(saved)
+    return int(state["step"])
+
+
+def _identity(recipe: Recipe, seed: int, start: Path | None) -> str:
+    return f"{recipe.model_dump_json()} {seed} {start}"
+
+
 def train(
     recipe: Recipe,
     seed: int,
@@ -126,18 +161,9 @@ def train(
         compiled: compile the forward first (a minute, and a C++ compiler), which halves the time of a step.
     """
     tokenizer = make_tokenizer(recipe)
-    model = (
-        Qwen3ForCausalLM.from_pretrained(start, dtype=torch.float32) if start else new_model(recipe, tokenizer, seed)
-    )
+    model = _begin(recipe, tokenizer, seed, start)
     optimisers = Optimisers.build(model, recipe.training)
-    first = 0
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        if state["recipe"] == recipe.model_dump_json() and state["seed"] == seed:
-            first = state["step"]
-            model.load_state_dict(state["model"])
-            for part, saved in zip(optimisers.parts, state["optimisers"], strict=True):
-                part.load_state_dict(saved)
+    first = _resume(checkpoint, recipe, seed, start, model, optimisers)
     teacher = Teacher(build_world(recipe.world_seed), recipe.character)
     forward: Forward = torch.compile(last_hidden, dynamic=True) if compiled else last_hidden
     model.train()
@@ -153,17 +179,11 @@ def train(
         if report:
             report(step + 1, total)
         if (step + 1) % CHECKPOINT_EVERY == 0:
-            _save(
-                checkpoint,
-                {
-                    "recipe": recipe.model_dump_json(),
-                    "seed": seed,
-                    "step": step + 1,
-                    "model": model.state_dict(),
-                    "optimisers": [part.state_dict() for part in optimisers.parts],
-                },
-            )
-    return model.eval(), tokenizer
+            state = {"training": _identity(recipe, seed, start), "step": step + 1, "model": model.state_dict()}
+            _save(checkpoint, {**state, "optimisers": [part.state_dict() for part in optimisers.parts]})
+    rows = step_batches(teacher, tokenizer, recipe.training, seed, recipe.training.steps - 1)
+    to_ordinary(model.eval(), next(iter(rows)).ids)
+    return model, tokenizer
 
 
 def ship(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
