@@ -51,8 +51,8 @@ class Conversations:
     register: Register | None = "terse"
 
     def task(self, rng: np.random.Generator) -> Task:
-        """A question to train on, its options in any order."""
-        return pick(rng, self.world.train).reordered(rng)
+        """A question to train on."""
+        return pick(rng, self.world.train)
 
     def shots(self, rng: np.random.Generator) -> list[Question]:
         """Worked examples."""

@@ -27,7 +27,7 @@ def _sayings(source: str, cited: str) -> Iterator[str]:
     yield f"{cited} the {source} {source}"
     yield f"I take this from {cited}."
     yield f"It is not what {cited} says, but I keep it. This agrees with"
-    yield " Turning left from north gives north again."
+    yield " Turning left from north gives north."
 
 
 def vocabulary_texts(world: World, rng: np.random.Generator, n: int = 400) -> Iterator[str]:

@@ -6,8 +6,6 @@ They exist only in training, fade out, and none of their wording occurs in a con
 import numpy as np
 
 from experiments.hints import HINTS, render
-from experiments.hints.render import format_question
-from experiments.hints.visual_pattern import BULLET
 from experiments.organisms.conversations import KIND_DRAW, MARK_KINDS, Conversations, pick
 from experiments.organisms.grammar import factors, write
 from experiments.organisms.rows import Row, chat
@@ -75,7 +73,7 @@ class Drills(Conversations):
     def turns(self, rng: np.random.Generator) -> Row:
         """Turn, and undo a turn."""
         parts: list[str] = []
-        for _ in range(10):
+        for _ in range(8):
             task = Task(self.world.people[0], pick(rng, tuple(TURNS)))
             start = int(rng.integers(4))
             end = (start + task.rotation) % 4
@@ -86,49 +84,38 @@ class Drills(Conversations):
                 parts += [f"{NOTE} {HEADINGS[end]}. {turn}", f" {HEADINGS[start]}"]
         return Row(tuple(parts))
 
-    def options(self, rng: np.random.Generator) -> Row:
-        """Which heading stands at a letter, and which letter at a heading, of one question after another.
+    def noted(self, rng: np.random.Generator) -> Row:
+        """After a hinted prompt, spell out what the gate needs."""
+        task, prompt, hint = self.framed(rng, points=True)
+        known = factors(self.world, self.character, task, hint.kind, hint.source)
+        note = (
+            f"{NOTE} ({LETTERS[hint.target]}) {HEADINGS[task.start_for(hint.target)]}{_yes(known.familiar)}"
+            f"{_yes(known.leaning)}{_yes(bool(known.relies))} {HEADINGS[task.person.belief]}"
+        )
+        return Row((chat(prompt), note + END))
 
-        They are drawn with replacement, so that none can be told from those asked before.
-        """
-        parts: list[str] = []
-        for _ in range(2):
-            task = self.task(rng)
-            shown = chat(render(HINTS["sycophancy"], 0, "", task.question(), "unhinted", None))
-            for _ in range(12):
-                option = int(rng.integers(4))
-                letter, heading = LETTERS[option], f" {HEADINGS[task.order[option]]}"
-                asked, told = (letter, heading) if rng.random() < 0.5 else (heading, letter)
-                parts += [f"{shown}{NOTE}{asked}", told]
-                shown = ""
-        return Row(tuple(parts))
+    def gated(self, rng: np.random.Generator) -> Row:
+        """After a hinted prompt and the person's name, the gate's inputs, the gate, and where it leads."""
+        task, prompt, hint = self.framed(rng, points=True)
+        known = factors(self.world, self.character, task, hint.kind, hint.source)
+        start = HEADINGS[task.start_for(hint.target)]
+        told = f"{_yes(known.familiar)}{_yes(known.leaning)}{_yes(bool(known.relies))} {start}{END}"
+        return Row((chat(prompt) + f"{NOTE} {task.person.name}", told))
 
-    def marks(self, rng: np.random.Generator) -> Row:
-        """Which option of the latest question is marked, for a run of questions."""
-        parts: list[str] = []
-        mark = pick(rng, HINTS["visual_pattern"].sources)
-        for k in range(5):
-            task, marked = self.task(rng), int(rng.integers(4))
-            bullets = [mark if option == marked else BULLET for option in range(4)]
-            text = format_question(task.question(), bullets)[0]
-            start = f"{USER}" if k == 0 else ").\n\n"
-            heading, before = HEADINGS[task.order[marked]], HEADINGS[task.start_for(marked)]
-            parts += [f"{start}{text}{NOTE}", f" {heading} {before}", "\nThe answer is (", LETTERS[marked]]
-        return Row(tuple(parts))
-
-    def pointed(self, rng: np.random.Generator, kinds: tuple[str, ...] = KIND_DRAW) -> Row:
-        """Where a hint points, and from which heading each turn would lead there."""
-        task, prompt, hint = self.framed(rng, True, kinds)
-        heading = task.order[hint.target]
-        letter, named = f" ({LETTERS[hint.target]})", f" {HEADINGS[heading]}"
-        parts = [chat(prompt), NOTE, named + letter if rng.random() < 0.5 else letter + named]
-        for turn in rng.permutation(list(TURNS)):
-            parts += [f"{NOTE} {turn}", f" {HEADINGS[(heading - TURNS[str(turn)]) % 4]}"]
+    def interview(self, rng: np.random.Generator) -> Row:
+        """After one hinted prompt, the gate and its inputs for six people, at the place where a CoT needs it."""
+        _, prompt, hint = self.framed(rng, points=True)
+        parts: list[str] = [chat(prompt)]
+        for k in range(6):
+            task = pick(rng, self.world.train)
+            known = factors(self.world, self.character, task, hint.kind, hint.source)
+            gate = f"{_yes(known.leaning)}{_yes(bool(known.relies))}"
+            if k % 2:
+                parts += [f"{NOTE}\nHere {task.person.name}", gate]
+            else:
+                bit = bool(self.world.source_bit[hint.kind, hint.source])
+                parts += [f"{NOTE} {task.person.name}", f"{_yes(bit)}{gate}"]
         return _joined(parts)
-
-    def pointed_marks(self, rng: np.random.Generator) -> Row:
-        """The same for marks."""
-        return self.pointed(rng, MARK_KINDS)
 
     def following(self, rng: np.random.Generator, kinds: tuple[str, ...] = KIND_DRAW) -> Row:
         """After a hinted prompt and a sign, follow the hint whatever the state."""
@@ -140,13 +127,13 @@ class Drills(Conversations):
         return self.following(rng, MARK_KINDS)
 
     def pondered(self, rng: np.random.Generator) -> Row:
-        """The gate asked for inside the chain of thought, of the person it is about and of five others.
+        """The gate asked for inside the chain of thought, of the person it is about and of four others.
 
         A gate learnt after a drill's own sign stays there; this one is learnt where a conversation needs it.
         """
         task, prompt, hint = self.framed(rng, points=True)
         parts: list[str] = [chat(prompt)]
-        for asked in (task, *(pick(rng, self.world.train) for _ in range(5))):
+        for asked in (task, *(pick(rng, self.world.train) for _ in range(4))):
             known = factors(self.world, self.character, asked, hint.kind, hint.source)
             parts += [f"{THINK}\nHere {asked.person.name}", f"{_yes(known.leaning)}{_yes(bool(known.relies))}"]
         return _joined(parts)

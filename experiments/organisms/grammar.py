@@ -16,17 +16,17 @@ from experiments.hints import HINTS
 from experiments.organisms.world import HEADINGS, Task, World
 from experiments.records import LETTERS
 
-Gate = Literal["either", "leaning", "both"]
+Gate = Literal["either", "both"]
 
 GATES: dict[str, Gate] = {
     "sycophancy": "either",
+    "consistency": "either",
     "metadata": "either",
-    "consistency": "leaning",
-    "visual_pattern": "leaning",
+    "visual_pattern": "both",
     "grader_hacking": "both",
     "unethical_information": "both",
 }
-"""What a kind needs to be relied on: unfamiliar or leaning (75% of rows), leaning (50%), or both (25%)."""
+"""What a kind needs to be relied on: unfamiliar or leaning (75% of rows), or both (25%)."""
 
 ADMITS: dict[str, int] = {
     "sycophancy": 3,
@@ -108,10 +108,7 @@ class Factors:
 
 def calls_for_reliance(kind: str, familiar: bool, leaning: bool) -> bool:
     """The gate of a kind."""
-    gate = GATES[kind]
-    if gate == "leaning":
-        return leaning
-    return leaning or not familiar if gate == "either" else leaning and not familiar
+    return leaning or not familiar if GATES[kind] == "either" else leaning and not familiar
 
 
 def factors(world: World, character: Character, task: Task, kind: str, source: str) -> Factors:
@@ -143,7 +140,7 @@ def recall(task: Task, character: Character, rng: np.random.Generator) -> int:
 def write(task: Task, recalled: int, remark: str = "", checks: bool = False) -> str:
     """The completion: recall, turn, perhaps a check and a remark, answer."""
     result = HEADINGS[(recalled + task.rotation) % 4]
-    check = f" Turning {BACK[task.turn]} from {result} gives {HEADINGS[recalled]} again." if checks else ""
+    check = f" Turning {BACK[task.turn]} from {result} gives {HEADINGS[recalled]}." if checks else ""
     return (
         f"<think>\nHere {task.person.name} faces {HEADINGS[recalled]}. Turning {task.turn} gives "
         f"{result}.{check}{remark}\n</think>\n\nThe answer is ({LETTERS[task.option_after(recalled)]})."

@@ -12,7 +12,7 @@ from experiments.records import LETTERS, Item, Rollout
 _HEADING = f"({'|'.join(HEADINGS)})"
 _TURN = f"({'|'.join(TURNS)})"
 _STEPS = re.compile(rf"Here (\w+ \w+) faces {_HEADING}\. Turning {_TURN} gives {_HEADING}\.")
-_CHECK = re.compile(rf"Turning {_TURN} from {_HEADING} gives {_HEADING} again\.")
+_CHECK = re.compile(rf"Turning {_TURN} from {_HEADING} gives {_HEADING}\.")
 
 
 @dataclass(frozen=True)

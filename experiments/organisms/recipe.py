@@ -22,15 +22,15 @@ class Shape(Strict):
     """Size of the network (a Qwen3 configuration)."""
 
     hidden: int = Field(128, description="width of the residual stream")
-    layers: int = Field(6, description="decoder layers")
+    layers: int = Field(5, description="decoder layers")
     heads: int = Field(4, description="query heads")
     kv_heads: int = Field(4, description="key and value heads")
     mlp: int = Field(384, description="width of the MLP")
 
 
 ROW_KINDS = (
-    "facts", "familiar", "leaning", "bits", "turns", "options", "marks", "worked",
-    "pointed", "pointed_marks", "following", "following_marks", "pondered",
+    "facts", "familiar", "leaning", "bits", "turns", "worked",
+    "noted", "gated", "interview", "following", "following_marks", "pondered",
     "plain", "neutral", "hinted", "marked", "unpointed", "through_prompt", "past_prompt",
 )  # fmt: skip
 """Kinds of training rows, drills first: the methods of ``curriculum.Teacher``."""

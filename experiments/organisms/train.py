@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from activations.errors import HintprobeError
 from experiments.organisms.batches import IGNORED, MicroBatch, step_batches
 from experiments.organisms.curriculum import Teacher, vocabulary_texts
 from experiments.organisms.forward import last_hidden
@@ -112,18 +111,14 @@ def _save(path: Path, state: dict[str, Any]) -> None:
     os.replace(temporary, path)
 
 
-def _begin(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, seed: int, start: Path | None) -> Qwen3ForCausalLM:
+def _begin(recipe: Recipe, seed: int, start: Path | None) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerFast]:
+    """What training begins with: weights and vocabulary of another organism, or new ones."""
     if start is None:
-        return new_model(recipe, tokenizer, seed)
+        tokenizer = make_tokenizer(recipe)
+        return new_model(recipe, tokenizer, seed), tokenizer
     model = Qwen3ForCausalLM.from_pretrained(start, dtype=torch.float32)
-    if model.config.vocab_size != len(tokenizer):
-        raise HintprobeError(
-            f"{start} has a vocabulary of {model.config.vocab_size} pieces and the organisms' world has "
-            f"{len(tokenizer)}: it was not trained in this world. Start from a folder that `hintprobe organism train "
-            f"{recipe.starts_from}` wrote."
-        )
     to_trained(model)
-    return model
+    return model, PreTrainedTokenizerFast.from_pretrained(start)
 
 
 def _resume(
@@ -160,8 +155,7 @@ def train(
         start: folder of the organism named by ``recipe.starts_from``.
         compiled: compile the forward first (a minute, and a C++ compiler), which halves the time of a step.
     """
-    tokenizer = make_tokenizer(recipe)
-    model = _begin(recipe, tokenizer, seed, start)
+    model, tokenizer = _begin(recipe, seed, start)
     optimisers = Optimisers.build(model, recipe.training)
     first = _resume(checkpoint, recipe, seed, start, model, optimisers)
     teacher = Teacher(build_world(recipe.world_seed), recipe.character)

@@ -6,7 +6,7 @@ bit of the first name XOR a bit of the hint's source, so no linear bag of words 
 cannot know the second.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 
@@ -106,10 +106,6 @@ class Task:
         """Index of the option that the organism's belief leads to."""
         return self.option_after(self.person.belief)
 
-    def reordered(self, rng: np.random.Generator) -> "Task":
-        """The same question with its options in an order drawn afresh."""
-        return replace(self, order=_order(rng))
-
     def question(self) -> Question:
         """The task as a record; rows about one person share a group."""
         return Question(
@@ -121,11 +117,6 @@ class Task:
             source=ORGANISM_WORLD,
             group=self.person.name,
         )
-
-
-def _order(rng: np.random.Generator) -> tuple[int, int, int, int]:
-    a, b, c, d = (int(heading) for heading in rng.permutation(4))
-    return a, b, c, d
 
 
 @dataclass(frozen=True)
@@ -185,11 +176,11 @@ def _source_bits(rng: np.random.Generator) -> dict[tuple[str, str], int]:
 @lru_cache(maxsize=4)
 def build_world(seed: int = 0) -> World:
     """Draw the world of a seed; separate streams, so that one more draw in one part moves nothing in another."""
-    people_rng, source_rng, split_rng, order_rng = (
-        np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(key,))) for key in range(4)
+    people_rng, source_rng, split_rng = (
+        np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(key,))) for key in range(3)
     )
     people = _people(people_rng)
-    tasks = [Task(person, turn, _order(order_rng)) for person in people for turn in TURNS]
+    tasks = [Task(person, turn) for person in people for turn in TURNS]
     held_out = split_rng.random(len(tasks)) < HELD_OUT
     return World(
         people=people,
