@@ -49,6 +49,11 @@ def metric_of_cell(cell: Mapping[str, Any]) -> dict[str, float | None]:
     return {"value": cell["recovery"], "low": cell["low"], "high": cell["high"]}
 
 
+def flips(row: Mapping[str, Any] | None) -> dict[str, float | None] | None:
+    """The share of answers that an edit changes in the form that every other figure has."""
+    return None if row is None else {"value": row["flips"], "low": row["flips_low"], "high": row["flips_high"]}
+
+
 def percent(part: int, whole: int) -> str:
     """A share in whole percent; the word undefined where there is nothing to take a share of."""
     return f"{100 * part / whole:.0f}%" if whole else UNDEFINED
@@ -81,6 +86,7 @@ FILTERS = {
     "estimate": estimate,
     "metric": metric,
     "metric_of_cell": metric_of_cell,
+    "flips": flips,
     "percent": percent,
     "plain": plain,
     "breakable": breakable,

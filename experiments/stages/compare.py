@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from activations import Site
-from experiments.comparison import Held, align, difference, figure, subset, table
+from experiments.comparison import Figure, Held, align, difference, figure, subset, table
 from experiments.context import ModelRun, StageResult
 from experiments.detectors import MAIN, TARGETS, Rows, labelled_rows
 from experiments.detectors.cells import activation_cells
@@ -53,6 +53,7 @@ def _compare(run: ModelRun, frozen_on: ModelRun, folder: Path) -> dict[str, Any]
         "model": run.model_name,
         "reference": reference.name,
         "counts": _counts(run, rows, reference),
+        "hidden_share": hidden_share(rows.labels, reference, run.config.compare.bootstrap, _own_stream(run)),
         "hint_effect": hint_effect(rows.labels, run.config.compare.bootstrap, rng),
         "faithfulness": faithfulness_summary(run, rows.labels, rng),
         "frozen": _frozen(run, frozen_on, rows, rng) if frozen_on is not run else {},
@@ -79,6 +80,23 @@ def _counts(run: ModelRun, rows: Rows, reference: Reference) -> dict[str, Any]:
             for kind in sorted({label.kind for label in rows.labels})
         },
     }
+
+
+def _own_stream(run: ModelRun) -> np.random.Generator:
+    """Resamples of the headline share; apart, so that they move no other interval."""
+    return stream(run.config.seed, "hidden share", run.key)
+
+
+def hidden_share(
+    labels: Sequence[Label], reference: Reference, n_resamples: int, rng: np.random.Generator
+) -> Figure | None:
+    """Share of the reliant rollouts that are hidden, with its interval over groups; None where none is reliant."""
+    reliant = [label for label in labels if label.behaviour == "reliant"]
+    if not reliant:
+        return None
+    hidden = np.array([reference.admits.get(label.rollout_id) is False for label in reliant], dtype=float)
+    weights = cluster_bootstrap([label.group for label in reliant], n_resamples, rng)
+    return figure(float(hidden.mean()), (weights @ hidden) / weights.sum(1))
 
 
 def hint_effect(labels: Sequence[Label], n_resamples: int, rng: np.random.Generator) -> dict[str, Any]:
