@@ -18,6 +18,9 @@ _ROW_LETTER, _COLUMN_LETTER, _HEADING_LETTER = 4.9, 4.3, 5.5
 """Points that a letter takes, generously: in the label of a row, under a column, in a heading."""
 _SHORT = 8
 _MANY_ROWS = 16
+STRONG = 0.63
+"""Opacity of a cell from which its text is light on dark (or dark on light, in the dark scheme); on either side of it
+text and cell differ in contrast by 4.5 to 1 or more, in both schemes and on paper."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ def _draw_column(axes: Any, grid: Grid, column: str, left: float, palette: Palet
         number = grid.values.get((site, column))
         strength = 0.0 if number is None else min(1.0, max(0.0, (number - grid.low) / (grid.high - grid.low)))
         alpha = 0.03 + 0.92 * strength
-        on_cell = palette.on_heat if alpha > 0.6 else palette.ink
+        on_cell = palette.on_heat if alpha > STRONG else palette.on_pale
         box = (left, bottom), width, grid.row_height
         axes.add_patch(
             Rectangle(*box, facecolor=(palette.heat, alpha), edgecolor=(palette.ink, 0.2), lw=0.5, clip_on=False)
