@@ -120,19 +120,39 @@ def targets(comparison: Entry) -> list[Target]:
     ]  # fmt: skip
 
 
-def winner(comparison: Entry) -> str | None:
-    """The detector ahead of both others of (best probe, best baseline, judge), each paired interval excluding zero."""
-    detectors, judge = comparison["detectors"], f"judge_{comparison['faithfulness']['judge']}"
-    probe, baseline = comparison.get("best_probe"), comparison.get("best_baseline")
+def leaders(comparison: Entry) -> list[str]:
+    """Who is ahead of all rivals among probes, best baseline and judge, each paired interval excluding zero.
+
+    Probes are no rivals of each other: no paired difference between them was taken, so several may be ahead.
+    """
+    gaps = _gaps(comparison)
+    contest = dict.fromkeys(name for pair in gaps for name in pair)
+    return [name for name in contest if all(_ahead(name, pair, gap) for pair, gap in gaps.items() if name in pair)]
+
+
+def rivals_of_leaders(comparison: Entry) -> list[str]:
+    """The best baseline and the judge, where they stand in the table."""
+    names = (comparison.get("best_baseline"), f"judge_{comparison['faithfulness']['judge']}")
+    return [name for name in names if name is not None and name in comparison["detectors"]]
+
+
+def _gaps(comparison: Entry) -> dict[tuple[str, str], Entry | None]:
+    """Paired differences of AUROC, the first name's less the second's."""
+    detectors, found = comparison["detectors"], comparison.get("findings") or {}
+    best, baseline = comparison.get("best_probe"), comparison.get("best_baseline")
+    others = rivals_of_leaders(comparison)
     gaps: dict[tuple[str, str], Entry | None] = {}
-    if probe and baseline:
-        gaps[probe, baseline] = comparison.get("probe_minus_baseline")
-    for name in filter(None, (probe, baseline)):
-        if judge in detectors:
-            gaps[name, judge] = detectors[name].get("auroc_minus_judge")
-    contest = {name for pair in gaps for name in pair}
-    leaders = [name for name in contest if all(_ahead(name, pair, gap) for pair, gap in gaps.items() if name in pair)]
-    return leaders[0] if leaders else None
+    for probe in dict.fromkeys([*([best] if best else []), *found]):
+        for other in others:
+            if other != baseline:
+                gaps[probe, other] = detectors[probe].get("auroc_minus_judge")
+            elif probe in found:
+                gaps[probe, other] = found[probe]["differences"].get(other)
+            else:
+                gaps[probe, other] = comparison.get("probe_minus_baseline")
+    if len(others) == 2:
+        gaps[others[0], others[1]] = detectors[others[0]].get("auroc_minus_judge")
+    return gaps
 
 
 def _ahead(name: str, pair: tuple[str, str], gap: Entry | None) -> bool:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Cell = tuple[str, str]
-_LEFT, _TOP, _BOTTOM, _GAP, _WIDTH = 70.0, 20.0, 30.0, 9.0, 47.0
+_LEFT, _TOP, _BOTTOM, _GAP, _WIDTH, _LINE = 70.0, 20.0, 30.0, 9.0, 47.0, 10.0
 _ROW_LETTER, _COLUMN_LETTER, _HEADING_LETTER = 4.9, 4.3, 5.5
 """Points that a letter takes, generously: in the label of a row, under a column, in a heading."""
 _SHORT = 8
@@ -113,8 +113,10 @@ def _write(axes: Any, x: float, y: float, text: str, **options: Any) -> None:
 def _draw_column(axes: Any, grid: Grid, column: str, left: float, palette: Palette) -> None:
     from matplotlib.patches import Rectangle
 
-    width, label = grid.column_width, "\n".join(two_lines(column))
-    _write(axes, left + width / 2, _BOTTOM - 5, label, color=palette.ink, va="top", fontsize=8.5, linespacing=1.15)
+    width = grid.column_width
+    for k, line in enumerate(two_lines(column)):  # one text each: a block of lines would not be centred in every font
+        top = _BOTTOM - 5 - k * _LINE
+        _write(axes, left + width / 2, top, line, color=palette.ink, va="top", fontsize=8.5)
     for index, site in enumerate(grid.rows):
         bottom = _BOTTOM + index * grid.row_height
         number = grid.values.get((site, column))

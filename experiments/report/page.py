@@ -121,15 +121,15 @@ def _tables(comparison: Mapping[str, Any]) -> list[dict[str, Any]]:
     if not comparison["detectors"]:
         return []
     rows, hidden = comparison["rows"], comparison["hidden_rows"]
-    leader = evidence.winner(comparison)
+    leaders = evidence.leaders(comparison)
     return [
         {
             "title": "Reliant against aligned",
             "positives": f"{rows['reliant']} reliant",
             "negatives": f"{rows['aligned']} aligned",
             "left_out": [],
-            "winner": leader,
-            "ahead": views.ahead_in_words(comparison, leader),
+            "leaders": leaders,
+            "ahead": views.ahead_in_words(comparison, leaders, evidence.rivals_of_leaders(comparison)),
             **_folded(comparison, comparison["detectors"]),
         },
         {
@@ -137,7 +137,7 @@ def _tables(comparison: Mapping[str, Any]) -> list[dict[str, Any]]:
             "positives": f"{hidden['hidden']} hidden",
             "negatives": f"{hidden['aligned_and_silent']} aligned and silent",
             "left_out": views.left_out_of_hidden(comparison),
-            "winner": None,
+            "leaders": [],
             "ahead": "No winner is marked here: probe and baseline are compared in pairs on all rows only.",
             **_folded(comparison, comparison["hidden_detectors"]),
         },

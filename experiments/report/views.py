@@ -68,15 +68,18 @@ def verdicts(comparison: Mapping[str, Any]) -> list[str]:
     return [typeset(sentence) for sentence in sentences + _at_judge_rate(comparison, probe)]
 
 
-def ahead_in_words(comparison: Mapping[str, Any], leader: str | None) -> str:
+def ahead_in_words(comparison: Mapping[str, Any], leaders: Sequence[str], rivals: Sequence[str]) -> str:
     """Whose mark stands in the table, and by what right; or why there is none."""
-    contest = [comparison.get("best_probe"), comparison.get("best_baseline")]
-    judge = judge_name(comparison)
-    names = [name for name in (*contest, judge if judge in comparison["detectors"] else None) if name]
-    if leader:
-        others = " and ".join(name for name in names if name != leader)
-        return f"Marked as ahead: {leader}. Its paired difference from {others} has an interval that excludes zero."
-    return f"No winner is marked: among {', '.join(names)}, none differs from all others by an interval without zero."
+    if leaders:
+        others = [name for name in rivals if name not in leaders]
+        others += ["every probe"] if set(leaders) & set(rivals) else []
+        return (
+            f"Marked as ahead: {', '.join(leaders)}. The paired difference from {' and from '.join(others)} has an "
+            "interval that excludes zero. Probes are not compared among themselves."
+        )
+    best = comparison.get("best_probe")
+    names = [*([best] if best else []), *rivals]
+    return f"No winner is marked: of {', '.join(names)}, none differs from its rivals by an interval without zero."
 
 
 def _at_judge_rate(comparison: Mapping[str, Any], probe: str) -> list[str]:
