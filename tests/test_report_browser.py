@@ -100,7 +100,7 @@ def test_an_item_can_be_linked_to_and_walked_through_by_keyboard(open_page, tmp_
 
 
 def test_five_thousand_items_stay_at_ease(open_page, tmp_path):
-    """Not a timed test: the bounds are far above what was measured (docs/benchmarks.md)."""
+    """Not a timed test: the bound is far above what may be; experiments/benchmarks/report_page.py measures."""
     page = open_page(make_run(tmp_path, 5000, cots=tuple(f"I recall {i}. " * 20 for i in range(97))))
     assert page.locator(".count").inner_text() == "5000 of 5000"
     assert page.locator(".rows button").count() <= 200  # the rest come as one scrolls
@@ -115,3 +115,54 @@ def test_the_page_fits_a_phone(open_page, tmp_path):
     page = open_page(make_run(tmp_path, 9), viewport={"width": 390, "height": 844})
     page.locator(".rows button").first.click()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_full_page_with_every_fold_open_is_quiet(open_page, tmp_path):
+    page = open_page(make_run(tmp_path, 36))
+    page.evaluate("document.querySelectorAll('details').forEach((fold) => (fold.open = true))")
+    assert page.locator(".finding").count() == 1
+    assert page.locator("svg.figure").count() >= 5
+    page.locator("nav a").last.click()
+    assert page.evaluate("location.hash") == "#items-section"
+    assert page.said == []
+
+
+def test_controls_are_folded_away_and_open_on_a_click(open_page, tmp_path):
+    page = open_page(make_run(tmp_path, 9))
+    fold = page.locator("details.side").first
+    table = fold.locator("table").first
+    assert not table.is_visible()
+    fold.locator("summary").click()
+    assert table.is_visible()
+    assert "cot_length" in table.inner_text()
+    assert page.said == []
+
+
+def test_folds_are_open_in_print(open_page, tmp_path):
+    page = open_page(make_run(tmp_path, 9))
+    page.emulate_media(media="print")
+    for table in page.locator("details table").all():
+        assert table.bounding_box()["height"] > 20
+    assert page.pdf().startswith(b"%PDF")
+    assert page.said == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_labels_of_pictures_do_not_overlap(open_page, tmp_path, scheme):
+    """In the browser's own font, which is not the one that the pictures were laid out with."""
+    page = open_page(make_run(tmp_path, 36), color_scheme=scheme)
+    overlapping = page.evaluate("""() => [...document.querySelectorAll("svg.figure")].flatMap((svg) => {
+      const texts = [...svg.querySelectorAll("text")].map((node) => [node.textContent, node.getBoundingClientRect()]);
+      return texts.flatMap(([a, p], i) => texts.slice(i + 1)
+        .filter(([, q]) => p.left < q.right - 1 && q.left < p.right - 1 && p.top < q.bottom - 2 && q.top < p.bottom - 2)
+        .map(([b]) => `${a} / ${b}`));
+    })""")
+    assert overlapping == []
+
+
+@pytest.mark.parametrize("width", [390, 768])
+def test_nothing_scrolls_the_page_sideways(open_page, tmp_path, width):
+    page = open_page(make_run(tmp_path, 9), viewport={"width": width, "height": 844})
+    page.evaluate("document.querySelectorAll('details').forEach((fold) => (fold.open = true))")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.said == []

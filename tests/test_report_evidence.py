@@ -3,23 +3,22 @@
 import copy
 import itertools
 import re
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
-from report_summary import STRATA, TRANSFER, comparison, detector, figure, model_summary, run_summary
+from report_summary import STRATA, comparison, detector, figure, model_summary, run_summary
 from test_report import Page
 
 from experiments.reference import Reference
 from experiments.report import Run
-from experiments.report.breakdown import kind_grid, position_grid, strata, unseen_grid
+from experiments.report.breakdown import strata
 from experiments.report.evidence import findings, leaders, targets
-from experiments.report.figures import STRONG, heatmap
 from experiments.report.markdown import as_markdown
 from experiments.report.page import SECTIONS, render
 from experiments.report.silence import complement, silent_shares
 from experiments.report.terminal import show
-from experiments.report.views import patch_grid
 from experiments.stages.compare import hidden_share
 
 
@@ -31,95 +30,6 @@ def summary_with(**changes):
     model = model_summary()
     model["comparison"].update(changes)
     return model
-
-
-def read_map(grid):
-    """The numbers of a heatmap as drawn: by the row and column that their place in the picture stands for."""
-    svg = heatmap(grid, "name", "title", "heat-probe").inline()
-    texts = [
-        (anchor, float(x), float(y), text)
-        for anchor, x, y, text in re.findall(
-            r'<text style="[^"]*text-anchor: (\w+);[^"]*" x="([\d.]+)" y="([\d.]+)"[^>]*>([^<]*)<', svg
-        )
-    ]
-    rows = {y: text for anchor, _, y, text in texts if anchor == "end"}
-    lowest = max(rows)
-    under = [(y, x, text) for anchor, x, y, text in texts if anchor == "middle" and y > lowest + 11]
-    columns = {x: "".join(text for _, at, text in sorted(under) if at == x) for _, x, _ in under}
-    found = {}
-    for anchor, x, y, text in texts:
-        if anchor == "middle" and y <= lowest + 11:
-            row = rows[min(rows, key=lambda at: abs(at - y))]
-            found[row, columns[x]] = None if text == "–" else float(text.replace("−", "-"))
-    return found
-
-
-def rounded(values):
-    return {cell: None if value is None else float(f"{value:.2f}") for cell, value in values.items()}
-
-
-def test_position_transfer_is_drawn_where_it_belongs():
-    assert read_map(position_grid(comparison())) == rounded(TRANSFER)
-    swapped = comparison()
-    for cell in swapped["position_transfer"]:
-        cell["trained_at"], cell["read_at"] = cell["read_at"], cell["trained_at"]
-    assert read_map(position_grid(swapped)) != rounded(TRANSFER)
-
-
-def test_kinds_and_transfer_are_drawn_from_by_kind():
-    found = comparison()
-    entries = found["detectors"]
-    for grid, names in (
-        (kind_grid(found), ("probe_before_cot", "judge_lexical", "prompt_words")),
-        (unseen_grid(found), ("probe_before_cot", "probe_before_cot_new_kind", "probe_before_cot_new_direction")),
-    ):
-        stated = {}
-        for name in names:
-            stated[name, "all kinds"] = entries[name]["auroc"]["value"]
-            for kind in ("metadata", "visual_pattern"):
-                part = entries[name].get("by_kind", {}).get(kind, {}).get("auroc")
-                stated[name, kind] = part["value"] if part else None
-        assert read_map(grid) == rounded(stated)
-
-
-def test_maps_do_not_overlap_their_labels():
-    found = comparison()
-    long = {f"kind_of_considerable_length_{k}": {"auroc": figure(0.6)} for k in range(3)}
-    found["detectors"]["probe_before_cot"]["by_kind"] = long
-    grid = kind_grid(found)
-    assert grid.left >= 4.6 * len("probe_before_cot")
-    assert grid.column_width >= 4.1 * len("of_considerable_length_0")
-    assert sum(len(names) for _, names in grid.groups) * grid.column_width < grid.size[0]
-
-
-def test_no_maps_without_what_they_are_drawn_from():
-    found = comparison()
-    for entry in found["detectors"].values():
-        entry.pop("by_kind", None)
-    del found["position_transfer"]
-    assert kind_grid(found) is position_grid(found) is None
-
-
-@pytest.mark.parametrize("paper", ["#fcfbf8", "#ffffff", "#15171a"])
-@pytest.mark.parametrize("heat", ["heat-probe", "heat-patch"])
-def test_numbers_can_be_read_on_every_shade(paper, heat):
-    """Contrast of 4.5 to 1 or more (WCAG AA), from the palest cell to the strongest, in both schemes and printed."""
-    css = (Path(render.__code__.co_filename).parent / "page.css").read_text(encoding="utf-8")
-    light, dark = re.findall(rf"--on-heat: (#\w+); --on-pale: (#\w+);.*--{heat}: (#\w+)", css)
-    on_heat, on_pale, colour = dark if paper == "#15171a" else light
-
-    def luminance(rgb):
-        linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-        return float(linear @ [0.2126, 0.7152, 0.0722])
-
-    def channels(code):
-        code = "".join(c * 2 for c in code[1:]) if len(code) == 4 else code[1:]
-        return np.array([int(code[i : i + 2], 16) for i in (0, 2, 4)]) / 255
-
-    for alpha in np.linspace(0.03, 0.95, 400):
-        cell = luminance((1 - alpha) * channels(paper) + alpha * channels(colour))
-        text = luminance(channels(on_heat if alpha > STRONG else on_pale))
-        assert (max(cell, text) + 0.05) / (min(cell, text) + 0.05) >= 4.5, alpha
 
 
 def test_findings_say_what_the_rule_took():
@@ -291,15 +201,6 @@ def test_directions_stand_beside_random_ones():
     assert "The directions stage has not run." in text_of(model)
 
 
-def test_patch_map_is_drawn_where_it_belongs():
-    patch = model_summary()["patch"]
-    drawn = read_map(patch_grid(patch))
-    stated = {(cell["site"], cell["position"]): cell["recovery"] for cell in patch["cells"]}
-    assert {cell: value for cell, value in drawn.items() if value is not None} == {
-        cell: float(f"{value:.2f}") for cell, value in stated.items()
-    }
-
-
 def test_every_section_can_be_reached():
     html = render([Run(Path("nowhere"), run_summary(model_summary(), model_summary("b")))])
     for model in ("model-1", "model-2"):
@@ -307,6 +208,32 @@ def test_every_section_can_be_reached():
             assert html.count(f'href="#{model}-{name}"') == html.count(f'id="{model}-{name}"') == 1
     targets_of_links = set(re.findall(r'href="#([^"]+)"', html))
     assert targets_of_links <= set(re.findall(r' id="([^"]+)"', html))
+
+
+class Wide(HTMLParser):
+    """Tables and heatmaps that stand outside anything that scrolls by itself."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.open, self.loose = [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        classes = (dict(attrs).get("class") or "").split()
+        inside = {name for _, names in self.open for name in names}
+        if (tag == "table" or (tag == "svg" and "figure" in classes)) and not inside & {"scroll", "charts"}:
+            self.loose.append((tag, classes))
+        if tag not in Page.VOID:
+            self.open.append((tag, classes))
+
+    def handle_endtag(self, tag):
+        if tag not in Page.VOID:
+            self.open.pop()
+
+
+def test_what_is_wide_scrolls_by_itself_and_not_the_page():
+    assert Wide(render([Run(Path("nowhere"), run_summary(model_summary(), model_summary("b")))])).loose == []
+    assert Wide("<div><table></table></div>").loose
 
 
 def test_markdown_has_the_same_numbers():
