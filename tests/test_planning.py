@@ -11,7 +11,7 @@ from test_cli import assert_one_paragraph, hintprobe
 from activations.errors import HintprobeError
 from experiments.config_file import load_config
 from experiments.context import resolve_model
-from experiments.planning import Assumptions, plan_run
+from experiments.planning.plan import Assumptions, plan_run
 from experiments.planning.power import Rates, auroc_variance, expected_rows, smallest_detectable, stratified_error
 from experiments.planning.shapes import KNOWN, ModelShape, shape_of
 from experiments.planning.words import estimate

@@ -48,7 +48,7 @@ def plan(
     with _offline(), stoppable(), aside().busy("planning"):
         # Imported here, for the hub's library takes note of the environment when it is.
         from experiments.config_file import load_config
-        from experiments.planning import Assumptions, plan_run
+        from experiments.planning.plan import Assumptions, plan_run
         from experiments.planning.power import Rates
 
         loaded = load_config(config, set_ or (), **overrides)
