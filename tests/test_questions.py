@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import os
+import re
 from collections import Counter
 from pathlib import Path
 
