@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from report_summary import STRATA, comparison, detector, figure, model_summary, run_summary
+from report_summary import comparison, detector, figure, model_summary, run_summary
 from test_report import Page
 
 from experiments.reference import Reference
@@ -125,16 +125,29 @@ def test_natural_flips_stand_beside_p_and_q():
 
 
 def test_kind_by_direction_has_metrics_and_classes():
-    rows = {(row.name, row.part): row for row in strata(comparison())}
-    assert (rows["incorrect", True].reliant, rows["incorrect", True].aligned) != (0, 7)
-    assert rows["correct", True].refused == "no positive row"
-    assert (rows["all kinds", False].reliant, rows["all kinds", False].aligned) == (19, 9)
-    assert rows["metadata", False].reliant == sum(s["positives"] for s in STRATA if s["stratum"].startswith("metadata"))
+    rows = [(row.name, row.part, row.reliant, row.aligned, row.refused) for row in strata(comparison())]
+    assert rows == [
+        ("metadata", False, 19, 2, None), ("incorrect", True, 19, 2, None),
+        ("visual_pattern", False, 0, 7, None), ("correct", True, 0, 7, "no positive row"),
+        ("all kinds", False, 19, 9, None), ("incorrect", True, None, None, None),
+    ]  # fmt: skip
     text = text_of()
     assert "a wrong option 21 0.71 [0.51, 0.79]" in text
     assert "0.13 [0.01, 0.29]" in text
+    assert "0.12 no interval 192 a wrong option" in text  # 19 reliant, 2 aligned
+    assert "undefined 07 the right option" in text
     assert "no positive row: in no AUROC" in text
     assert "No figure for visual pattern: 0 groups with positive rows" in text
+
+
+def test_what_was_never_seen_stands_beside_what_was():
+    text = text_of()
+    assert "probe_before_cot0.91 [0.85, 0.97] 0.69 [0.59, 0.79] 0.83 [0.74, 0.91] one only" in text
+    model = model_summary()
+    del model["comparison"]["position_transfer"]
+    for factor in ("kind", "direction"):
+        del model["comparison"]["detectors"][f"probe_before_cot_new_{factor}"]
+    assert "Transfer was not measured (probe.transfer)" in text_of(model)
 
 
 def gaps(probe_judge, probe_baseline, baseline_judge):
