@@ -88,6 +88,13 @@ def test_expected_rows_are_those_of_a_simulated_responder(direction):
     assert aligned == pytest.approx(expected[1], rel=0.04)
 
 
+def test_rows_without_an_answer_are_expected_to_be_neither():
+    """Half of the completions hold no answer: as many rows as of half the questions at the others' accuracy."""
+    half = expected_rows(1000, "correct", 0.7, 3, Rates(0.3, 0.2, parsed=0.5))
+    assert half == pytest.approx(expected_rows(500, "correct", 0.7, 3, Rates(0.6, 0.2)))
+    assert expected_rows(1000, "incorrect", 0.7, 3, Rates(0.0, 0.2, parsed=0.0)) == (0, 0)
+
+
 def _simulated_aurocs(auroc, strata, repeats, rng):
     """Exponential scores, whose spread the Hanley-McNeil formula is derived from."""
     rate = auroc / (1 - auroc)
@@ -174,3 +181,4 @@ def test_a_plan_counts_what_a_run_then_does(capsys, monkeypatch):
     assert plan["measured"]["questions"] == 32
     assert 0.2 < plan["measured"]["accuracy"] < 0.9
     assert 15 < plan["measured"]["completion_tokens"] < 40
+    assert (plan["measured"]["parsed"], plan["measured"]["truncated"]) == (1, 0)
