@@ -13,7 +13,7 @@ import click
 import pytest
 import typer
 import yaml
-from small_run import SMALL
+from small_run import SMALL, newcomers_model, newcomers_quiz
 from test_cli import COMMANDS, hintprobe
 from test_judging_cli import ITEM, MAP, OTHERS, PLAIN, ROW, inspect_log, lines
 from test_planning import _unreachable
@@ -52,6 +52,8 @@ NOT_RUN = {
     "hintprobe faithfulness w.jsonl": "follows from the import of that file",
     "hintprobe organism": "minutes to hours; tests/test_training.py takes a few steps, tests/test_cli.py the refusals",
 }
+STATUS = {"hintprobe run mine.yaml": 2}
+"""Random weights follow no hint, which is told with this status (docs/benchmarks.md)."""
 STAND_INS = {"CONFIG": "demo", "PART": "0123456789abcdef", "OUT": "exported"}
 
 
@@ -162,6 +164,8 @@ def folder(tmp_path_factory):
     lines(home / "rows.jsonl", [PLAIN, OTHERS])
     (home / "map.yaml").write_text(yaml.safe_dump(MAP))
     lines(home / "items.jsonl", [ITEM])
+    newcomers_model(home / "my-qwen3")
+    newcomers_quiz(home / "quiz.csv")
     return home
 
 
@@ -174,8 +178,8 @@ def prepare(folder, command):
     if "log.eval" in command:
         pytest.importorskip("inspect_ai", reason="the inspect extra is not installed")
         inspect_log(folder / "log.eval", [(TOLD, "<think>The professor says (B).</think>The answer is (B).")])
-    if "-o qwen3-8b.yaml" in command:
-        (folder / "qwen3-8b.yaml").unlink(missing_ok=True)
+    if command.startswith("hintprobe init"):
+        (folder / shlex.split(command)[-1]).unlink(missing_ok=True)
     if "cache export" in command:
         pytest.importorskip("pyarrow", reason="the datasets extra is not installed")
         shutil.rmtree(folder / "exported", ignore_errors=True)
@@ -193,9 +197,10 @@ def test_the_command_runs(where, command, folder, capsys, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "stdin", io.StringIO("q\n"))
     monkeypatch.setattr("shellingham.detect_shell", lambda *_: ("bash", "/bin/bash"))
-    monkeypatch.setattr(planning, "load_questions", _unreachable(load_questions))
+    monkeypatch.setattr(planning, "load_questions", _unreachable(load_questions, {"quiz.csv"}))
     prepare(folder, command)
-    (part,) = (path.name for path in (folder / "cache" / "store").iterdir() if path.is_dir())
+    notes = {path.parent.name: json.loads(path.read_text()) for path in folder.glob("cache/store/*/identity.json")}
+    (part,) = (name for name, note in notes.items() if note["name"] == "unfaithful")
     words = [STAND_INS.get(word, word) for word in shlex.split(command)]
     status, _, err = hintprobe(capsys, monkeypatch, *[part if w == "0123456789abcdef" else w for w in words[1:]])
-    assert status == 0, err
+    assert status == STATUS.get(command, 0), err
