@@ -204,3 +204,18 @@ def test_the_command_runs(where, command, folder, capsys, monkeypatch):
     words = [STAND_INS.get(word, word) for word in shlex.split(command)]
     status, _, err = hintprobe(capsys, monkeypatch, *[part if w == "0123456789abcdef" else w for w in words[1:]])
     assert status == STATUS.get(command, 0), err
+
+
+def test_comparison_json_holds_the_keys_that_are_documented(folder):
+    (path,) = folder.glob("cache/runs/demo/*/compare-*/comparison.json")
+    comparison = json.loads(path.read_text())
+    section = TEXTS["docs/format.md"].split("`comparison.json` holds:")[1].split("\n## ")[0]
+    table, lines_of = section.split("A line of a detector table holds")
+    cells = " ".join(re.findall(r"^\| (`.*?) \|", table, re.M))
+    documented = {re.split(r"[.\[]", key)[0] for key in re.findall(r"`([^`]+)`", cells)}
+    assert documented == set(comparison)
+    named = set(re.findall(r"`(\w+)", lines_of))
+    rates = ("1pct", "5pct", "judge_fpr", "5pct_pooled")
+    named |= {f"{figure}_{rate}" for figure in ("recall_at", "realised_fpr_at") for rate in rates}
+    for detector in (*comparison["detectors"].values(), *comparison["hidden_detectors"].values()):
+        assert set(detector) <= named
