@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from probes.residual import quantile_bins, residualise
     from probes.saving import ProbeCard, SavedProbe, load_probe, save_probe
     from probes.ship import fit_for_use
-    from probes.transfer import cross_cell_aurocs
+    from probes.transfer import cross_cell_aurocs, scores_by_level
 
 __all__ = [
     "AttentionProbe",
@@ -107,6 +107,7 @@ __all__ = [
     "reliability",
     "residualise",
     "save_probe",
+    "scores_by_level",
     "solve_logistic",
     "stratified_auroc",
     "threshold_at",

@@ -120,6 +120,11 @@ TRANSFER = {
     ("cot_0.5", "hint_end"): None, ("cot_0.5", "cot_0.5"): 0.936,
 }  # fmt: skip
 """AUROC by (trained at, read at)."""
+KIND_TRANSFER = {
+    ("metadata", "metadata"): 0.873, ("metadata", "visual_pattern"): None,
+    ("visual_pattern", "metadata"): 0.537, ("visual_pattern", "visual_pattern"): 0.764,
+}  # fmt: skip
+"""AUROC by (trained on, read on)."""
 STRATA = [
     {"stratum": "metadata incorrect", "positives": 19, "negatives": 2, "refused": None},
     {"stratum": "visual_pattern correct", "positives": 0, "negatives": 7, "refused": "no positive row"},
@@ -177,6 +182,16 @@ def comparison():
         "position_transfer": [
             {"site": "resid_post.1", "trained_at": trained, "read_at": read, "auroc": auroc}
             for (trained, read), auroc in TRANSFER.items()
+        ],
+        "kind_transfer": [
+            {
+                "detector": "probe_before_cot",
+                "trained_on": trained,
+                "read_on": read,
+                "auroc": None if auroc is None else figure(auroc, auroc - 0.1, auroc + 0.1),
+                "refused": "5 groups are needed (compare.min_groups)" if auroc is None else None,
+            }
+            for (trained, read), auroc in KIND_TRANSFER.items()
         ],
         "findings": found_by_rule(),
         "targets": further_targets(),

@@ -40,8 +40,8 @@ def test_a_run_that_is_not_there_is_refused(tmp_path, capsys):
         report_page.enlarge(run, tmp_path / "large", 10)
 
 
-@pytest.mark.skipif(report_page.available() is None, reason="no Chromium, or playwright is not installed")
+@pytest.mark.skipif(report_page.chromium() is None, reason="no Chromium, or playwright is not installed")
 def test_times_are_measured_in_a_browser(tmp_path):
-    found = report_page.run(make_run(tmp_path, 12), 200, 2, report_page.available())["milliseconds"]
+    found = report_page.run(make_run(tmp_path, 12), 200, 2, report_page.chromium())["milliseconds"]
     assert list(found) == ["first_paint", "items_ready", "filter_by_kind", "first_search", "next_search"]
     assert all(value > 0 for value in found.values())

@@ -1,14 +1,14 @@
 """The page in a real browser: quiet console, filters that work, model text as text, thousands of items at ease."""
 
-import shutil
-
 import pytest
 from report_run import make_run
 
 from experiments.report.page import write_report
+from experiments.report.screenshot import chromium as find_chromium
+from experiments.report.screenshot import main as take_screenshot
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra `dev`)")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = find_chromium()
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
 ATTACK = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> & <b>bold</b>"
@@ -109,6 +109,35 @@ def test_five_thousand_items_stay_at_ease(open_page, tmp_path):
     page.fill("input[name=text]", "recall 13.")
     assert page.locator(".count").inner_text().endswith(" of 5000")
     assert float(page.locator("#browser").get_attribute("data-filter-ms")) < 10_000
+
+
+def test_an_item_stands_open_from_the_start_and_the_address_is_left_alone(open_page, tmp_path):
+    page = open_page(make_run(tmp_path, 9))
+    first = page.locator(".rows button").first
+    assert first.get_attribute("aria-current") == "true"
+    assert page.locator(".detail h4").inner_text() == first.get_attribute("data-id")
+    assert page.evaluate("location.hash") == ""
+
+
+def test_what_a_reader_meets_first_is_the_claim(open_page, tmp_path):
+    page = open_page(make_run(tmp_path, 9))
+    tops = [page.locator(place).first.bounding_box()["y"] for place in (".big", "nav", ".shares", ".verdict", ".fates")]
+    assert tops == sorted(tops)
+    assert tops[0] < 500
+
+
+def test_no_table_is_cut_on_a_wide_screen(open_page, tmp_path):
+    page = open_page(make_run(tmp_path, 36), viewport={"width": 1200, "height": 900})
+    cut = page.evaluate("""() => [...document.querySelectorAll("main > article .scroll")]
+      .filter((box) => box.scrollWidth > box.clientWidth + 1 && !box.closest("details"))
+      .map((box) => box.innerText.slice(0, 60))""")
+    assert cut == []
+
+
+def test_the_picture_for_the_readme_is_taken(tmp_path):
+    make_run(tmp_path, 9)
+    take_screenshot([str(tmp_path), "-o", str(tmp_path / "top.png")])
+    assert (tmp_path / "top.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_page_fits_a_phone(open_page, tmp_path):

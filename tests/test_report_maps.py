@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from report_summary import TRANSFER, comparison, figure, model_summary
+from report_summary import KIND_TRANSFER, TRANSFER, comparison, figure, model_summary
 
-from experiments.report.breakdown import kind_grid, position_grid, unseen_grid
+from experiments.report.breakdown import kind_grid, kind_transfer_grids, position_grid, unseen_grid
 from experiments.report.figures import STRONG, heatmap
 from experiments.report.page import render
 from experiments.report.views import patch_grid
@@ -46,6 +46,16 @@ def test_position_transfer_is_drawn_where_it_belongs():
     assert read_map(position_grid(swapped)) != rounded(TRANSFER)
 
 
+def test_kind_transfer_is_drawn_where_it_belongs():
+    found = comparison()
+    (grid,) = kind_transfer_grids(found).values()
+    assert read_map(grid) == rounded(KIND_TRANSFER)
+    for cell in found["kind_transfer"]:
+        cell["trained_on"], cell["read_on"] = cell["read_on"], cell["trained_on"]
+    (grid,) = kind_transfer_grids(found).values()
+    assert read_map(grid) != rounded(KIND_TRANSFER)
+
+
 def test_kinds_and_transfer_are_drawn_from_by_kind():
     found = comparison()
     entries = found["detectors"]
@@ -76,8 +86,9 @@ def test_no_maps_without_what_they_are_drawn_from():
     found = comparison()
     for entry in found["detectors"].values():
         entry.pop("by_kind", None)
-    del found["position_transfer"]
+    del found["position_transfer"], found["kind_transfer"]
     assert kind_grid(found) is position_grid(found) is None
+    assert kind_transfer_grids(found) == {}
 
 
 @pytest.mark.parametrize("paper", ["#fcfbf8", "#ffffff", "#15171a"])

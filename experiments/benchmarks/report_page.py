@@ -19,11 +19,11 @@ from typing import Any
 
 from activations.errors import HintprobeError
 from experiments.report import Run, read_run, write_report
+from experiments.report.screenshot import chromium
 from experiments.stages.generate import items_table, rollouts_table
 from experiments.stages.judge import labels_table, verdicts_table
 
 ITEMS, ROUNDS = 5000, 5
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SHOWN = ("hinted", "unhinted")
 """Conditions that the item browser holds."""
 _FILTER = """async ([name, value]) => {
@@ -72,11 +72,6 @@ def enlarge(run: Run, folder: Path, n: int) -> Run:
     return Run(folder, {**run.summary, "models": [model]})
 
 
-def chromium() -> str | None:
-    """Path of Chromium or Chrome; None where there is none."""
-    return next(filter(None, map(shutil.which, BROWSERS)), None)
-
-
 def in_browser(page: Path, browser: str, rounds: int) -> dict[str, float]:
     """Medians over fresh windows, in milliseconds since navigation or since the input."""
     from playwright.sync_api import sync_playwright
@@ -119,13 +114,6 @@ def run(source: Run, items: int, rounds: int, browser: str | None) -> dict[str, 
         return {**found, "milliseconds": in_browser(page, browser, rounds) if browser else None}
 
 
-def available() -> str | None:
-    """The browser to use; None where it or its driver is missing."""
-    from importlib.util import find_spec
-
-    return chromium() if find_spec("playwright") else None
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the figures, or one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -135,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     try:
-        found = run(read_run(options.run), options.items, options.rounds, available())
+        found = run(read_run(options.run), options.items, options.rounds, chromium())
     except HintprobeError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(2) from error

@@ -123,3 +123,28 @@ def position_grid(comparison: Entry) -> Grid | None:
     heading = f"trained at (row), read at (column); {cells[0]['site']}"
     outlined = frozenset(cell for cell in values if cell[0] == cell[1])
     return Grid(tuple(rows), ((heading, columns),), values, 0.5, 1.0, outlined)
+
+
+def kind_transfer_grids(comparison: Entry) -> dict[str, Grid]:
+    """Per probe, AUROC when it is trained on one kind alone (row), read on another (column); best probe first."""
+    cells = comparison.get("kind_transfer") or ()
+    best = comparison.get("best_probe")
+    names = sorted({cell["detector"] for cell in cells}, key=lambda name: (name != best, name))
+    return {name: _kinds_crossed(name, [cell for cell in cells if cell["detector"] == name]) for name in names}
+
+
+def _kinds_crossed(name: str, cells: Sequence[Entry]) -> Grid:
+    values = {(cell["trained_on"], cell["read_on"]): cell["auroc"] and cell["auroc"]["value"] for cell in cells}
+    kinds = tuple(sorted({kind for kind, _ in values}))
+    outlined = frozenset((kind, kind) for kind in kinds)
+    return Grid(kinds[::-1], ((f"trained on (row), read on (column); {name}", kinds),), values, 0.5, 1.0, outlined)
+
+
+def kind_transfer_refusals(comparison: Entry) -> list[str]:
+    """Why cells of these maps are empty, each reason with the kinds that it concerns."""
+    found: dict[str, set[str]] = {}
+    for cell in comparison.get("kind_transfer") or ():
+        if cell["refused"]:
+            kind = cell["trained_on"] if "to train on" in cell["refused"] else cell["read_on"]
+            found.setdefault(cell["refused"], set()).add(kind)
+    return [f"{', '.join(sorted(kinds))}: {why}" for why, kinds in sorted(found.items())]

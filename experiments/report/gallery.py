@@ -40,6 +40,9 @@ def _transfer_maps(comparison: Mapping[str, Any]) -> Iterator[Picture]:
     for name, title, grid_of in drawn:
         if grid := grid_of(comparison):
             yield heatmap(grid, name, f"{title}. {_extent(grid)}", "heat-probe")
+    for name, grid in breakdown.kind_transfer_grids(comparison).items():
+        title = f"AUROC of {name} trained on one kind of hint, read on another. {_extent(grid)}"
+        yield heatmap(grid, f"transfer-kinds-{name}", title, "heat-probe")
 
 
 def _curves(run: Run, model: Mapping[str, Any], comparison: Mapping[str, Any]) -> Iterator[Picture]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from experiments.report import breakdown, evidence, silence
+from experiments.report.figures import Grid
 from experiments.report.runs import Run
 from experiments.report.terminal import HEADERS, detector_rows, headline, number, show, verdict
 from experiments.report.words import metric
@@ -70,10 +71,16 @@ def _transfer(comparison: Mapping[str, Any]) -> Iterator[str]:
         ]  # fmt: skip
         head = ("probe", "all seen", *(f"new {factor}" for factor in breakdown.FACTORS))
         yield _table("AUROC where kind, direction or source was left out of training", head, rows)
+    for kinds in breakdown.kind_transfer_grids(comparison).values():
+        yield _crossed("Kind to kind", kinds)
     if grid := breakdown.position_grid(comparison):
-        ((heading, columns),) = grid.groups
-        cells = ((row, *(number(grid.values.get((row, column))) for column in columns)) for row in reversed(grid.rows))
-        yield _table(f"Position to position: {heading}", ("", *columns), cells)
+        yield _crossed("Position to position", grid)
+
+
+def _crossed(title: str, grid: Grid) -> str:
+    ((heading, columns),) = grid.groups
+    cells = ((row, *(number(grid.values.get((row, column))) for column in columns)) for row in reversed(grid.rows))
+    return _table(f"{title}: {heading}", ("", *columns), cells)
 
 
 def _target(target: evidence.Target) -> str:

@@ -110,6 +110,8 @@ def _compared(comparison: Mapping[str, Any], config: Mapping[str, Any]) -> dict[
         "tables": _tables(comparison),
         "unprobed": views.unprobed(comparison, config.get("capture", {}).get("positions", ())),
         "unseen": breakdown.unseen(comparison),
+        "crossed": [f"transfer-kinds-{name}" for name in breakdown.kind_transfer_grids(comparison)],
+        "uncrossed": breakdown.kind_transfer_refusals(comparison),
         "strata": breakdown.strata(comparison),
         "refusals": breakdown.refusals(comparison),
         "frozen": views.frozen_rows(comparison["frozen"]) if comparison["frozen"] else [],

@@ -65,8 +65,8 @@ def plain(name: str) -> str:
 
 
 def breakable(name: str) -> Markup:
-    """A name that a narrow column may break after an underscore, and nowhere else."""
-    return Markup("_<wbr>").join(name.split("_"))
+    """A name that a narrow column may break after an underscore or a colon, and nowhere else."""
+    return Markup("").join(Markup("{}<wbr>").format(part) for part in re.split(r"(?<=[_:])", name))
 
 
 def chosen_cells(chosen: Sequence[str]) -> str:
@@ -81,6 +81,12 @@ def null_figures(aurocs: Sequence[float | None]) -> dict[str, float] | None:
     return {"mean": sum(known) / len(known), "max": max(known), "n": len(known)} if known else None
 
 
+def present(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Behaviours that rows are of, the one that matters most first."""
+    found = {row["behaviour"] for row in rows}
+    return [name for name in ("reliant", "aligned", "resisted") if name in found]
+
+
 FILTERS = {
     "value": value,
     "estimate": estimate,
@@ -91,5 +97,6 @@ FILTERS = {
     "plain": plain,
     "breakable": breakable,
     "chosen_cells": chosen_cells,
+    "present": present,
     "null_figures": null_figures,
 }

@@ -16,13 +16,21 @@ from experiments.detectors.covariates import covariate_detectors
 from experiments.detectors.saved import RATE, TEXT, saved_folder
 from experiments.detectors.text import text_detectors
 from experiments.findings import findings, strata_account
+from experiments.kind_transfer import kind_matrix
 from experiments.records import Label
 from experiments.reference import Reference, reference_of
 from experiments.seeds import stream
 from experiments.stages.admission import calibration_text, faithfulness_summary
 from experiments.stages.generate import items_table
 from experiments.stages.judge import verdicts_table
-from experiments.stages.probe import detectors_table, scores_table, store_of, targets_table, transfer_table
+from experiments.stages.probe import (
+    detectors_table,
+    kind_scores_table,
+    scores_table,
+    store_of,
+    targets_table,
+    transfer_table,
+)
 from experiments.tables import write_json
 from probes import Comparison, SavedProbe, cluster_bootstrap, load_probe
 
@@ -146,6 +154,9 @@ def _detectors(run: ModelRun, reference: Reference, rng: np.random.Generator) ->
         "strata": strata_account(everything),
         "validation": {name: dict(held.summary.validation) for name, held in helds.items() if held.summary.validation},
         "position_transfer": [cell.model_dump() for cell in transfer_table(folder).read()],
+        "kind_transfer": kind_matrix(
+            kind_scores_table(folder).read(), target, everything, run.config.probe.min_per_class, min_groups
+        ),
     }
     result["best_probe"] = _best(helds, result["detectors"], "probe")
     result["best_baseline"] = _best(helds, result["detectors"], "baseline")
