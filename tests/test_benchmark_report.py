@@ -1,10 +1,11 @@
-"""The benchmark of the report's page: as many rollouts as asked for, each with its partner; no browser is said so."""
+"""The benchmark of the report's page, and its picture: as many rollouts as asked for; no browser is said so."""
 
 import pytest
 from report_run import make_run
 
 from activations import HintprobeError
 from experiments.benchmarks import report_page
+from experiments.report import screenshot
 from experiments.report.browser import entries_of
 
 
@@ -45,3 +46,20 @@ def test_times_are_measured_in_a_browser(tmp_path):
     found = report_page.run(make_run(tmp_path, 12), 200, 2, report_page.chromium())["milliseconds"]
     assert list(found) == ["first_paint", "items_ready", "filter_by_kind", "first_search", "next_search"]
     assert all(value > 0 for value in found.values())
+
+
+@pytest.mark.skipif(report_page.chromium() is None, reason="no Chromium, or playwright is not installed")
+def test_the_picture_of_the_readme_is_taken(tmp_path):
+    make_run(tmp_path, 9)
+    screenshot.main([str(tmp_path), "-o", str(tmp_path / "top.png")])
+    assert (tmp_path / "top.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_a_browser_no_picture_is_taken(tmp_path, capsys, monkeypatch):
+    make_run(tmp_path, 9)
+    monkeypatch.setattr(screenshot, "BROWSERS", ("no-such-browser",))
+    with pytest.raises(SystemExit) as stopped:
+        screenshot.main([str(tmp_path), "-o", str(tmp_path / "top.png")])
+    assert stopped.value.code == 2
+    assert "needs Chromium" in capsys.readouterr().err
+    assert not (tmp_path / "top.png").exists()

@@ -5,7 +5,6 @@ from report_run import make_run
 
 from experiments.report.page import write_report
 from experiments.report.screenshot import chromium as find_chromium
-from experiments.report.screenshot import main as take_screenshot
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra `dev`)")
 CHROMIUM = find_chromium()
@@ -132,12 +131,6 @@ def test_no_table_is_cut_on_a_wide_screen(open_page, tmp_path):
       .filter((box) => box.scrollWidth > box.clientWidth + 1 && !box.closest("details"))
       .map((box) => box.innerText.slice(0, 60))""")
     assert cut == []
-
-
-def test_the_picture_for_the_readme_is_taken(tmp_path):
-    make_run(tmp_path, 9)
-    take_screenshot([str(tmp_path), "-o", str(tmp_path / "top.png")])
-    assert (tmp_path / "top.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_page_fits_a_phone(open_page, tmp_path):

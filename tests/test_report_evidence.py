@@ -144,7 +144,7 @@ def test_what_was_never_seen_stands_beside_what_was():
     text = text_of()
     assert "probe_before_cot0.91 [0.85, 0.97] 0.69 [0.59, 0.79] 0.83 [0.74, 0.91] one only" in text
     model = model_summary()
-    del model["comparison"]["position_transfer"]
+    del model["comparison"]["position_transfer"], model["comparison"]["kind_transfer"]
     for factor in ("kind", "direction"):
         del model["comparison"]["detectors"][f"probe_before_cot_new_{factor}"]
     assert "Transfer was not measured (probe.transfer)" in text_of(model)

@@ -141,10 +141,11 @@ def _kinds_crossed(name: str, cells: Sequence[Entry]) -> Grid:
 
 
 def kind_transfer_refusals(comparison: Entry) -> list[str]:
-    """Why cells of these maps are empty, each reason with the kinds that it concerns."""
-    found: dict[str, set[str]] = {}
+    """Why cells of these maps are empty, as sentences."""
+    found: dict[tuple[str, str], set[str]] = {}
     for cell in comparison.get("kind_transfer") or ():
         if cell["refused"]:
-            kind = cell["trained_on"] if "to train on" in cell["refused"] else cell["read_on"]
-            found.setdefault(cell["refused"], set()).add(kind)
-    return [f"{', '.join(sorted(kinds))}: {why}" for why, kinds in sorted(found.items())]
+            trained = "to train on" in cell["refused"]
+            told = "not trained on" if trained else "not read", cell["refused"]
+            found.setdefault(told, set()).add(cell["trained_on" if trained else "read_on"])
+    return [f"{', '.join(sorted(kinds))} {how}: {why}." for (how, why), kinds in sorted(found.items())]

@@ -66,7 +66,7 @@ def plain(name: str) -> str:
 
 def breakable(name: str) -> Markup:
     """A name that a narrow column may break after an underscore or a colon, and nowhere else."""
-    return Markup("").join(Markup("{}<wbr>").format(part) for part in re.split(r"(?<=[_:])", name))
+    return Markup("<wbr>").join(re.split(r"(?<=[_:])", name))
 
 
 def chosen_cells(chosen: Sequence[str]) -> str:
