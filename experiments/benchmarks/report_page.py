@@ -33,7 +33,10 @@ _FILTER = """async ([name, value]) => {
   await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
   return performance.now() - started;
 }"""
-_PAINT = "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null"
+_PAINT = """() => new Promise((done) => new PerformanceObserver((list) => {
+  const [paint] = list.getEntriesByName("first-contentful-paint");
+  if (paint) done(paint.startTime);
+}).observe({ type: "paint", buffered: true }))"""
 
 
 def enlarge(run: Run, folder: Path, n: int) -> Run:
@@ -90,7 +93,6 @@ def _one_round(browser: Any, path: Path) -> dict[str, float]:
     page = browser.new_page()
     page.goto(path.as_uri())
     page.wait_for_selector("#browser:not([hidden])", timeout=60_000)
-    page.wait_for_function(_PAINT)
     kind = page.locator("#browser [name=kind] option").nth(1).get_attribute("value")
     times = {
         "first_paint": page.evaluate(_PAINT),
