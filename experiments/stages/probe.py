@@ -194,9 +194,8 @@ def _train_all(work: _Work, positions: Sequence[str]) -> int:
             if detector.shipped and (work.main or detector.family == "probe"):
                 save_detector(run, work.folder, work.target, trained, work.search(), work.seed)
             if detector.family == "probe" and "kind" in riders.left_out:
-                kinds = [label.kind for label in work.rows.labels]
-                found = kind_scores(trained, work.rows.ids, kinds, run.config.probe.min_per_class)
-                kind_scores_table(work.folder).append(found)
+                kinds, enough = riders.left_out["kind"], run.config.probe.min_per_class
+                kind_scores_table(work.folder).append(kind_scores(trained, work.rows.ids, kinds, enough))
             if work.main and detector.name == "probe_within_cot":
                 _along_cot(work, trained)
     if work.main:
