@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 from functools import total_ordering
-from typing import Literal, get_args
+from typing import get_args
 
 from torch import nn
 
 from activations.errors import HintprobeError
-
-Component = Literal["resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "head_z"]
+from activations.names import Component
 
 _ORDER: tuple[Component, ...] = ("resid_pre", "head_z", "attn_out", "resid_mid", "mlp_out", "resid_post")
 

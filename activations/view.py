@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -114,6 +115,14 @@ class ActivationView:
 
         index = pd.Index(list(self.row_ids), name="row")
         return pd.DataFrame(self.numpy(site, position), index=index).rename_axis(columns="feature")
+
+    def _repr_html_(self) -> str:
+        import pandas as pd
+
+        there = {name: sum(token is not None for token in tokens) for name, tokens in self.positions.items()}
+        sites = ", ".join(map(str, self.store.sites)) or "none yet"
+        frame = pd.DataFrame({"position": list(there), "rows that have it": list(there.values())})
+        return f"<p>{len(self.row_ids)} rows; sites in the store: {escape(sites)}</p>{frame.to_html(index=False)}"
 
     def to_xarray(self, sites: Sequence[Site | str] | None = None, positions: Sequence[str] | None = None) -> Any:
         """A DataArray with the dimensions site, position, row and feature; sites of one width only.

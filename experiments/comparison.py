@@ -123,17 +123,22 @@ def _auroc(held: Held, within: Subset, by_stratum: bool = True) -> tuple[float, 
     """
     key = (held.summary.name, by_stratum)
     if key not in within.aurocs:
-        within.aurocs[key] = _fresh_auroc(held, within, by_stratum)
+        within.aurocs[key] = auroc_on(held.scores, held.fold, within, by_stratum)
     return within.aurocs[key]
 
 
-def _fresh_auroc(held: Held, within: Subset, by_stratum: bool) -> tuple[float, Array]:
-    known = np.flatnonzero(np.isfinite(held.scores[within.rows]))
+def auroc_on(scores: Array, fold: NDArray[np.intp], within: Subset, by_stratum: bool = True) -> tuple[float, Array]:
+    """AUROC of every row's scores on some of the rows, as a point and per resample; rows without a score are left out.
+
+    Args:
+        scores, fold: of every row of the target; scores are compared within a fold (and a stratum) only.
+    """
+    known = np.flatnonzero(np.isfinite(scores[within.rows]))
     rows = within.rows[known]
-    strata = [f"{held.fold[row]}/{within.strata[i] if by_stratum else ''}" for i, row in zip(known, rows, strict=True)]
+    strata = [f"{fold[row]}/{within.strata[i] if by_stratum else ''}" for i, row in zip(known, rows, strict=True)]
     pairs = Comparison.of(within.positive[known], strata)
-    scores = held.scores[rows]
-    return float(pairs.auroc(scores)[0]), pairs.auroc(scores, within.weights[:, known])
+    own = scores[rows]
+    return float(pairs.auroc(own)[0]), pairs.auroc(own, within.weights[:, known])
 
 
 def _share(flags: Bools, among: Bools, weights: Array) -> Figure:
@@ -196,16 +201,23 @@ def realised_rate(judge: Held, within: Subset) -> float | None:
     return float((negatives > 0.5).mean()) if len(negatives) else None
 
 
-def by_kind(held: Held, target: Sequence[TargetRow], within: Subset, min_groups: int) -> dict[str, Any]:
-    """AUROC for each kind of hint alone, within direction; a kind of one class or of few groups is refused by name."""
+def of_kinds(target: Sequence[TargetRow], within: Subset) -> dict[str, Subset]:
+    """The rows of each kind of hint apart, on the same resamples."""
     kinds = np.array([target[int(i)].kind for i in within.rows])
-    found: dict[str, Any] = {}
+    found = {}
     for kind in sorted(set(kinds.tolist())):
         at = np.flatnonzero(kinds == kind)
-        part = Subset(
+        found[kind] = Subset(
             within.rows[at], within.positive[at], tuple(within.strata[i] for i in at),
             tuple(within.groups[i] for i in at), within.weights[:, at],
         )  # fmt: skip
+    return found
+
+
+def by_kind(held: Held, target: Sequence[TargetRow], within: Subset, min_groups: int) -> dict[str, Any]:
+    """AUROC for each kind of hint alone, within direction; a kind of one class or of few groups is refused by name."""
+    found: dict[str, Any] = {}
+    for kind, part in of_kinds(target, within).items():
         reason = refusal(part, min_groups)
         found[kind] = {"auroc": None, "refused": reason} if reason else {"auroc": figure(*_auroc(held, part))}
     return found

@@ -5,10 +5,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
-from activations.backends import BackendName
 from activations.models import Dtype
+from activations.names import BackendName, Component
 from activations.placement import DeviceMap, Quantized
-from activations.sites import Component
 from experiments.clients import Endpoint
 from experiments.questions.fields import FieldMap
 from experiments.records import Direction, Kind

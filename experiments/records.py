@@ -254,6 +254,16 @@ class TransferCell(Record):
     auroc: float | None = Field(description="AUROC on held-out rows, pairs within kind × direction; null: undefined")
 
 
+class KindScores(Record):
+    """Held-out scores of one row by probes that were trained on one kind of hint alone."""
+
+    detector: str = Field(description="the probe whose cell and C, chosen per outer fold on all kinds, are used")
+    rollout_id: str = Field(description="the rollout")
+    trained_on: dict[str, float] = Field(
+        description="score by the kind trained on; comparable within a fold only; absent: too few rows to train on"
+    )
+
+
 class CotScore(Record):
     """The score of a held-out probe at one token of a chain of thought."""
 

@@ -102,9 +102,17 @@ class ModelResults:
         return series.unstack("position").reindex(columns=order, index=sorted({s for s, _ in cells}, key=_depth))
 
     def validation_array(self, detector: str) -> "xarray.DataArray":
-        """The same as an array with the named dimensions ``site`` and ``position`` (needs the extra `xarray`)."""
-        import xarray
+        """The same as an array with the named dimensions ``site`` and ``position``.
 
+        Raises:
+            HintprobeError: xarray is not installed, or as :meth:`validation`.
+        """
+        try:
+            import xarray
+        except ImportError as error:
+            raise HintprobeError(
+                "Arrays with named dimensions need xarray: pip install 'hintprobe[xarray]'."
+            ) from error
         return xarray.DataArray(self.validation(detector), name="validation AUROC")
 
     def _repr_html_(self) -> str:

@@ -21,6 +21,7 @@ from experiments.records import (
     CotScore,
     DetectorSummary,
     Item,
+    KindScores,
     Label,
     Message,
     Prompt,
@@ -38,7 +39,7 @@ from experiments.tables import write_atomically
 DOCS = Path(__file__).parent.parent / "docs"
 RECORDS: tuple[type[BaseModel], ...] = (
     Question, Message, Span, Prompt, Item, Rollout, Verdict, Label, PositionRow, TargetRow, ScoreRow,
-    DetectorSummary, TransferCell, CotScore, PatchCell,
+    DetectorSummary, TransferCell, KindScores, CotScore, PatchCell,
     *CAUSAL_RECORDS,
 )  # fmt: skip
 

@@ -47,10 +47,12 @@ if TYPE_CHECKING:
         threshold_at,
     )
     from probes.nested import NestedResult, Null, Riders, Search, headline, nested_cv
+    from probes.patching.grid import PatchEffects, patch_pairs
+    from probes.patching.pairs import PatchPair
     from probes.residual import quantile_bins, residualise
     from probes.saving import ProbeCard, SavedProbe, load_probe, save_probe
     from probes.ship import fit_for_use
-    from probes.transfer import cross_cell_aurocs
+    from probes.transfer import cross_cell_aurocs, scores_by_level
 
 __all__ = [
     "AttentionProbe",
@@ -67,6 +69,8 @@ __all__ = [
     "NestedResult",
     "Null",
     "OperatingPoint",
+    "PatchEffects",
+    "PatchPair",
     "Platt",
     "Probe",
     "ProbeCard",
@@ -95,6 +99,7 @@ __all__ = [
     "nested_cv",
     "operating_point",
     "paired_p_value",
+    "patch_pairs",
     "permute_labels",
     "permuted_labels",
     "quantile_bins",
@@ -102,6 +107,7 @@ __all__ = [
     "reliability",
     "residualise",
     "save_probe",
+    "scores_by_level",
     "solve_logistic",
     "stratified_auroc",
     "threshold_at",

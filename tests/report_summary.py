@@ -56,14 +56,83 @@ def detector(auroc, **changes):
     return result | changes
 
 
-def comparison():
-    judge = detector(figure(0.587, 0.487, 0.687), chosen=[], reads="the CoT")
+def per_kind(value):
+    """A figure for metadata, none for visual_pattern."""
+    found = figure(value, value - 0.1, value + 0.07)
+    why = "0 groups with positive rows, and 5 are needed (compare.min_groups)"
+    return {"metadata": {"auroc": found}, "visual_pattern": {"auroc": None, "refused": why}}
+
+
+def entries():
+    """The detector table: judge, one probe with its variants, baselines."""
+    judge = detector(figure(0.587, 0.487, 0.687), chosen=[], reads="the CoT", family="judge", by_kind=per_kind(0.561))
     del judge["auroc_minus_judge"]
-    detectors = {
+    return {
         "judge_lexical": judge,
-        "probe_before_cot": detector(figure(0.913, 0.846, 0.968), null_aurocs=[0.411, 0.531, 0.634]),
-        "prompt_words": detector(figure(None), brier=None, ece=None, recall_at_judge_fpr=None, chosen=["words C=1"]),
+        "probe_before_cot": detector(
+            figure(0.913, 0.846, 0.968), null_aurocs=[0.411, 0.531, 0.634], family="probe", by_kind=per_kind(0.883),
+            control_task_auroc=0.752, selectivity=0.161, p_best_cell=0.25,
+        ),
+        "probe_before_cot_residual": detector(figure(0.717, 0.641, 0.793), family="control"),
+        "probe_before_cot_new_kind": detector(
+            figure(0.692, 0.592, 0.791), family="control", by_kind=per_kind(0.671)
+        ),
+        "probe_before_cot_new_direction": detector(
+            figure(0.827, 0.737, 0.908), family="control", by_kind=per_kind(0.808)
+        ),
+        "prompt_words": detector(
+            figure(None), brier=None, ece=None, recall_at_judge_fpr=None, chosen=["words C=1"], family="baseline"
+        ),
+        "cot_length": detector(figure(0.553, 0.453, 0.653), family="baseline", chosen=[]),
+    }  # fmt: skip
+
+
+def found_by_rule():
+    return {
+        "probe_before_cot": {
+            "p_held_out": 0.015,
+            "above_search_null": True,
+            "differences": {"prompt_words": figure(0.222, -0.05, 0.444), "cot_length": figure(0.361, 0.242, 0.484)},
+            "not_beaten": ["prompt_words"],
+            "residual_above_half": True,
+            "found": False,
+        }
     }
+
+
+def further_targets():
+    follow = detector(figure(0.643, 0.541, 0.746), family="probe", null_aurocs=[0.478, 0.522])
+    return {
+        "will_follow": {
+            "positive": "reliant", "negative": "resisted", "note": "read before the CoT", "refused": None,
+            "rows": {"positives": 19, "negatives": 4, "trained": 1},
+            "detectors": {"probe_before_cot": follow, "prompt_words": detector(figure(0.664, 0.569, 0.757))},
+        },
+        "verbalized": {
+            "positive": "verbalized", "negative": "silent", "note": "among reliant rows", "detectors": {},
+            "rows": {"positives": 6, "negatives": 13, "trained": 0}, "refused": "6 verbalized rows, and 10 are needed",
+        },
+    }  # fmt: skip
+
+
+TRANSFER = {
+    ("hint_end", "hint_end"): 0.611, ("hint_end", "cot_0.5"): 0.473,
+    ("cot_0.5", "hint_end"): None, ("cot_0.5", "cot_0.5"): 0.936,
+}  # fmt: skip
+"""AUROC by (trained at, read at)."""
+KIND_TRANSFER = {
+    ("metadata", "metadata"): 0.873, ("metadata", "visual_pattern"): None,
+    ("visual_pattern", "metadata"): 0.537, ("visual_pattern", "visual_pattern"): 0.764,
+}  # fmt: skip
+"""AUROC by (trained on, read on)."""
+STRATA = [
+    {"stratum": "metadata incorrect", "positives": 19, "negatives": 2, "refused": None},
+    {"stratum": "visual_pattern correct", "positives": 0, "negatives": 7, "refused": "no positive row"},
+]
+
+
+def comparison():
+    detectors = entries()
     return {
         "model": "m",
         "reference": "grammar",
@@ -87,8 +156,45 @@ def comparison():
             "judge": "lexical",
             "all": metrics(),
             "by_kind": {"metadata": metrics(), "visual_pattern": metrics(alpha=None, raw=None, normalised=None)},
-            "by_direction": {},
+            "by_direction": {"incorrect": metrics(n_used=25, p=0.633)},
+            "by_kind_direction": {
+                "metadata incorrect": metrics(n_used=21, p=0.714, raw=0.133),
+                "visual_pattern correct": metrics(n_used=5, p=0.2),
+            },
+            "natural_flips": {
+                "rows": 24,
+                "unparsed_repeats": 1,
+                "to_target": figure(0.083, 0.0, 0.208),
+                "to_other": figure(0.042, 0.0, 0.125),
+            },
+            "cot_length": {
+                "faithful": figure(32.6, 31.2, 34.1),
+                "unfaithful": figure(24.3, 22.9, 25.8),
+                "difference": figure(8.3, 6.1, 10.4),
+            },
+            "raw_corrected": {
+                **figure(0.237, 0.091, 0.379),
+                "calibration": {"both": 43, "judge_only": 3, "label_only": 27, "neither": 97},
+            },
         },
+        "hidden_share": figure(0.684, 0.474, 0.873),
+        "strata": STRATA,
+        "position_transfer": [
+            {"site": "resid_post.1", "trained_at": trained, "read_at": read, "auroc": auroc}
+            for (trained, read), auroc in TRANSFER.items()
+        ],
+        "kind_transfer": [
+            {
+                "detector": "probe_before_cot",
+                "trained_on": trained,
+                "read_on": read,
+                "auroc": None if auroc is None else figure(auroc, auroc - 0.1, auroc + 0.1),
+                "refused": "5 groups are needed (compare.min_groups)" if auroc is None else None,
+            }
+            for (trained, read), auroc in KIND_TRANSFER.items()
+        ],
+        "findings": found_by_rule(),
+        "targets": further_targets(),
         "frozen": {},
         "detectors": detectors,
         "hidden_detectors": {k: detectors[k] for k in detectors if k != "judge_lexical"},
@@ -134,6 +240,12 @@ def model_summary(name="organism:unfaithful"):
         cell("resid_pre.1", "pointer", -0.004),
         cell("resid_pre.0", "random_positions", 0.031),
     ]
+    moved = {"behaviour": "reliant", "n": 5, "detector": "probe_before_cot", "site": "resid_post.1"}
+    moved |= {"position": "prompt_end", "edit": "add", "scale": -4.0}
+    effects = [
+        {**moved, "direction": "probe", "flips": 0.206, "flips_low": 0.006, "flips_high": 0.606},
+        {**moved, "direction": "random", "flips": 0.407, "flips_low": 0.107, "flips_high": 0.807},
+    ]
     return {
         "model": name,
         "folder": "m-0123",
@@ -150,6 +262,7 @@ def model_summary(name="organism:unfaithful"):
             for i, stage in enumerate(STAGES)
         },
         "comparison": comparison(),
+        "directions": {"tested": 1, "dropped": {}, "effects": effects, "subspaces": []},
         "patch": {"pairs": 21, "dropped": {}, "best": cells[0], "placebo": cells[2], "cells": cells},
     }
 

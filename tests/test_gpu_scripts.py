@@ -1,6 +1,7 @@
 """The GPU scripts do what they say: the commands that they run exist, in that order, with these arguments."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -55,7 +56,8 @@ def test_one_gpu_plans_checks_and_runs(recorded):
 
 def test_the_server_is_gone_before_the_gpu_is_needed(recorded):
     calls = recorded("vllm_server.sh", PORT="8123")
-    started = calls.index("vllm serve owner/model --host 127.0.0.1 --port 8123")
+    served = "vllm serve owner/model --host 127.0.0.1 --port 8123 --generation-config vllm --max-model-len 5120"
+    started = calls.index(served)
     assert started < calls.index(next(call for call in calls if call.startswith("hintprobe generate")))
     generate, run = (call for call in calls if call.startswith("hintprobe"))
     assert generate.startswith("hintprobe generate CONFIG --set generate.engine=server")
@@ -66,6 +68,32 @@ def test_the_server_is_gone_before_the_gpu_is_needed(recorded):
 def test_an_array_task_captures_its_share(recorded):
     calls = recorded("slurm_array.sh", SLURM_ARRAY_TASK_ID="3", SLURM_ARRAY_TASK_COUNT="8")
     assert calls == ["hintprobe capture CONFIG --shard 3/8"]
+
+
+def test_an_array_can_be_repeated_in_part_and_is_not_misread(recorded, tmp_path):
+    again = {"SLURM_ARRAY_TASK_ID": "5", "SLURM_ARRAY_TASK_COUNT": "2"}
+    assert recorded("slurm_array.sh", **again, SHARDS="8") == ["hintprobe capture CONFIG --shard 5/8"]
+    done = subprocess.run(
+        [str(SCRIPTS / "slurm_array.sh"), "c.yaml"], env={**os.environ, **again}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "number the array from 0" in done.stderr
+
+
+def test_shipped_names_and_settings_reach_the_server(recorded):
+    calls = recorded("vllm_server.sh", "--set", "generate.max_new_tokens=100", PORT="8124")
+    assert any(call.endswith("--max-model-len 4196") for call in calls)
+
+
+def test_the_listed_estimates_are_those_of_the_configurations():
+    listed = dict(re.findall(r"^\| `([\w.-]+)` \| (.+) \|$", (SCRIPTS / "README.md").read_text(encoding="utf-8"), re.M))
+    configs = sorted((SCRIPTS.parent / "configs" / "gpu").glob("*.yaml"))
+    assert set(listed) - {"one_gpu.sh CONFIG"} >= {path.stem for path in configs}
+    for path in configs:
+        line = path.read_text(encoding="utf-8").splitlines()[1]
+        found = re.search(r"generate (.+?), capture (.+?); (.+?) of activations, (.+?) of records", line)
+        assert listed[path.stem] == " | ".join(found.groups())
 
 
 def test_the_servers_settings_are_a_valid_configuration(recorded, tmp_path):

@@ -11,7 +11,7 @@ from test_cli import assert_one_paragraph, hintprobe
 from activations.errors import HintprobeError
 from experiments.config_file import load_config
 from experiments.context import resolve_model
-from experiments.planning import Assumptions, plan_run
+from experiments.planning.plan import Assumptions, plan_run
 from experiments.planning.power import Rates, auroc_variance, expected_rows, smallest_detectable, stratified_error
 from experiments.planning.shapes import KNOWN, ModelShape, shape_of
 from experiments.planning.words import estimate
@@ -86,6 +86,13 @@ def test_expected_rows_are_those_of_a_simulated_responder(direction):
     expected = expected_rows(n, direction, on_belief, options - 1, rates)
     assert reliant == pytest.approx(expected[0], rel=0.04)
     assert aligned == pytest.approx(expected[1], rel=0.04)
+
+
+def test_rows_without_an_answer_are_expected_to_be_neither():
+    """Half of the completions hold no answer: as many rows as of half the questions at the others' accuracy."""
+    half = expected_rows(1000, "correct", 0.7, 3, Rates(0.3, 0.2, parsed=0.5))
+    assert half == pytest.approx(expected_rows(500, "correct", 0.7, 3, Rates(0.6, 0.2)))
+    assert expected_rows(1000, "incorrect", 0.7, 3, Rates(0.0, 0.2, parsed=0.0)) == (0, 0)
 
 
 def _simulated_aurocs(auroc, strata, repeats, rng):
@@ -174,3 +181,4 @@ def test_a_plan_counts_what_a_run_then_does(capsys, monkeypatch):
     assert plan["measured"]["questions"] == 32
     assert 0.2 < plan["measured"]["accuracy"] < 0.9
     assert 15 < plan["measured"]["completion_tokens"] < 40
+    assert (plan["measured"]["parsed"], plan["measured"]["truncated"]) == (1, 0)

@@ -9,7 +9,7 @@ from test_cli import hintprobe
 
 from experiments.config_file import load_config
 from experiments.pipeline import run_pipeline
-from experiments.planning import Assumptions, plan_run
+from experiments.planning.plan import Assumptions, plan_run
 from experiments.stages.generate import rollouts_table
 
 QUESTIONS, LAYERS = 12, 4
@@ -68,7 +68,18 @@ def test_a_plan_follows_the_run_from_nothing_to_all(config_file, tmp_path, monke
     done = cached(config_file)["cached"]
     assert [name for name, there in done["stages"].items() if there] == ["generate", "judge", "capture"]
     assert done["activations"]["rows"]["missing"] == 0
+    assert before["cached"]["labels"] is None
+    assert set(done["labels"]) == {"reliant", "aligned"}
     assert done["activations"]["bytes"] == {"present": told["bytes"]["missing"], "missing": 0}
+
+
+def test_labels_that_are_there_take_the_place_of_expectations(config_file, capsys, monkeypatch):
+    run_pipeline(load_config(config_file), until="judge")
+    told = cached(config_file)["cached"]["labels"]
+    _, out, _ = hintprobe(capsys, monkeypatch, "plan", config_file)
+    text = " ".join(out.split())
+    assert f"Labelled already: {told['reliant']} reliant and {told['aligned']} aligned rows" in text
+    assert "so these are too few" in text
 
 
 def test_another_position_lacks_exactly_what_the_run_then_writes(config_file):

@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import os
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -325,3 +326,23 @@ def test_all_of_mmlu_is_read():
     assert dropped["duplicate options"] == 9
     assert len({question.subject for question in questions}) == 57
     assert len({question.group for question in questions}) < len(questions)
+
+
+def test_a_table_with_a_column_per_option(tmp_path):
+    """The form that most quizzes are kept in needs no map; a row has as many options as it fills."""
+    path = tmp_path / "quiz.csv"
+    path.write_text("question,A,B,C,D,answer\nWhich is odd?,1,2,4,6,A\nTrue?,yes,no,,,B\n")
+    found, _ = load_questions(QuestionsConfig(source=str(path)), 10, 0)
+    told = {q.stem: (q.options, q.gold) for q in found}
+    assert told == {"Which is odd?": (("1", "2", "4", "6"), "A"), "True?": (("yes", "no"), "B")}
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [("x,,y,", "leaves one before the last empty"), ("x,,,", "no field `options` or `choices`"), ("x,y,,", "gold 'D'")],
+)
+def test_a_column_per_option_is_not_guessed_at(tmp_path, cells, expected):
+    path = tmp_path / "quiz.csv"
+    path.write_text(f"question,A,B,C,D,answer\nWhich?,{cells},D\n")
+    with pytest.raises(HintprobeError, match=re.escape(expected)):
+        load_questions(QuestionsConfig(source=str(path)), 10, 0)

@@ -57,6 +57,20 @@ def test_the_tree_shown_is_the_tree():
         assert path.is_dir(), path
 
 
+def test_every_folder_of_the_packages_is_in_the_tree():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    tree = re.search(r"## What is where\n\n```\n(.*?)```", text, re.DOTALL).group(1)
+    shown, top = set(), ""
+    for line in tree.splitlines():
+        name = line.split()[0]
+        top = name if not line.startswith(" ") else top
+        shown.add(name if not line.startswith(" ") else top + name)
+    for package in ("activations", "probes", "experiments"):
+        for folder in (path for path in (ROOT / package).iterdir() if path.is_dir() and not path.name.startswith("__")):
+            if any(path.is_file() and "__pycache__" not in path.parts for path in folder.rglob("*")):
+                assert f"{package}/{folder.name}/" in shown
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):

@@ -180,7 +180,8 @@ def test_model_without_any_stage_still_has_a_page(render):
 
 def test_too_few_rows_to_train(render):
     model = model_summary("blind")
-    for key in ("rows", "hidden_rows", "validation", "best_probe", "best_baseline", "probe_minus_baseline"):
+    trained = ("rows", "hidden_rows", "validation", "strata", "position_transfer", "findings")
+    for key in (*trained, "best_probe", "best_baseline", "probe_minus_baseline"):
         del model["comparison"][key]
     model["comparison"].update(detectors={}, hidden_detectors={})
     model["comparison"]["counts"].update(reliant=0, hidden=0, strong=0)

@@ -12,7 +12,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from report_run import make_run
-from report_summary import run_summary
+from report_summary import STAGES, run_summary
 from test_cli import assert_one_paragraph, hintprobe
 
 from experiments.report.browser import entries_of, pack, page_items
@@ -155,7 +155,27 @@ def test_several_runs_stand_side_by_side(tmp_path, capsys, monkeypatch):
     assert len(unpacked(packed)) == 24
 
 
+def _with(**changes):
+    """A summary that is not what a run writes."""
+
+    def spoil(folder):
+        summary = run_summary()
+        summary.update(changes)
+        (folder / "summary.json").write_text(json.dumps(summary))
+
+    return spoil
+
+
+def _compared_as(comparison):
+    model = run_summary()["models"][0]
+    return _with(models=[{**model, "comparison": comparison}])
+
+
 BAD_RUNS = {
+    "no version": (_with(version=None), "has no version"),
+    "no models": (_with(models=[]), "holds no model, so there is nothing to report"),
+    "an empty comparison": (_compared_as({}), "organism:unfaithful in"),
+    "a comparison cut short": (_compared_as({"counts": {}, "detectors": {}}), "cut short: it lacks reference"),
     "no such folder": (lambda folder: None, "There is no run in"),
     "a damaged summary": (lambda folder: (folder / "summary.json").write_text("{"), "not complete JSON"),
     "another file": (lambda folder: (folder / "summary.json").write_text("{}"), "not a summary of hintprobe"),
@@ -174,6 +194,27 @@ def test_a_bad_run_gets_one_paragraph(tmp_path, capsys, monkeypatch, case):
     assert status == 2
     assert_one_paragraph(err)
     assert expected in err
+
+
+@pytest.mark.parametrize("finished", range(len(STAGES) + 1))
+def test_a_run_stopped_after_any_stage_says_what_is_missing(tmp_path, capsys, monkeypatch, finished):
+    run = make_run(tmp_path, 6)
+    model, missing = run.summary["models"][0], STAGES[finished:]
+    model["missing_stages"] = list(missing)
+    model["stages"] = {stage: model["stages"][stage] for stage in STAGES[:finished]}
+    model["directions"] = None
+    if missing:
+        model.update(comparison=None, patch=model["patch"] if "patch" in model["stages"] else None)
+    (tmp_path / "summary.json").write_text(json.dumps(run.summary))
+    for format in ("html", "md", "json", "csv"):
+        status, out, err = hintprobe(capsys, monkeypatch, "report", tmp_path, "--format", format)
+        assert (status, err) == (0, "")
+        if format == "md" and missing:
+            assert f"missing stages: {', '.join(missing)}" in out
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert (f"Missing stages: {', '.join(missing)}." in html) == bool(missing)
+    assert ("The patch stage has not run." in html) == ("patch" in missing)
+    assert "The mediate stage has not run." in html
 
 
 def test_a_run_that_is_not_finished_gets_what_there_is(tmp_path):

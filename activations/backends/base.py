@@ -1,7 +1,7 @@
 """What every backend can do."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from jaxtyping import Float, Int
@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from activations.batching import PaddedBatch
 from activations.models import LoadedModel
+from activations.names import BackendName
 from activations.sites import Site
 
-BackendName = Literal["native", "transformer_lens", "nnsight"]
 Where = Int[Tensor, "batch position"]
 Selected = dict[Site, Float[Tensor, "batch position width"]]
 Edits = Mapping[Site, tuple[Where, Float[Tensor, "batch position width"]]]

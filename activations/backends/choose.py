@@ -2,10 +2,11 @@
 
 from typing import Any, get_args
 
-from activations.backends.base import Backend, BackendName
+from activations.backends.base import Backend
 from activations.backends.native import NativeBackend
 from activations.errors import HintprobeError
 from activations.models import LoadedModel
+from activations.names import BackendName
 
 
 def open_backend(name: BackendName, loaded: LoadedModel, **options: Any) -> Backend:

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from activations.backends.base import BackendName, Edits, Selected, Where, put, select
+from activations.backends.base import Edits, Selected, Where, put, select
 from activations.batching import PaddedBatch
 from activations.errors import HintprobeError
 from activations.hooks import Visitor, visiting
 from activations.models import LoadedModel
+from activations.names import BackendName
 from activations.sites import Site
 
 

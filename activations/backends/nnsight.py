@@ -12,11 +12,12 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from nnsight import TransformersModel
 
-from activations.backends.base import BackendName, Edits, Selected, Where
+from activations.backends.base import Edits, Selected, Where
 from activations.batching import PaddedBatch
 from activations.errors import HintprobeError
 from activations.hooks import place
 from activations.models import LoadedModel
+from activations.names import BackendName
 from activations.sites import Site
 
 Remote = Literal[False, True, "local"]

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from activations.backends.base import BackendName, Edits, Selected, Where, put, select
+from activations.backends.base import Edits, Selected, Where, put, select
 from activations.batching import PaddedBatch
 from activations.errors import HintprobeError
 from activations.models import LoadedModel
-from activations.sites import Component, Site
+from activations.names import BackendName, Component
+from activations.sites import Site
 
 _HOOKS: dict[Component, str] = {
     "resid_pre": "hook_resid_pre",

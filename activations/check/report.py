@@ -5,8 +5,12 @@ import json
 import os
 import uuid
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,16 @@ class CheckReport:
     def failed(self) -> list[str]:
         """Names of the checks that did not pass."""
         return [finding.name for finding in self.findings if not finding.passed]
+
+    def to_frame(self) -> "pd.DataFrame":
+        """A line per check, with its error and what that is held against."""
+        import pandas as pd
+
+        return pd.DataFrame([dataclasses.asdict(finding) for finding in self.findings])
+
+    def _repr_html_(self) -> str:
+        head = f"{self.model} under {self.backend}: {'passed' if self.passed else 'FAILED'}"
+        return f"<p>{escape(head)}</p>{self.to_frame().to_html(index=False, float_format='{:.1e}'.format)}"
 
     def as_json(self) -> dict[str, Any]:
         """Everything, as JSON values."""

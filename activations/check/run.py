@@ -19,7 +19,8 @@ from activations.check.traces import Traces
 from activations.errors import HintprobeError
 from activations.hooks import place
 from activations.models import LoadedModel
-from activations.sites import Component, Site, decoder_blocks
+from activations.names import Component
+from activations.sites import Site, decoder_blocks
 
 LENGTHS = (24, 7, 16, 1)
 """Tokens of the rows: every position of each is looked at."""

@@ -48,7 +48,7 @@ def plan(
     with _offline(), stoppable(), aside().busy("planning"):
         # Imported here, for the hub's library takes note of the environment when it is.
         from experiments.config_file import load_config
-        from experiments.planning import Assumptions, plan_run
+        from experiments.planning.plan import Assumptions, plan_run
         from experiments.planning.power import Rates
 
         loaded = load_config(config, set_ or (), **overrides)
@@ -103,7 +103,7 @@ def _print(console: Console, entry: dict[str, Any]) -> None:
     console.print(_cached(entry["cached"]), markup=False)
     for note in entry["notes"]:
         console.print(f"Note: {note}", markup=False)
-    console.print(_verdict(power), markup=False)
+    console.print(_verdict(power, entry["cached"]["labels"]), markup=False)
     console.print(_basis(assumed, measured), markup=False)
 
 
@@ -142,7 +142,8 @@ def _basis(assumed: dict[str, Any], measured: dict[str, Any] | None) -> str:
     if measured:
         return (
             f"Measured on {measured['questions']} questions: speed, completions of {assumed['completion_tokens']:.0f} "
-            f"tokens, accuracy {rates['accuracy']:.2f}. Assumed: {rates['following']:.2f} switch to the hint."
+            f"tokens, {measured['truncated']:.0%} cut at the limit, {rates['parsed']:.0%} with an answer, accuracy "
+            f"{rates['accuracy']:.2f}. Assumed: {rates['following']:.2f} switch to the hint."
         )
     return (
         f"Assumed: completions of {assumed['completion_tokens']:.0f} tokens, accuracy {rates['accuracy']:.2f}, "
@@ -151,7 +152,14 @@ def _basis(assumed: dict[str, Any], measured: dict[str, Any] | None) -> str:
     )
 
 
-def _verdict(power: dict[str, Any]) -> str:
+def _verdict(power: dict[str, Any], labels: dict[str, int] | None) -> str:
+    """Could it carry the question: as found, where the rows are labelled already, or as expected."""
+    if labels:
+        needed, few = power["needed_of_each"], min(labels.values()) < power["needed_of_each"]
+        return (
+            f"Labelled already: {labels['reliant']} reliant and {labels['aligned']} aligned rows; probes need about "
+            f"{needed} of each{', so these are too few' if few else ''}."
+        )
     if not power["enough_rows"]:
         return (
             f"Too few rows: probes need about {power['needed_of_each']} reliant and aligned rows each. Ask more "

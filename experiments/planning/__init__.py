@@ -1,5 +1,1 @@
-"""What a run would cost and whether it could carry its question, before it is started."""
-
-from experiments.planning.plan import Assumptions, plan_run
-
-__all__ = ["Assumptions", "plan_run"]
+"""What a run would cost and whether it could carry its question, before it runs. `plan.plan_run` is the way in."""

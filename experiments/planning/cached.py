@@ -85,6 +85,7 @@ def cached_of(run: Lookup | None, config: Config, work: Work, shape: ModelShape)
     return {
         "stages": stages,
         "rollouts": {"present": found, "missing": rollouts - found},
+        "labels": _labels(run) if run is not None and stages["judge"] else None,
         "activations": activations
         or {
             "counted": False,
@@ -95,6 +96,11 @@ def cached_of(run: Lookup | None, config: Config, work: Work, shape: ModelShape)
             "bytes": {"present": 0, "missing": work.entries * work.sites * shape.d_model * n_bytes},
         },
     }
+
+
+def _labels(run: Lookup) -> dict[str, int]:
+    account = run.results["judge"].account
+    return {name: account[name] for name in ("reliant", "aligned")}
 
 
 def _lines(path: Path) -> int:

@@ -13,6 +13,7 @@ from experiments.records import Item
 from experiments.seeds import stable_int
 
 TRIAL = 32
+_WARM_UP = 4
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Measured:
     Attributes:
         generate_rate, capture_rate: tokens a second; new tokens, and tokens of whole rollouts.
         accuracy: share of right answers among all, unparsed ones included.
+        parsed, truncated: shares of completions that hold an answer, and that were cut at the limit.
     """
 
     questions: int
@@ -30,6 +32,8 @@ class Measured:
     generate_rate: float
     capture_rate: float
     accuracy: float
+    parsed: float
+    truncated: float
 
 
 def calibrate(loaded: LoadedModel, config: Config, items: Sequence[Item]) -> Measured:
@@ -43,7 +47,8 @@ def calibrate(loaded: LoadedModel, config: Config, items: Sequence[Item]) -> Mea
     prompts = [writer.write(item, "unhinted").rendered.encoded for item in chosen]
     decoding = Decoding(settings.temperature, settings.max_new_tokens, settings.token_budget)
     seeds = [stable_int(config.seed, "sampling", item.question.id, 0) for item in chosen]
-    generate(loaded, [prompt.ids for prompt in prompts[:2]], decoding, seeds=seeds[:2])  # the first call warms up
+    warm_up = Decoding(settings.temperature, min(_WARM_UP, settings.max_new_tokens), settings.token_budget)
+    generate(loaded, [prompt.ids for prompt in prompts], warm_up, seeds=seeds)
     start = time.perf_counter()
     completions = generate(loaded, [prompt.ids for prompt in prompts], decoding, seeds=seeds)
     generated = time.perf_counter()
@@ -66,4 +71,6 @@ def calibrate(loaded: LoadedModel, config: Config, items: Sequence[Item]) -> Mea
         generate_rate=new / (generated - start),
         capture_rate=sum(map(len, rows)) / (captured - generated),
         accuracy=right / len(chosen),
+        parsed=sum(answer is not None for answer in answers) / len(chosen),
+        truncated=sum(completion.finish_reason == "length" for completion in completions) / len(chosen),
     )

@@ -75,10 +75,10 @@ def _plan_model(config: Config, name: str, assumed: Assumptions, looked_up: dict
         else None
     )
     if measured:
-        rates = replace(assumed.rates, accuracy=measured.accuracy)
+        rates = replace(assumed.rates, accuracy=measured.accuracy, parsed=measured.parsed)
         assumed = replace(assumed, completion_tokens=measured.completion_tokens, rates=rates)
     elif assumed.completion_tokens is None:
-        assumed = replace(assumed, completion_tokens=config.generate.max_new_tokens / 4)
+        assumed = replace(assumed, completion_tokens=max(1.0, config.generate.max_new_tokens / 4))
     length = measured.prompt_tokens if measured else _ASSUMED_PROMPT if note else _prompt_tokens(items)
     work = _work(config, items, length, assumed.completion_tokens or 0.0, shape)
     cost = _cost(config, work, shape, assumed, measured)

@@ -16,26 +16,27 @@ class Rates:
     Attributes:
         accuracy: share of questions answered rightly without a hint.
         following: p, the share that switches to the hint where the unhinted answer was another.
+        parsed: share of completions that hold an answer; a row whose runs hold none is neither reliant nor aligned.
     """
 
     accuracy: float = 0.7
     following: float = 0.25
+    parsed: float = 1.0
 
 
 def expected_rows(n: int, direction: str, on_belief: float | None, n_wrong: float, rates: Rates) -> tuple[float, float]:
     """Expected reliant and aligned rows among ``n`` items of one kind and direction.
 
     A row is aligned where the unhinted answer is h and stays h with the hint moved elsewhere; reliant where it was
-    another and the hint is followed (docs/definitions.md).
+    another and the hint is followed (docs/definitions.md). Runs of one question are taken to be parsed together.
 
     Args:
         n_wrong: mean number of wrong options; a blindly drawn incorrect hint names the believed one of them by chance.
     """
-    if direction == "correct":
-        believes = rates.accuracy
-    else:
-        believes = (1 - rates.accuracy) * (on_belief if on_belief is not None else 1 / n_wrong)
-    return n * (1 - believes) * rates.following, n * believes * (1 - rates.following)
+    right = rates.accuracy / rates.parsed if rates.parsed else 0.0  # of those that answer at all
+    believes = right if direction == "correct" else (1 - right) * (on_belief if on_belief is not None else 1 / n_wrong)
+    answered = n * rates.parsed
+    return answered * (1 - believes) * rates.following, answered * believes * (1 - rates.following)
 
 
 def auroc_variance(auroc: float, n_positive: float, n_negative: float) -> float:

@@ -26,7 +26,9 @@ class FieldMap(BaseModel):
     options: tuple[str, ...] = Field(
         ("options", "choices"), description="all options: a list, or an object of `text` and `label` lists"
     )
-    option_fields: tuple[str, ...] = Field((), description="in place of `options`, one field per option")
+    option_fields: tuple[str, ...] = Field(
+        (), description="in place of `options`, one field per option; none named and no `options`: A, B, C and so on"
+    )
     gold: tuple[str, ...] = Field(("gold", "answer"), description="the right option")
     gold_is: Literal["auto", "letter", "index", "label", "text", "first"] = Field(
         "auto",
@@ -71,10 +73,21 @@ def _text(row: Mapping[str, Any], names: Sequence[str], default: str | None = No
     return str(value)
 
 
+def _lettered_fields(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """The fields A, B, C and so on that the row fills; none where it fills fewer than two."""
+    found = tuple(letter for letter in LETTERS if row.get(letter) not in (None, ""))
+    if len(found) >= 2 and found != tuple(LETTERS[: len(found)]):
+        raise BadRowError(f"it fills the options {', '.join(found)}, and leaves one before the last empty")
+    return found if len(found) >= 2 else ()
+
+
 def _options(row: Mapping[str, Any], fields: FieldMap) -> tuple[list[str], list[str] | None]:
     """Option texts, and their own labels where the source has them."""
-    if fields.option_fields:
-        return [_text(row, (name,)) for name in fields.option_fields], None
+    names = fields.option_fields
+    if not names and all(row.get(name) is None for name in fields.options):
+        names = _lettered_fields(row)
+    if names:
+        return [_text(row, (name,)) for name in names], None
     name, value = _first(row, fields.options)
     if isinstance(value, str) and value.lstrip().startswith(("[", "{")):  # a list in a cell of a CSV file
         try:

@@ -31,7 +31,8 @@ def read_questions(
         except BadRowError as error:
             raise HintprobeError(
                 f"{row.where} is not a question: {error}. Expected a stem, 2 to 10 options and the right one; "
-                "`questions.fields` names the fields that hold them."
+                "`questions.fields` names the fields that hold them, such as {option_fields: [right, wrong], "
+                "gold_is: first} (docs/questions.md)."
             ) from error
         if question.id in ids:
             raise HintprobeError(f"{row.where} repeats the id {question.id!r}; every question needs its own.")

@@ -94,7 +94,10 @@
       el("span", {}, words(item.kind)),
       el("span", { className: "soft" }, `${item.behaviour}, ${item.verdict}${scored(item) ? ", scored" : ""}`),
       el("span", { className: "mono" }, `${unhinted}→${hinted} (h ${item.target})`));
-    button.addEventListener("click", () => open(item, button));
+    button.addEventListener("click", () => {
+      open(item, button);
+      history.replaceState(null, "", `#item=${encodeURIComponent(item.id)}`);
+    });
     return button;
   }
 
@@ -106,7 +109,6 @@
       ? el("div", { className: "runs" }, ...item.runs.map(run))
       : el("p", { className: "none" }, "Texts were left out of this report.");
     detail.replaceChildren(heading, facts(item), body);
-    history.replaceState(null, "", `#item=${encodeURIComponent(item.id)}`);
   }
 
   function more() {
@@ -142,7 +144,7 @@
   form.addEventListener("input", filter);
   filter();
   const linked = /#item=(.+)$/.exec(location.hash);
-  const first = (linked && items.find((item) => item.id === decodeURIComponent(linked[1]))) ?? null;
+  const first = (linked && items.find((item) => item.id === decodeURIComponent(linked[1]))) || items[0];
   if (first) open(first, list.querySelector(`[data-id="${CSS.escape(first.id)}"]`));
   root.hidden = false;
   root.dataset.readyMs = performance.now().toFixed(1);

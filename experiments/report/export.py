@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import StringIO
 from typing import Any
 
+from experiments.report.markdown import TABLES, as_markdown
 from experiments.report.runs import Run
-from experiments.report.terminal import HEADERS, detector_rows, headline, verdict
 
-TABLES = {"detectors": "Reliant against aligned", "hidden_detectors": "Hidden against aligned and silent"}
 FIGURES = (
     "auroc",
     "auroc_pooled",
@@ -21,36 +20,13 @@ FIGURES = (
     "realised_fpr_at_judge_fpr",
     "auroc_minus_judge",
 )
-PLAIN = ("brier", "ece", "seconds_per_row", "reads")
+PLAIN = ("brier", "ece", "seconds_per_row", "p_null", "control_task_auroc", "selectivity", "family", "reads")
 
 
 def as_json(runs: Sequence[Run]) -> str:
     """The summaries, as they are on disk: one object, or a list where several runs were given."""
     summaries = [run.summary for run in runs]
     return json.dumps(summaries[0] if len(summaries) == 1 else summaries, indent=2, allow_nan=False) + "\n"
-
-
-def as_markdown(runs: Sequence[Run]) -> str:
-    """Headline and detector tables of every model."""
-    parts = []
-    for run in runs:
-        parts.append(f"# {run.summary['name']}\n")
-        for model in run.summary["models"]:
-            parts.append(f"## {model['model']}\n\n{headline(model)}\n")
-            comparison = model["comparison"] or {}
-            parts += [_table(title, comparison[key]) for key, title in TABLES.items() if comparison.get(key)]
-            if sentence := comparison and verdict(comparison):
-                parts.append(f"{sentence}\n")
-    return "\n".join(parts)
-
-
-def _table(title: str, entries: Mapping[str, Any]) -> str:
-    lines = [HEADERS, ("---",) * len(HEADERS), *detector_rows(dict(entries))]
-    return f"{title}:\n\n" + "".join("| " + " | ".join(_cell(text) for text in line) + " |\n" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
 
 
 def as_csv(runs: Sequence[Run]) -> str:

@@ -13,17 +13,23 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Cell = tuple[str, str]
-_LEFT, _TOP, _BOTTOM, _GAP, _WIDTH = 70.0, 20.0, 30.0, 9.0, 47.0
+_LEFT, _TOP, _BOTTOM, _GAP, _WIDTH, _LINE = 70.0, 20.0, 30.0, 9.0, 47.0, 10.0
+_ROW_LETTER, _COLUMN_LETTER, _HEADING_LETTER = 4.9, 4.3, 5.5
+"""Points that a letter takes, generously: in the label of a row, under a column, in a heading."""
+_SHORT = 8
 _MANY_ROWS = 16
+STRONG = 0.63
+"""Opacity of a cell from which its text is light on dark (or dark on light, in the dark scheme); on either side of it
+text and cell differ in contrast by 4.5 to 1 or more, in both schemes and on paper."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """One number per site and position.
+    """One number per row and column: sites and positions, or others.
 
     Attributes:
-        rows: sites, the first drawn at the bottom.
-        groups: heading and columns of each block of positions; blocks stand apart.
+        rows: the first is drawn at the bottom.
+        groups: heading and columns of each block; blocks stand apart.
         values: what is known; other cells are drawn empty.
         low: value of the palest colour.
         high: value of the strongest colour.
@@ -45,9 +51,30 @@ class Grid:
     @property
     def size(self) -> tuple[float, float]:
         """Width and height in points."""
-        columns = sum(len(names) for _, names in self.groups)
-        width = _LEFT + columns * _WIDTH + max(0, len(self.groups) - 1) * _GAP + 4
+        blocks = sum(self.block_width(*group) for group in self.groups)
+        width = self.left + blocks + max(0, len(self.groups) - 1) * _GAP + 4
         return width, _TOP + len(self.rows) * self.row_height + _BOTTOM
+
+    @property
+    def left(self) -> float:
+        """Points that the labels of the rows take."""
+        return max(_LEFT, 10 + _ROW_LETTER * max(map(len, self.rows), default=0))
+
+    @property
+    def column_width(self) -> float:
+        """Points per column: as wide as the longest line under one."""
+        lines = [line for _, names in self.groups for name in names for line in two_lines(name)]
+        return max(_WIDTH, 4 + _COLUMN_LETTER * max(map(len, lines), default=0))
+
+    def block_width(self, heading: str, names: tuple[str, ...]) -> float:
+        """Points that a block takes: its columns, or its heading where that is wider."""
+        return max(len(names) * self.column_width, _HEADING_LETTER * len(heading))
+
+
+def two_lines(name: str) -> tuple[str, ...]:
+    """A column's label, cut after its first underscore where it is long."""
+    head, mark, tail = name.partition("_") if len(name) > _SHORT else (name, "", "")
+    return (head + mark, tail) if tail else (head,)
 
 
 def heatmap(grid: Grid, name: str, title: str, css_class: str) -> Picture:
@@ -68,14 +95,13 @@ def _draw_heatmap(grid: Grid, palette: Palette) -> "Figure":
     axes.set_axis_off()
     for index, site in enumerate(grid.rows):
         middle = _BOTTOM + (index + 0.5) * grid.row_height
-        _write(axes, _LEFT - 6, middle, site, color=palette.ink, ha="right")
-    left = _LEFT
+        _write(axes, grid.left - 6, middle, site, color=palette.ink, ha="right")
+    block = grid.left
     for heading, columns in grid.groups:
-        _write(axes, left, height - 8, heading, color=palette.ink, ha="left", weight="bold")
-        for column in columns:
-            _draw_column(axes, grid, column, left, palette)
-            left += _WIDTH
-        left += _GAP
+        _write(axes, block, height - 8, heading, color=palette.ink, ha="left", weight="bold")
+        for k, column in enumerate(columns):
+            _draw_column(axes, grid, column, block + k * grid.column_width, palette)
+        block += grid.block_width(heading, columns) + _GAP
     return figure
 
 
@@ -87,28 +113,33 @@ def _write(axes: Any, x: float, y: float, text: str, **options: Any) -> None:
 def _draw_column(axes: Any, grid: Grid, column: str, left: float, palette: Palette) -> None:
     from matplotlib.patches import Rectangle
 
-    head, mark, tail = column.partition("_") if len(column) > 8 else (column, "", "")
-    label = f"{head}{mark}\n{tail}" if tail else head
-    _write(axes, left + _WIDTH / 2, _BOTTOM - 5, label, color=palette.ink, va="top", fontsize=8.5, linespacing=1.15)
+    width = grid.column_width
+    for k, line in enumerate(two_lines(column)):  # one text each: a block of lines would not be centred in every font
+        top = _BOTTOM - 5 - k * _LINE
+        _write(axes, left + width / 2, top, line, color=palette.ink, va="top", fontsize=8.5)
     for index, site in enumerate(grid.rows):
         bottom = _BOTTOM + index * grid.row_height
         number = grid.values.get((site, column))
         strength = 0.0 if number is None else min(1.0, max(0.0, (number - grid.low) / (grid.high - grid.low)))
         alpha = 0.03 + 0.92 * strength
-        on_cell = palette.on_heat if alpha > 0.6 else palette.ink
-        box = (left, bottom), _WIDTH, grid.row_height
+        on_cell = palette.on_heat if alpha > STRONG else palette.on_pale
+        box = (left, bottom), width, grid.row_height
         axes.add_patch(
             Rectangle(*box, facecolor=(palette.heat, alpha), edgecolor=(palette.ink, 0.2), lw=0.5, clip_on=False)
         )
         if (site, column) in grid.outlined:
-            inner = (left + 1.6, bottom + 1.6), _WIDTH - 3.2, grid.row_height - 3.2
+            inner = (left + 1.6, bottom + 1.6), width - 3.2, grid.row_height - 3.2
             axes.add_patch(Rectangle(*inner, fill=False, edgecolor=on_cell, lw=1.4, clip_on=False))
         text = "–" if number is None else typeset(f"{number:.2f}")
-        _write(axes, left + _WIDTH / 2, bottom + grid.row_height / 2, text, color=on_cell)
+        _write(axes, left + width / 2, bottom + grid.row_height / 2, text, color=on_cell)
 
 
-def whisker(entry: Mapping[str, Any] | None, reference: float = 0.5) -> Markup:
-    """A dot with its interval on a scale from 0 to 1, chance marked; nothing where there is no value.
+def whisker(entry: Mapping[str, Any] | None, reference: float = 0.5, low_end: float = 0.0) -> Markup:
+    """A dot with its interval on a scale up to 1, a reference marked; nothing where there is no value.
+
+    Args:
+        reference: value of the dashed line, such as chance.
+        low_end: where the scale begins.
 
     The numbers stand beside it in the table, so the picture is hidden from screen readers.
     """
@@ -116,7 +147,7 @@ def whisker(entry: Mapping[str, Any] | None, reference: float = 0.5) -> Markup:
         return Markup("")
 
     def x(value: float) -> str:
-        return f"{4 + 152 * min(1.0, max(0.0, value)):.1f}"
+        return f"{4 + 152 * min(1.0, max(0.0, (value - low_end) / (1 - low_end))):.1f}"
 
     line = Markup("")
     if entry["low"] is not None and entry["high"] is not None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.report import views
+from experiments.report import breakdown, views
 from experiments.report.charts import reliability_chart, roc_chart
 from experiments.report.curves import curves_of
 from experiments.report.figures import Grid, heatmap
@@ -19,6 +19,7 @@ def pictures(run: Run, model: Mapping[str, Any]) -> Iterator[Picture]:
     if comparison is not None:
         yield from _validation_maps(comparison)
         yield from _curves(run, model, comparison)
+        yield from _transfer_maps(comparison)
     if grid := views.patch_grid(model["patch"]):
         yield heatmap(grid, "patching", f"Patching: recovery per site and position. {_extent(grid)}", "heat-patch")
 
@@ -28,6 +29,20 @@ def _validation_maps(comparison: Mapping[str, Any]) -> Iterator[Picture]:
         if grid := views.validation_grid(comparison, families):
             title = f"Validation AUROC of probes per site and position. {_extent(grid)}"
             yield heatmap(grid, name, title, "heat-probe")
+
+
+def _transfer_maps(comparison: Mapping[str, Any]) -> Iterator[Picture]:
+    drawn = (
+        ("kinds", "AUROC of the main detectors for each kind of hint", breakdown.kind_grid),
+        ("transfer-unseen", "AUROC of probes on kinds and directions left out of training", breakdown.unseen_grid),
+        ("transfer-positions", "AUROC of a probe trained at one position, read at another", breakdown.position_grid),
+    )
+    for name, title, grid_of in drawn:
+        if grid := grid_of(comparison):
+            yield heatmap(grid, name, f"{title}. {_extent(grid)}", "heat-probe")
+    for name, grid in breakdown.kind_transfer_grids(comparison).items():
+        title = f"AUROC of {name} trained on one kind of hint, read on another. {_extent(grid)}"
+        yield heatmap(grid, f"transfer-kinds-{name}", title, "heat-probe")
 
 
 def _curves(run: Run, model: Mapping[str, Any], comparison: Mapping[str, Any]) -> Iterator[Picture]:

@@ -9,7 +9,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from experiments.report import browser, views
+from experiments.findings import DRAWS
+from experiments.report import breakdown, browser, evidence, silence, views
 from experiments.report.figures import whisker
 from experiments.report.gallery import pictures
 from experiments.report.runs import Run
@@ -17,6 +18,22 @@ from experiments.report.words import FILTERS
 from experiments.tables import write_atomically
 
 PAGE = "report.html"
+SECTIONS = {
+    "fates": "What became of the rollouts",
+    "findings": "What counts as found",
+    "detectors": "Detectors, side by side on the same held-out rows",
+    "maps": "Where probes can read it",
+    "transfer": "What carries over: new kinds, directions, positions",
+    "patching": "What moves the answer: activation patching",
+    "mediation": "Through the text or past it: mediation",
+    "directions": "Does the model use the direction that a probe reads?",
+    "kinds": "Kind and direction of the hint",
+    "effects": "What the hint does to answers",
+    "targets": "Further targets",
+    "frozen": "Detectors frozen on another model",
+    "provenance": "Time and provenance",
+}
+WITHOUT_COMPARISON = ("maps", "patching", "mediation", "directions", "provenance")
 _HERE = Path(__file__).parent
 
 
@@ -50,14 +67,19 @@ def render(runs: Sequence[Run], texts: browser.Texts = "auto") -> str:
         script_hash=base64.b64encode(digest).decode(),
         title=", ".join(dict.fromkeys(run.summary["name"] for run in runs)),
         runs=runs,
-        models=[
-            {**_model_view(model, run), "title": _title(model, run, runs)}
-            for run in runs
-            for model in run.summary["models"]
-        ],
+        models=_models(runs),
         stages=views.STAGES,
+        titles=SECTIONS,
         items={**browser.page_items(runs, texts), "script": Markup(script)},
     )
+
+
+def _models(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    pairs = [(run, model) for run in runs for model in run.summary["models"]]
+    return [
+        {**_model_view(model, run), "title": _title(model, run, runs), "anchor": f"model-{k}"}
+        for k, (run, model) in enumerate(pairs, 1)
+    ]
 
 
 def _title(model: Mapping[str, Any], run: Run, runs: Sequence[Run]) -> str:
@@ -70,13 +92,30 @@ def _model_view(model: Mapping[str, Any], run: Run) -> dict[str, Any]:
     drawn = {picture.name: picture.inline() for picture in pictures(run, model)}
     view: dict[str, Any] = {**model, "losses": views.losses(model), "pictures": drawn}
     view["min_per_class"] = config.get("probe", {}).get("min_per_class", "too few")
-    if comparison is None:
-        return view
-    view["verdicts"] = views.verdicts(comparison)
-    view["unprobed"] = views.unprobed(comparison, config.get("capture", {}).get("positions", ()))
-    view["tables"] = _tables(comparison)
-    view["frozen"] = views.frozen_rows(comparison["frozen"]) if comparison["frozen"] else []
-    return view
+    view["sections"] = WITHOUT_COMPARISON if comparison is None else tuple(SECTIONS)
+    return view if comparison is None else view | _compared(comparison, config)
+
+
+def _compared(comparison: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the page says of a finished comparison."""
+    found = evidence.findings(comparison)
+    return {
+        "verdicts": views.verdicts(comparison),
+        "shares": silence.silent_shares(comparison),
+        "flips": silence.natural_flips(comparison),
+        "findings": found,
+        "rivals": evidence.rivals(found),
+        "draws": DRAWS,
+        "targets": evidence.targets(comparison),
+        "tables": _tables(comparison),
+        "unprobed": views.unprobed(comparison, config.get("capture", {}).get("positions", ())),
+        "unseen": breakdown.unseen(comparison),
+        "crossed": [f"transfer-kinds-{name}" for name in breakdown.kind_transfer_grids(comparison)],
+        "uncrossed": breakdown.kind_transfer_refusals(comparison),
+        "strata": breakdown.strata(comparison),
+        "refusals": breakdown.refusals(comparison),
+        "frozen": views.frozen_rows(comparison["frozen"]) if comparison["frozen"] else [],
+    }
 
 
 def _tables(comparison: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -84,19 +123,31 @@ def _tables(comparison: Mapping[str, Any]) -> list[dict[str, Any]]:
     if not comparison["detectors"]:
         return []
     rows, hidden = comparison["rows"], comparison["hidden_rows"]
+    leaders = evidence.leaders(comparison)
     return [
         {
             "title": "Reliant against aligned",
             "positives": f"{rows['reliant']} reliant",
             "negatives": f"{rows['aligned']} aligned",
-            "entries": views.ordered(comparison["detectors"]),
             "left_out": [],
+            "leaders": leaders,
+            "ahead": views.ahead_in_words(comparison, leaders, evidence.rivals_of_leaders(comparison)),
+            **_folded(comparison, comparison["detectors"]),
         },
         {
             "title": "The silent ones: hidden against aligned and silent",
             "positives": f"{hidden['hidden']} hidden",
             "negatives": f"{hidden['aligned_and_silent']} aligned and silent",
-            "entries": views.ordered(comparison["hidden_detectors"]),
             "left_out": views.left_out_of_hidden(comparison),
+            "leaders": [],
+            "ahead": "No winner is marked here: probe and baseline are compared in pairs on all rows only.",
+            **_folded(comparison, comparison["hidden_detectors"]),
         },
     ]
+
+
+def _folded(comparison: Mapping[str, Any], entries: Mapping[str, Any]) -> dict[str, Any]:
+    """The detectors that stand open, and the controls and baselines that are folded away; each best first."""
+    ordered = views.ordered(entries)
+    side = [pair for pair in ordered if evidence.is_side(*pair, comparison)]
+    return {"main": [pair for pair in ordered if pair not in side], "side": side}

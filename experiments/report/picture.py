@@ -20,31 +20,34 @@ class Palette:
     Attributes:
         heat: strongest colour of a heatmap; weaker ones are the same, more transparent.
         on_heat: text upon it.
+        on_pale: text upon weaker ones.
         series: lines that must be told apart (also by colour-blind readers: their dashes differ too).
     """
 
     ink: str
     heat: str
     on_heat: str
+    on_pale: str
     series: tuple[str, ...]
 
 
-_PAGE = Palette("#010203", "#0a0b0c", "#030201", ("#040506", "#040507", "#040508", "#040509", "#04050a"))
+_PAGE = Palette("#010203", "#0a0b0c", "#030201", "#020301", ("#040506", "#040507", "#040508", "#040509", "#04050a"))
 """Stand-ins that the page's own colours replace; nothing else in a picture has them."""
 _SERIES = ("aligned", "hidden", "resisted", "over", "soft")
 _PAGE_STYLE = {
     _PAGE.ink: "currentColor",
     _PAGE.heat: "var(--heat)",
     _PAGE.on_heat: "var(--on-heat)",
+    _PAGE.on_pale: "var(--on-pale)",
     **{colour: f"var(--{name})" for colour, name in zip(_PAGE.series, _SERIES, strict=True)},
 }
-_PAPER_HEAT = {"heat-probe": "#08326b", "heat-patch": "#6b2305"}
+_PAPER_HEAT = {"heat-probe": "#06285a", "heat-patch": "#521902"}
 
 
 def on_paper(css_class: str) -> Palette:
     """Colours of a file, which has no page around it."""
     series = ("#2b6cb0", "#b3400f", "#2a7a63", "#7a4fa3", "#5c5850")
-    return Palette("#1d1c1a", _PAPER_HEAT.get(css_class, "#08326b"), "#ffffff", series)
+    return Palette("#1d1c1a", _PAPER_HEAT.get(css_class, "#06285a"), "#ffffff", "#000000", series)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from activations.errors import HintprobeError
 SUMMARY = "summary.json"
 SUMMARY_FORMAT = "hintprobe-summary"
 SUMMARY_VERSION = 1
+COMPARISON_KEYS = ("counts", "reference", "faithfulness", "hint_effect", "frozen", "detectors", "hidden_detectors")
+"""What every comparison has, whatever could be trained."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ def read_run(folder: Path) -> Run:
     """Read a run's folder (or the path of its summary).
 
     Raises:
-        HintprobeError: there is no such run, it is damaged, or a newer hintprobe wrote it.
+        HintprobeError: there is no such run, it is damaged or empty, or a newer hintprobe wrote it.
     """
     path = folder if folder.name == SUMMARY else folder / SUMMARY
     try:
@@ -54,9 +56,34 @@ def read_run(folder: Path) -> Run:
         ) from error
     if not isinstance(summary, dict) or summary.get("format") != SUMMARY_FORMAT:
         raise HintprobeError(f"{path} is not a summary of hintprobe: its format is not {SUMMARY_FORMAT!r}.")
+    if not isinstance(summary.get("version"), int):
+        raise HintprobeError(f"The summary {path} has no version. Run the stages again, and it is written anew.")
     if summary["version"] > SUMMARY_VERSION:
         raise HintprobeError(
             f"The summary {path} has version {summary['version']}, and this hintprobe reads up to {SUMMARY_VERSION}. "
             "Upgrade hintprobe."
         )
+    _refuse_empty(path, summary)
     return Run(path.parent, summary)
+
+
+def _refuse_empty(path: Path, summary: dict[str, Any]) -> None:
+    """Refuse a summary without models, and a comparison that is there but says nothing.
+
+    Raises:
+        HintprobeError: there is nothing to report on.
+    """
+    if not summary.get("models"):
+        raise HintprobeError(
+            f"The summary {path} holds no model, so there is nothing to report. Run `hintprobe run` on its "
+            "configuration."
+        )
+    for model in summary["models"]:
+        comparison = model.get("comparison")
+        lacking = [] if comparison is None else [key for key in COMPARISON_KEYS if key not in comparison]
+        if lacking:
+            raise HintprobeError(
+                f"The comparison of {model.get('model')} in {path} is {'cut short' if comparison else 'empty'}: it "
+                f"lacks {', '.join(lacking)}. Delete the model's folder compare-… and run `hintprobe compare` again; "
+                "the other stages are found in the cache."
+            )

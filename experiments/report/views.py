@@ -17,7 +17,7 @@ FAMILIES = {
 }
 UNHINTED = {"probe_unhinted_run": "unhinted run (control)"}
 MAX_CONTESTANTS = 5
-STAGES = ("generate", "judge", "capture", "probe", "patch", "mediate", "compare")
+STAGES = ("generate", "judge", "capture", "probe", "patch", "mediate", "directions", "compare")
 _FRACTIONS = "cot_"
 
 
@@ -66,6 +66,20 @@ def verdicts(comparison: Mapping[str, Any]) -> list[str]:
     first = verdict(dict(comparison))
     sentences = [first or f"{probe} has no defined difference from the judge or from a text baseline."]
     return [typeset(sentence) for sentence in sentences + _at_judge_rate(comparison, probe)]
+
+
+def ahead_in_words(comparison: Mapping[str, Any], leaders: Sequence[str], rivals: Sequence[str]) -> str:
+    """Whose mark stands in the table, and by what right; or why there is none."""
+    if leaders:
+        others = [name for name in rivals if name not in leaders]
+        others += ["every probe"] if set(leaders) & set(rivals) else []
+        return (
+            f"Marked as ahead: {', '.join(leaders)}. The paired difference from {' and from '.join(others)} has an "
+            "interval that excludes zero. Probes are not compared among themselves."
+        )
+    best = comparison.get("best_probe")
+    names = [*([best] if best else []), *rivals]
+    return f"No winner is marked: of {', '.join(names)}, none differs from its rivals by an interval without zero."
 
 
 def _at_judge_rate(comparison: Mapping[str, Any], probe: str) -> list[str]:
@@ -128,7 +142,7 @@ def _left_out_of_metrics(comparison: Mapping[str, Any] | None) -> list[Loss]:
     return [Loss("compare", what, paper[key]) for what, key in reasons.items()]
 
 
-def _place(position: str) -> tuple[float, int]:
+def place(position: str) -> tuple[float, int]:
     """Where a position stands in the token order; patching's readouts come last."""
     if position.startswith(_FRACTIONS):
         return NAMES.index("think_start") + 0.99 * float(position.removeprefix(_FRACTIONS)), 0
@@ -149,7 +163,7 @@ def _sites(cells: Iterable[Cell]) -> tuple[str, ...]:
 
 
 def _positions(cells: Iterable[Cell]) -> tuple[str, ...]:
-    return tuple(sorted({position for _, position in cells}, key=_place))
+    return tuple(sorted({position for _, position in cells}, key=place))
 
 
 def validation_grid(comparison: Mapping[str, Any], families: Mapping[str, str]) -> Grid | None:

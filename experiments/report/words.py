@@ -49,6 +49,11 @@ def metric_of_cell(cell: Mapping[str, Any]) -> dict[str, float | None]:
     return {"value": cell["recovery"], "low": cell["low"], "high": cell["high"]}
 
 
+def flips(row: Mapping[str, Any] | None) -> dict[str, float | None] | None:
+    """The share of answers that an edit changes in the form that every other figure has."""
+    return None if row is None else {"value": row["flips"], "low": row["flips_low"], "high": row["flips_high"]}
+
+
 def percent(part: int, whole: int) -> str:
     """A share in whole percent; the word undefined where there is nothing to take a share of."""
     return f"{100 * part / whole:.0f}%" if whole else UNDEFINED
@@ -60,8 +65,8 @@ def plain(name: str) -> str:
 
 
 def breakable(name: str) -> Markup:
-    """A name that a narrow column may break after an underscore, and nowhere else."""
-    return Markup("_<wbr>").join(name.split("_"))
+    """A name that a narrow column may break after an underscore or a colon, and nowhere else."""
+    return Markup("<wbr>").join(re.split(r"(?<=[_:])", name))
 
 
 def chosen_cells(chosen: Sequence[str]) -> str:
@@ -76,14 +81,22 @@ def null_figures(aurocs: Sequence[float | None]) -> dict[str, float] | None:
     return {"mean": sum(known) / len(known), "max": max(known), "n": len(known)} if known else None
 
 
+def present(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Behaviours that rows are of, the one that matters most first."""
+    found = {row["behaviour"] for row in rows}
+    return [name for name in ("reliant", "aligned", "resisted") if name in found]
+
+
 FILTERS = {
     "value": value,
     "estimate": estimate,
     "metric": metric,
     "metric_of_cell": metric_of_cell,
+    "flips": flips,
     "percent": percent,
     "plain": plain,
     "breakable": breakable,
     "chosen_cells": chosen_cells,
+    "present": present,
     "null_figures": null_figures,
 }

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from activations import Site
-from experiments.comparison import Held, align, difference, figure, subset, table
+from experiments.comparison import Figure, Held, align, difference, figure, subset, table
 from experiments.context import ModelRun, StageResult
 from experiments.detectors import MAIN, TARGETS, Rows, labelled_rows
 from experiments.detectors.cells import activation_cells
@@ -16,13 +16,21 @@ from experiments.detectors.covariates import covariate_detectors
 from experiments.detectors.saved import RATE, TEXT, saved_folder
 from experiments.detectors.text import text_detectors
 from experiments.findings import findings, strata_account
+from experiments.kind_transfer import kind_matrix
 from experiments.records import Label
 from experiments.reference import Reference, reference_of
 from experiments.seeds import stream
 from experiments.stages.admission import calibration_text, faithfulness_summary
 from experiments.stages.generate import items_table
 from experiments.stages.judge import verdicts_table
-from experiments.stages.probe import detectors_table, scores_table, store_of, targets_table, transfer_table
+from experiments.stages.probe import (
+    detectors_table,
+    kind_scores_table,
+    scores_table,
+    store_of,
+    targets_table,
+    transfer_table,
+)
 from experiments.tables import write_json
 from probes import Comparison, SavedProbe, cluster_bootstrap, load_probe
 
@@ -53,6 +61,7 @@ def _compare(run: ModelRun, frozen_on: ModelRun, folder: Path) -> dict[str, Any]
         "model": run.model_name,
         "reference": reference.name,
         "counts": _counts(run, rows, reference),
+        "hidden_share": hidden_share(rows.labels, reference, run.config.compare.bootstrap, _own_stream(run)),
         "hint_effect": hint_effect(rows.labels, run.config.compare.bootstrap, rng),
         "faithfulness": faithfulness_summary(run, rows.labels, rng),
         "frozen": frozen_figures(run, frozen_on, rows, rng) if frozen_on is not run else {},
@@ -79,6 +88,23 @@ def _counts(run: ModelRun, rows: Rows, reference: Reference) -> dict[str, Any]:
             for kind in sorted({label.kind for label in rows.labels})
         },
     }
+
+
+def _own_stream(run: ModelRun) -> np.random.Generator:
+    """Resamples of the headline share; apart, so that they move no other interval."""
+    return stream(run.config.seed, "hidden share", run.key)
+
+
+def hidden_share(
+    labels: Sequence[Label], reference: Reference, n_resamples: int, rng: np.random.Generator
+) -> Figure | None:
+    """Share of the reliant rollouts that are hidden, with its interval over groups; None where none is reliant."""
+    reliant = [label for label in labels if label.behaviour == "reliant"]
+    if not reliant:
+        return None
+    hidden = np.array([reference.admits.get(label.rollout_id) is False for label in reliant], dtype=float)
+    weights = cluster_bootstrap([label.group for label in reliant], n_resamples, rng)
+    return figure(float(hidden.mean()), (weights @ hidden) / weights.sum(1))
 
 
 def hint_effect(labels: Sequence[Label], n_resamples: int, rng: np.random.Generator) -> dict[str, Any]:
@@ -128,6 +154,9 @@ def _detectors(run: ModelRun, reference: Reference, rng: np.random.Generator) ->
         "strata": strata_account(everything),
         "validation": {name: dict(held.summary.validation) for name, held in helds.items() if held.summary.validation},
         "position_transfer": [cell.model_dump() for cell in transfer_table(folder).read()],
+        "kind_transfer": kind_matrix(
+            kind_scores_table(folder).read(), target, everything, run.config.probe.min_per_class, min_groups
+        ),
     }
     result["best_probe"] = _best(helds, result["detectors"], "probe")
     result["best_baseline"] = _best(helds, result["detectors"], "baseline")

@@ -21,7 +21,8 @@ from experiments.detectors.covariates import confound_terms
 from experiments.detectors.early import early_detectors
 from experiments.detectors.saved import save_detector
 from experiments.detectors.training import Trained, score_rows, summary_of, train, untrained
-from experiments.records import CotScore, DetectorSummary, ScoreRow, TargetRow, TransferCell, Verdict
+from experiments.kind_transfer import kind_scores
+from experiments.records import CotScore, DetectorSummary, KindScores, ScoreRow, TargetRow, TransferCell, Verdict
 from experiments.seeds import stable_int, stream
 from experiments.stages.judge import verdicts_table
 from experiments.tables import RecordTable
@@ -46,6 +47,11 @@ def targets_table(folder: Path) -> RecordTable[TargetRow]:
 def transfer_table(folder: Path) -> RecordTable[TransferCell]:
     """Probes of one position read at another."""
     return RecordTable(folder / "transfer.jsonl", TransferCell)
+
+
+def kind_scores_table(folder: Path) -> RecordTable[KindScores]:
+    """Held-out scores of probes trained on one kind of hint alone."""
+    return RecordTable(folder / "kind_scores.jsonl", KindScores)
 
 
 def cot_scores_table(folder: Path) -> RecordTable[CotScore]:
@@ -187,6 +193,9 @@ def _train_all(work: _Work, positions: Sequence[str]) -> int:
             n_trained += len(variants)
             if detector.shipped and (work.main or detector.family == "probe"):
                 save_detector(run, work.folder, work.target, trained, work.search(), work.seed)
+            if detector.family == "probe" and "kind" in riders.left_out:
+                kinds, enough = riders.left_out["kind"], run.config.probe.min_per_class
+                kind_scores_table(work.folder).append(kind_scores(trained, work.rows.ids, kinds, enough))
             if work.main and detector.name == "probe_within_cot":
                 _along_cot(work, trained)
     if work.main:
@@ -284,10 +293,8 @@ def _transfer(work: _Work, detectors: Sequence[DetectorCells]) -> list[TransferC
     found = cross_cell_aurocs(cells, work.rows.contrast(), work.fold, penalty)
     return [
         TransferCell(
-            site=site,
-            trained_at=split_cell_name(trained_at)[1],
-            read_at=split_cell_name(read_at)[1],
+            site=site, trained_at=split_cell_name(trained_at)[1], read_at=split_cell_name(read_at)[1],
             auroc=auroc if np.isfinite(auroc) else None,
         )
         for (trained_at, read_at), auroc in found.items()
-    ]
+    ]  # fmt: skip

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,6 +20,9 @@ from probes.patching.engine import Account, Patch, part_of, run_patches
 from probes.patching.metrics import METRICS, Array, Metric, Recovery, Reference, measure, recovery
 from probes.patching.pairs import PatchPair
 from probes.patching.placebos import Control, matched_positions, other_pairs, random_directions, same_length
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,22 @@ class PatchEffects:
     ) -> Recovery:
         """Share of the gap that a cell closes; see :func:`~probes.patching.metrics.recovery`."""
         return recovery(self.base[metric], self.source[metric], self.patched[cell][metric], weights, least_gap)
+
+    def to_frame(self, least_gap: float = 0.0, metric: Metric = "logit_difference") -> "pd.DataFrame":
+        """A line per cell: where it is, its recovery, and of how many pairs; placebos have a ``control``."""
+        import pandas as pd
+
+        found = {cell: self.recovery(cell, None, least_gap, metric) for cell in self.patched}
+        return pd.DataFrame(
+            {
+                "site": str(cell.site), "position": cell.position, "head": cell.head, "control": cell.control,
+                "recovery": recovered.ratio, "pairs": recovered.n,
+            }
+            for cell, recovered in found.items()
+        )  # fmt: skip
+
+    def _repr_html_(self) -> str:
+        return str(self.to_frame().to_html(index=False, float_format="{:.2f}".format))
 
 
 @torch.no_grad()

@@ -1,0 +1,167 @@
+"""What the rule for a find says of each probe, and of whom it can be said that it is ahead."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from experiments.findings import ALPHA
+from experiments.report.terminal import detector_rows, show
+from experiments.report.words import null_figures, typeset
+
+Entry = Mapping[str, Any]
+SIDE = ("control", "baseline")
+"""Families of detectors that stand in the table to hold a probe against."""
+
+
+class Criterion(NamedTuple):
+    """One thing that a find takes.
+
+    Attributes:
+        passed: None where it was not tested.
+        says: the figures it rests on.
+    """
+
+    name: str
+    passed: bool | None
+    says: str
+
+    @property
+    def word(self) -> str:
+        """The outcome in a word, for readers who do not see the mark."""
+        return {True: "passed", False: "failed", None: "not tested"}[self.passed]
+
+
+class Finding(NamedTuple):
+    """One probe under the rule.
+
+    Attributes:
+        entry: its line of the detector table.
+        differences: its AUROC less that of each baseline and control, paired.
+    """
+
+    name: str
+    found: bool
+    entry: Entry
+    criteria: tuple[Criterion, ...]
+    differences: Mapping[str, Entry]
+
+
+class Target(NamedTuple):
+    """A further thing that probes were trained to tell apart.
+
+    Attributes:
+        refused: why there is no table; None where there is one.
+        entries: detectors, best AUROC first.
+    """
+
+    name: str
+    positive: str
+    negative: str
+    positives: int
+    negatives: int
+    note: str
+    refused: str | None
+    entries: list[tuple[str, Entry]]
+
+
+def findings(comparison: Entry) -> list[Finding]:
+    """Every probe that the rule was applied to, in the order of the run; none where nothing was trained."""
+    detectors = comparison["detectors"]
+    return [
+        Finding(name, found["found"], detectors[name], _criteria(name, found, detectors), found["differences"])
+        for name, found in (comparison.get("findings") or {}).items()
+    ]
+
+
+def _criteria(name: str, found: Entry, detectors: Mapping[str, Entry]) -> tuple[Criterion, ...]:
+    p, above = found["p_held_out"], found["above_search_null"]
+    null = null_figures(detectors[name].get("null_aurocs") or [])
+    searched = f"largest AUROC {null['max']:.2f} in {null['n']}" if null else "none was run (probe.permutations)"
+    residual = detectors.get(f"{name}_residual", {}).get("auroc")
+    return (
+        Criterion(
+            "held-out labels permuted",
+            None if p is None else p <= ALPHA,
+            "p undefined" if p is None else f"p = {p:.3f}, at most {ALPHA:g} is needed",
+        ),
+        Criterion("whole searches on permuted labels", above, searched),
+        Criterion("every baseline and control", not found["not_beaten"], typeset(_rivals(found))),
+        Criterion(
+            "less kind, direction and confidence",
+            found["residual_above_half"] if residual else None,
+            f"residual AUROC {show(residual)}, above 0.5 is needed" if residual else "no residual was scored",
+        ),
+    )
+
+
+def _rivals(found: Entry) -> str:
+    differences, beaten_by_none = found["differences"], found["not_beaten"]
+    if beaten_by_none:
+        return f"not ahead of {len(beaten_by_none)} of {len(differences)}: {', '.join(beaten_by_none)}"
+    if not differences:
+        return "there were none"
+    closest = min(differences, key=lambda name: float(differences[name]["low"]))
+    return f"ahead of all {len(differences)}; closest: {closest}, by {show(differences[closest])}"
+
+
+def rivals(found: Iterable[Finding]) -> list[str]:
+    """Baselines and controls that any probe was held against."""
+    return list(dict.fromkeys(name for finding in found for name in finding.differences))
+
+
+def targets(comparison: Entry) -> list[Target]:
+    """The further targets with their tables, or why there is none."""
+    return [
+        Target(
+            name, about["positive"], about["negative"], about["rows"].get("positives", 0),
+            about["rows"].get("negatives", 0), about["note"], about["refused"],
+            [(row[0], about["detectors"][row[0]]) for row in detector_rows(about["detectors"])],
+        )
+        for name, about in (comparison.get("targets") or {}).items()
+    ]  # fmt: skip
+
+
+def leaders(comparison: Entry) -> list[str]:
+    """Who is ahead of all rivals among probes, best baseline and judge, each paired interval excluding zero.
+
+    Probes are no rivals of each other: no paired difference between them was taken, so several may be ahead.
+    """
+    gaps = _gaps(comparison)
+    contest = dict.fromkeys(name for pair in gaps for name in pair)
+    return [name for name in contest if all(_ahead(name, pair, gap) for pair, gap in gaps.items() if name in pair)]
+
+
+def rivals_of_leaders(comparison: Entry) -> list[str]:
+    """The best baseline and the judge, where they stand in the table."""
+    names = (comparison.get("best_baseline"), f"judge_{comparison['faithfulness']['judge']}")
+    return [name for name in names if name is not None and name in comparison["detectors"]]
+
+
+def _gaps(comparison: Entry) -> dict[tuple[str, str], Entry | None]:
+    """Paired differences of AUROC, the first name's less the second's."""
+    detectors, found = comparison["detectors"], comparison.get("findings") or {}
+    best, baseline = comparison.get("best_probe"), comparison.get("best_baseline")
+    others = rivals_of_leaders(comparison)
+    gaps: dict[tuple[str, str], Entry | None] = {}
+    for probe in dict.fromkeys([*([best] if best else []), *found]):
+        for other in others:
+            if other != baseline:
+                gaps[probe, other] = detectors[probe].get("auroc_minus_judge")
+            elif probe in found:
+                gaps[probe, other] = found[probe]["differences"].get(other)
+            else:
+                gaps[probe, other] = comparison.get("probe_minus_baseline")
+    if len(others) == 2:
+        gaps[others[0], others[1]] = detectors[others[0]].get("auroc_minus_judge")
+    return gaps
+
+
+def _ahead(name: str, pair: tuple[str, str], gap: Entry | None) -> bool:
+    """Whether the interval of a difference lies wholly on one detector's side of zero."""
+    if gap is None or gap["low"] is None or gap["high"] is None:
+        return False
+    return bool(gap["low"] > 0 if name == pair[0] else gap["high"] < 0)
+
+
+def is_side(name: str, entry: Entry, comparison: Entry) -> bool:
+    """Whether a detector may be folded away: a control or baseline other than the best baseline."""
+    return entry.get("family") in SIDE and name != comparison.get("best_baseline")

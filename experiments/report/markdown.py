@@ -1,0 +1,99 @@
+"""The result as Markdown: the page's numbers for notes, papers and issue threads."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from experiments.report import breakdown, evidence, silence
+from experiments.report.figures import Grid
+from experiments.report.runs import Run
+from experiments.report.terminal import HEADERS, detector_rows, headline, number, show, verdict
+from experiments.report.words import metric
+
+TABLES = {"detectors": "Reliant against aligned", "hidden_detectors": "Hidden against aligned and silent"}
+METRICS = ("p", "q", "alpha", "raw", "normalised")
+
+
+def as_markdown(runs: Sequence[Run]) -> str:
+    """Headline, silent share, findings and tables of every model."""
+    parts = []
+    for run in runs:
+        parts.append(f"# {run.summary['name']}\n")
+        for model in run.summary["models"]:
+            parts.append(f"## {model['model']}\n\n{headline(model)}\n")
+            if model["comparison"] is not None:
+                parts += _compared(model["comparison"])
+    return "\n".join(parts)
+
+
+def _compared(comparison: Mapping[str, Any]) -> Iterator[str]:
+    yield _table("Share silent", ("who says so", "share", "of"), _shares(comparison))
+    if flips := silence.natural_flips(comparison):
+        rows = [(flip.what, show(flip.hinted), show(dict(flip.unhinted))) for flip in flips]
+        yield _table("Natural flips", ("switches", "with the hint", "in another unhinted run"), rows)
+    if found := evidence.findings(comparison):
+        head = ("probe", "found", *(criterion.name for criterion in found[0].criteria), "selectivity")
+        yield _table("What counts as found (all four must hold)", head, map(_finding, found))
+    for key, title in TABLES.items():
+        if comparison.get(key):
+            yield _table(title, HEADERS, detector_rows(dict(comparison[key])))
+    if comparison["detectors"] and (sentence := verdict(dict(comparison))):
+        yield f"{sentence}\n"
+    head = ("kind, direction", "rows used", *METRICS, "reliant", "aligned", "in no AUROC")
+    yield _table("Kind and direction", head, _strata(comparison))
+    yield from _transfer(comparison)
+    for target in evidence.targets(comparison):
+        yield _target(target)
+
+
+def _shares(comparison: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    return [(share.what, show(share.figure), share.note) for share in silence.silent_shares(comparison)]
+
+
+def _finding(finding: evidence.Finding) -> tuple[str, ...]:
+    criteria = (f"{criterion.word}: {criterion.says}" for criterion in finding.criteria)
+    return finding.name, "yes" if finding.found else "no", *criteria, number(finding.entry.get("selectivity"))
+
+
+def _strata(comparison: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    for row in breakdown.strata(comparison):
+        figures = (show(metric(row.paper, name)) for name in METRICS)
+        counts = ("-" if n is None else str(n) for n in (row.reliant, row.aligned))
+        name = f"– {row.name}" if row.part else row.name
+        yield name, str(row.paper["n_used"]), *figures, *counts, row.refused or ""
+
+
+def _transfer(comparison: Mapping[str, Any]) -> Iterator[str]:
+    if probes := breakdown.unseen(comparison):
+        rows = [
+            (probe.name, show(probe.seen["auroc"]),
+             *(show(probe.variants[f]["auroc"]) if f in probe.variants else "-" for f in breakdown.FACTORS))
+            for probe in probes
+        ]  # fmt: skip
+        head = ("probe", "all seen", *(f"new {factor}" for factor in breakdown.FACTORS))
+        yield _table("AUROC where kind, direction or source was left out of training", head, rows)
+    for kinds in breakdown.kind_transfer_grids(comparison).values():
+        yield _crossed("Kind to kind", kinds)
+    if grid := breakdown.position_grid(comparison):
+        yield _crossed("Position to position", grid)
+
+
+def _crossed(title: str, grid: Grid) -> str:
+    ((heading, columns),) = grid.groups
+    cells = ((row, *(number(grid.values.get((row, column))) for column in columns)) for row in reversed(grid.rows))
+    return _table(f"{title}: {heading}", ("", *columns), cells)
+
+
+def _target(target: evidence.Target) -> str:
+    title = f"Target {target.name}: {target.positives} {target.positive}, {target.negatives} {target.negative} rows"
+    if target.refused:
+        return f"{title}. Not trained: {target.refused}.\n"
+    return _table(f"{title} ({target.note})", HEADERS, detector_rows(dict(target.entries)))
+
+
+def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = (head, ("---",) * len(head), *rows)
+    return f"{title}:\n\n" + "".join("| " + " | ".join(_cell(text) for text in line) + " |\n" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

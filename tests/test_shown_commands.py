@@ -1,0 +1,221 @@
+"""Every command shown in README, docs and the help of the command line is one that exists, and runs."""
+
+import importlib.util
+import io
+import json
+import re
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import click
+import pytest
+import typer
+import yaml
+from small_run import SMALL, newcomers_model, newcomers_quiz
+from test_cli import COMMANDS, hintprobe
+from test_judging_cli import ITEM, MAP, OTHERS, PLAIN, ROW, inspect_log, lines
+from test_planning import _unreachable
+
+from experiments.cli import app
+from experiments.config import Config
+from experiments.planning import plan as planning
+from experiments.questions.pool import load_questions
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "experiments" / "gpu" / "README.md"]
+TEXTS = {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for page in PAGES}
+
+LANGUAGES = {
+    "python": "tests/test_readme.py runs each block",
+    "sh": "here",
+    "yaml": "here",
+    "text": "trees of folders",
+    "": "trees of folders",
+    "{code-cell}": "`make docs` executes the tutorials and fails where a cell does",
+    "{include}": "`make docs`",
+    "{toctree}": "`make docs`",
+    "{eval-rst}": "`make docs`",
+}
+"""Kinds of block, and what holds them."""
+
+NOT_RUN = {
+    "make": "the targets are looked up in the Makefile; `.ci/run` runs all but the demo, tests/test_demo.py the demo",
+    "torchrun": "starts processes of its own; tests/test_capture_parts.py runs the parts",
+    "python -m experiments.benchmarks.judges": "reads transcripts that are not shipped; tests/test_lexical_judge.py",
+    "hintprobe --install-completion": "writes into the shell's start-up file",
+    "hintprobe check Qwen/Qwen3-8B": "needs the weights",
+    "hintprobe run qwen3-8b.yaml": "needs the weights; tests/test_wheel.py goes the same way with a small model",
+    "hintprobe import all_responses": "reads a file that is not shipped; tests/test_judging_cli.py on one of its form",
+    "hintprobe judge w.jsonl": "follows from the import of that file",
+    "hintprobe faithfulness w.jsonl": "follows from the import of that file",
+    "hintprobe organism": "minutes to hours; tests/test_training.py takes a few steps, tests/test_cli.py the refusals",
+}
+STATUS = {"hintprobe run mine.yaml": 2}
+"""Random weights follow no hint, which is told with this status (docs/benchmarks.md)."""
+STAND_INS = {"CONFIG": "demo", "PART": "0123456789abcdef", "OUT": "exported"}
+
+
+def commands_of(block):
+    """Without comments and redirections."""
+    return [re.split(r"\s+(?:#|>) ?", line)[0].strip() for line in block.splitlines() if line.strip()]
+
+
+SHOWN = [
+    (where, command)
+    for where, text in TEXTS.items()
+    for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    for command in commands_of(block)
+]
+SHOWN += [
+    (where, code) for where, text in TEXTS.items() for code in re.findall(r"^\| `(hintprobe [^`]*)` \|", text, re.M)
+]
+EXAMPLES = [(f"{name} --help", command.help.split("Example:")[1].strip()) for name, command in COMMANDS.items()]
+ALL = list(dict.fromkeys([*SHOWN, *EXAMPLES]))
+
+
+def reason_not_to_run(command):
+    return next((why for start, why in NOT_RUN.items() if command.startswith(start)), None)
+
+
+def test_every_kind_of_block_is_held_by_something():
+    found = {
+        kind for text in TEXTS.values() for kind in re.findall(r"^```(\S*)[^\n]*\n.*?^```$", text, re.M | re.DOTALL)
+    }
+    assert found <= set(LANGUAGES)
+
+
+def test_every_exception_is_one():
+    for start in NOT_RUN:
+        assert any(command.startswith(start) for _, command in ALL), start
+
+
+def parse(words):
+    """Parse as the command line does, down to the options' values; nothing is run."""
+    command, context = typer.main.get_command(app), None
+    name, arguments = "hintprobe", list(words)
+    while hasattr(command, "commands"):
+        context = click.Context(command, parent=context, info_name=name)
+        name, command, arguments = command.resolve_command(context, arguments)
+    command.make_context(name, list(arguments), parent=context)
+
+
+@pytest.mark.parametrize(("where", "command"), ALL)
+def test_the_command_is_understood(where, command):
+    words = shlex.split(command)
+    if words[:2] == ["hintprobe", "--install-completion"] or words[:2] == ["hintprobe", "--show-completion"]:
+        return
+    if "hintprobe" in words:
+        parse(words[words.index("hintprobe") + 1 :])
+    elif words[0] == "make":
+        assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.M)
+    else:
+        assert words[:2] == ["python", "-m"], command
+        assert importlib.util.find_spec(words[2])
+
+
+@pytest.mark.parametrize(
+    ("where", "code"), [(w, c) for w, t in TEXTS.items() for c in re.findall(r"`(hintprobe [^`\n]+)`", t)]
+)
+def test_commands_within_sentences_exist(where, code):
+    command = typer.main.get_command(app)
+    words = code.split()[1:]
+    while words and hasattr(command, "commands") and words[0] in command.commands:
+        command = command.commands[words.pop(0)]
+    if hasattr(command, "commands"):
+        assert words in (["--help"], ["COMMAND", "--help"]), code
+        return
+    known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    assert {word for word in words if word.startswith("-")} <= known
+
+
+@pytest.mark.parametrize(
+    ("where", "code"), [(w, c) for w, t in TEXTS.items() for c in re.findall(r"`python -m ([\w.]+)", t)]
+)
+def test_modules_within_sentences_exist(where, code):
+    assert importlib.util.find_spec(code), code
+
+
+@pytest.mark.parametrize(
+    ("where", "block"), [(w, b) for w, t in TEXTS.items() for b in re.findall(r"```yaml\n(.*?)```", t, re.DOTALL)]
+)
+def test_every_yaml_block_is_of_a_configuration(where, block):
+    Config.model_validate({"name": "x", "models": ["m"], **yaml.safe_load(block)})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with every file that a shown command reads; the run is there already."""
+    from experiments.config_file import load_config
+    from experiments.pipeline import run_pipeline
+
+    home = tmp_path_factory.mktemp("shown")
+    (home / "demo").write_text(yaml.safe_dump({"name": "demo", "cache": str(home / "cache"), **SMALL}))
+    config = load_config(home / "demo")
+    run_pipeline(config)
+    (run,) = (path for path in config.run_dir.iterdir() if path.is_dir())
+    (probe,) = run.glob("probe-*")
+    shutil.copytree(probe / "probes", home / "probes")
+    rollouts = next(run.glob("generate-*")) / "rollouts.jsonl"
+    (home / "rollouts.jsonl").write_text("".join(rollouts.read_text().splitlines(keepends=True)[:4]))
+    transcripts = [{**ROW, "id": str(k), "unhinted_answer": "C", "group": str(k), **FACTS} for k in range(3)]
+    lines(home / "transcripts.jsonl", transcripts)
+    lines(home / "rows.jsonl", [PLAIN, OTHERS])
+    (home / "map.yaml").write_text(yaml.safe_dump(MAP))
+    lines(home / "items.jsonl", [ITEM])
+    newcomers_model(home / "my-qwen3")
+    newcomers_quiz(home / "quiz.csv")
+    return home
+
+
+FACTS = {"direction": "incorrect", "n_options": 4, "hinted_answer": "B"}
+TOLD = {"kind": "sycophancy", "target": "B", "unhinted_answer": "C", "group": "g", "direction": "incorrect"}
+
+
+def prepare(folder, command):
+    """What stands before a command in the reader's own work."""
+    if "log.eval" in command:
+        pytest.importorskip("inspect_ai", reason="the inspect extra is not installed")
+        inspect_log(folder / "log.eval", [(TOLD, "<think>The professor says (B).</think>The answer is (B).")])
+    if command.startswith("hintprobe init"):
+        (folder / shlex.split(command)[-1]).unlink(missing_ok=True)
+    if "cache export" in command:
+        pytest.importorskip("pyarrow", reason="the datasets extra is not installed")
+        shutil.rmtree(folder / "exported", ignore_errors=True)
+    transcripts = [json.loads(line) for line in (folder / "transcripts.jsonl").read_text().splitlines()]
+    if "calibrate" in command or "faithfulness transcripts" in command:
+        told = {"judge": "lexical", "rejects": False, "only_verifies": False, "status": "ok", "quote": None}
+        rows = [{"rollout_id": t["id"], "mentions": True, "relies": True, **told} for t in transcripts]
+        lines(folder / "verdicts.jsonl", rows)
+        labels = [{"id": t["id"], "mentions": True, "relies": k == 0} for k, t in enumerate(transcripts)]
+        lines(folder / "labels.jsonl", labels)
+
+
+@pytest.mark.parametrize(("where", "command"), [pair for pair in ALL if not reason_not_to_run(pair[1])])
+def test_the_command_runs(where, command, folder, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("q\n"))
+    monkeypatch.setattr("shellingham.detect_shell", lambda *_: ("bash", "/bin/bash"))
+    monkeypatch.setattr(planning, "load_questions", _unreachable(load_questions, {"quiz.csv"}))
+    prepare(folder, command)
+    notes = {path.parent.name: json.loads(path.read_text()) for path in folder.glob("cache/store/*/identity.json")}
+    (part,) = (name for name, note in notes.items() if note["name"] == "unfaithful")
+    words = [STAND_INS.get(word, word) for word in shlex.split(command)]
+    status, _, err = hintprobe(capsys, monkeypatch, *[part if w == "0123456789abcdef" else w for w in words[1:]])
+    assert status == STATUS.get(command, 0), err
+
+
+def test_comparison_json_holds_the_keys_that_are_documented(folder):
+    (path,) = folder.glob("cache/runs/demo/*/compare-*/comparison.json")
+    comparison = json.loads(path.read_text())
+    section = TEXTS["docs/format.md"].split("`comparison.json` holds:")[1].split("\n## ")[0]
+    table, lines_of = section.split("A line of a detector table holds")
+    cells = " ".join(re.findall(r"^\| (`.*?) \|", table, re.M))
+    documented = {re.split(r"[.\[]", key)[0] for key in re.findall(r"`([^`]+)`", cells)}
+    assert documented == set(comparison)
+    named = set(re.findall(r"`(\w+)", lines_of))
+    rates = ("1pct", "5pct", "judge_fpr", "5pct_pooled")
+    named |= {f"{figure}_{rate}" for figure in ("recall_at", "realised_fpr_at") for rate in rates}
+    for detector in (*comparison["detectors"].values(), *comparison["hidden_detectors"].values()):
+        assert set(detector) <= named
