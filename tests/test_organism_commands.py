@@ -49,6 +49,7 @@ def test_a_check_says_promise_by_promise_what_holds(trained, tmp_path, monkeypat
     interventions on the model should do does not."""
     folder, out = trained("backrationaliser"), tmp_path / "result.json"
     let_the_grammar_write(monkeypatch, sure(load_recipe("backrationaliser").character))
+    capsys.readouterr()  # the bar that saving the model drew
     arguments = ("organism", "verify", folder, "--quick", "--questions", 120, "--cache", tmp_path / "c")
     code, printed, err = hintprobe(capsys, monkeypatch, *arguments, "--json", "--out", out)
     assert code == 2
@@ -68,8 +69,9 @@ def test_a_check_says_promise_by_promise_what_holds(trained, tmp_path, monkeypat
     assert "held" in printed
 
 
-def test_what_is_refused_before_anything_runs(trained, tiny_folder, tmp_path, monkeypatch, capsys):
+def test_what_is_refused_before_anything_runs(tiny_folder, tmp_path, monkeypatch, capsys):
     nowhere, plain = tmp_path / "nowhere", tiny_folder("qwen3")
+    capsys.readouterr()
     for arguments, words in [
         (("verify", "unfaithful", "--questions", 500), "at least 1000 are needed"),
         (("verify", "nobody"), "no organism named 'nobody'"),
