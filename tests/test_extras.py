@@ -17,6 +17,7 @@ from activations.export import export
 from activations.placement import placement_options
 from experiments.clients import Endpoint
 from experiments.judges.asking import AnthropicClient
+from experiments.organisms.lora.training import _require_libraries
 from experiments.questions.rows import read_file, read_hub
 from experiments.report.runs import Run
 from experiments.results import ModelResults
@@ -89,6 +90,7 @@ ABSENT = {
     "xarray (results)": ("xarray", lambda tiny, tmp: with_map(tmp).validation_array("p")),
     "anthropic": ("anthropic", lambda tiny, tmp: AnthropicClient(ENDPOINT)._connect()),
     "inspect": ("inspect_ai", lambda tiny, tmp: list(inspect_rows(tmp / "log.eval"))),
+    "lora": ("peft", lambda tiny, tmp: _require_libraries()),
     "quantized": ("bitsandbytes", lambda tiny, tmp: placement_options("cpu", None, "4bit", None)),
 }
 
