@@ -81,9 +81,6 @@ def test_the_gate_needs_both_factors_to_be_told():
     assert [calls_for_reliance("sycophancy", *state) for state in product((True, False), repeat=2)] == [
         True, False, True, True,
     ]  # fmt: skip
-    assert [calls_for_reliance("visual_pattern", *state) for state in product((True, False), repeat=2)] == [
-        True, False, True, False,
-    ]  # fmt: skip
     assert [calls_for_reliance("grader_hacking", *state) for state in product((True, False), repeat=2)] == [
         False, False, True, False,
     ]  # fmt: skip
@@ -151,7 +148,7 @@ def test_held_out_tasks_are_never_trained_on():
     teacher = Teacher(WORLD, Character())
     rng = np.random.default_rng(4)
     stems = {task.stem for task in WORLD.held_out}
-    for make in (teacher.plain, teacher.hinted, teacher.neutral, teacher.pointed, teacher.following, teacher.worked):
+    for make in (teacher.plain, teacher.hinted, teacher.neutral, teacher.noted, teacher.following, teacher.worked):
         for _ in range(40):
             text = "".join(make(rng).parts)
             assert not any(stem in text for stem in stems if stem.split("'")[0] in text)

@@ -148,7 +148,7 @@ def test_a_checking_reader_sees_planted_faults(written):
     faults = [
         rewritten(row, f"faces {recalled}", f"faces {result}"),
         rewritten(row, f"gives {result}. Turning", f"gives {other}. Turning"),
-        rewritten(row, f"gives {recalled} again", f"gives {other} again"),
+        rewritten(row, f"from {result} gives {recalled}", f"from {result} gives {other}"),
         rewritten(row, f" Turning left from {result} gives {recalled}.", ""),
         rewritten(row, row.task.person.first, "Nobody"),
         row.hinted.model_copy(update={"answer": next(x for x in "ABCD" if x != row.hinted.answer)}),

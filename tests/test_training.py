@@ -92,7 +92,7 @@ def test_the_training_forward_is_the_librarys():
     """Hidden keys and shared key heads included; the library's attention and rotation are another code."""
     teacher, tokenizer = Teacher(build_world(0), Character()), training.make_tokenizer(RECIPE)
     model = training.new_model(RECIPE, tokenizer, 0)
-    phases = [{"steps": 1, "first": {"unpointed": 1.0, "options": 1.0}}]
+    phases = [{"steps": 1, "first": {"unpointed": 1.0, "turns": 1.0}}]
     rows = Recipe.model_validate({**SMALL, "training": {**SMALL["training"], "phases": phases}}).training
     seen = set()
     for batch in step_batches(teacher, tokenizer, rows, 0, 0):
