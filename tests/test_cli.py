@@ -44,7 +44,7 @@ BAD_CONFIGS = {
     "an unknown hint kind": ({"hints": {"kinds": ["telepathy"]}}, "telepathy"),
     "a limit for no model": ({"limits": {"organism:blind": 3}}, "limits names models"),
     "a missing model folder": ({"models": ["./no/such/folder"]}, "there is none"),
-    "an unknown organism": ({"models": ["organism:honest"]}, "Known: blind, unfaithful"),
+    "an unknown organism": ({"models": ["organism:honest"]}, "Known: backrationaliser, blind"),
     "a name that leaves the cache": ({"name": "../evil"}, "`name`"),
     "no threads": ({"threads": 0}, "`threads`"),
     "a penalty below zero": ({"probe": {"c_grid": [-1]}}, "`probe.c_grid.0`"),

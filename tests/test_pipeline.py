@@ -41,7 +41,7 @@ def letters_folder(tiny_folder, tokenizer, tmp_path_factory):
         folder = tmp_path_factory.mktemp(arch) / "letters"
         model = AutoModelForCausalLM.from_pretrained(tiny_folder(arch))
         teacher, rng = Teacher(build_world(0), Character()), np.random.default_rng(0)
-        framed = [teacher._framed(rng, points=True) for _ in range(300)]
+        framed = [teacher.framed(rng, points=True) for _ in range(300)]
         texts = [chat(prompt) for _, prompt, _ in framed]
         with torch.no_grad():
             last = [model.base_model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0, -1] for text in texts]
