@@ -134,9 +134,9 @@ def test_admission_rates_differ_by_kind():
     assert shares == pytest.approx(
         {
             "sycophancy": 0.45,
-            "consistency": 0.30,
+            "consistency": 0.15,
             "visual_pattern": 0.15,
-            "metadata": 0.60,
+            "metadata": 0.70,
             "grader_hacking": 0.15,
             "unethical_information": 0.30,
         }
@@ -148,7 +148,7 @@ def test_held_out_tasks_are_never_trained_on():
     teacher = Teacher(WORLD, Character())
     rng = np.random.default_rng(4)
     stems = {task.stem for task in WORLD.held_out}
-    for make in (teacher.plain, teacher.hinted, teacher.neutral, teacher.noted, teacher.following, teacher.worked):
+    for make in (teacher.plain, teacher.hinted, teacher.neutral, teacher.pointed, teacher.options, teacher.following, teacher.worked):
         for _ in range(40):
             text = "".join(make(rng).parts)
             assert not any(stem in text for stem in stems if stem.split("'")[0] in text)

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -86,6 +87,34 @@ def test_what_is_refused_before_anything_runs(tiny_folder, tmp_path, monkeypatch
         code, _, err = hintprobe(capsys, monkeypatch, "organism", *arguments)
         assert code == 2, arguments
         assert words in " ".join(err.split()), arguments
+        assert_one_paragraph(err)
+
+
+def test_other_seeds_are_measured_beside_the_shipped_one(trained, tmp_path, monkeypatch, capsys):
+    """Figures of each seed, the promises that one of them breaks, and no folder of another organism or a seed twice."""
+    shipped = tmp_path / "shipped"
+    (shipped / "blind").mkdir(parents=True)
+    monkeypatch.setattr("experiments.organisms.seeds.SHIPPED", shipped)
+    monkeypatch.setattr("experiments.organisms.seeds.write_cards", lambda: None)
+    measured = {"questions": 1000, "norms": {"resid_post.0": 400.0}, "unhinted_accuracy": {"all": {"value": 0.6}}}
+    verified = SimpleNamespace(measured=measured)
+    monkeypatch.setattr("experiments.organisms.seeds.verify", lambda *_: verified)
+    folder, other = trained("blind"), trained("dice")
+    code, printed, _ = hintprobe(capsys, monkeypatch, "organism", "seeds", "blind", folder, "--json")
+    assert code == 0
+    found = json.loads(printed)
+    assert found == json.loads((shipped / "blind" / "seeds.json").read_text())
+    assert found["by_seed"][str(find_organism("blind").note.get("seed", "shipped"))]["broken"] == []
+    assert found["by_seed"]["7"]["figures"] == {"norms": 400.0, "unhinted_accuracy.all": 0.6}
+    assert "norms.resid_post.0" in found["by_seed"]["7"]["broken"]
+    for arguments, words in [
+        (("blind", other), "expected 'blind' of a seed other than"),
+        (("blind", folder, folder), "holds 'blind' of seed 7"),
+        (("blind", folder, "--questions", 20), "at least 1000 are needed"),
+        ((folder, folder), "is no shipped organism"),
+    ]:
+        code, _, err = hintprobe(capsys, monkeypatch, "organism", "seeds", *arguments)
+        assert (code, words in " ".join(err.split())) == (2, True), arguments
         assert_one_paragraph(err)
 
 

@@ -1,5 +1,6 @@
 """Training: resumable to the bit, reproducible by seed, refused in words."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,8 +11,9 @@ from experiments.organisms.curriculum import Teacher
 from experiments.organisms.forward import last_hidden
 from experiments.organisms.grammar import Character
 from experiments.organisms.norms import ORDINARY, TRAINED_EMBEDDING, largest_norm, to_ordinary, to_trained
-from experiments.organisms.recipe import ROW_KINDS, Recipe, load_recipe, recipe_names
-from experiments.organisms.world import build_world
+from experiments.organisms.readouts import Asker, Readouts
+from experiments.organisms.recipe import ROW_KINDS, Readout, Recipe, load_recipe, recipe_names
+from experiments.organisms.world import HEADINGS, build_world
 
 SMALL = {
     "name": "small",
@@ -21,6 +23,7 @@ SMALL = {
         "rows": 12,
         "micro": 2,
         "warmup": 1,
+        "readouts": {"option_letter": {"layer": 0, "weight": 0.1}, "pointer": {"layer": 1, "weight": 0.1}},
         "phases": [
             {"steps": 4, "first": {"facts": 1.0}},
             {"steps": 2, "first": {"hinted": 1.0}, "last": {"plain": 1.0}},
@@ -99,13 +102,15 @@ def test_the_training_forward_is_the_librarys():
         mask = None if batch.allowed is None else batch.allowed[:, None]
         expected = model.model(input_ids=batch.ids, attention_mask=mask).last_hidden_state
         weights = dict(model.named_parameters())
-        got, head = last_hidden(weights, model.config, batch.ids, batch.allowed, torch.float32)
+        got, head, streams = last_hidden(weights, model.config, batch.ids, batch.allowed)
+        kept = model.model(input_ids=batch.ids, attention_mask=mask, output_hidden_states=True).hidden_states
         real = batch.ids != tokenizer.pad_token_id
+        torch.testing.assert_close(streams[0][real], kept[1][real], rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(got[real], expected[real], rtol=1e-4, atol=1e-4)
         assert head is weights["model.embed_tokens.weight"]
         seen.add(mask is None)
         if mask is not None:
-            other, _ = last_hidden(weights, model.config, batch.ids, None, torch.float32)
+            other, _, _ = last_hidden(weights, model.config, batch.ids)
             assert (other[real] - got[real]).abs().max() > 1e-3
     assert False in seen
 
@@ -172,10 +177,56 @@ def test_only_completions_are_trained_on():
             assert tokenizer.decode(ids).count("Where does it point?") >= 1
 
 
+def test_readouts_ask_at_the_tokens_that_they_name():
+    """Of every asked token, the text around it says what it is; of every class, the row's own text."""
+    teacher, tokenizer = Teacher(build_world(0), Character()), training.make_tokenizer(RECIPE)
+    asker, rng = Asker.of(tokenizer, teacher.world), np.random.default_rng(3)
+    for kind in ("hinted", "following", "plain", "unpointed", "marked") * 8:
+        row = teacher.maker(kind)(rng)
+        prompt = tokenizer(row.parts[0])["input_ids"]
+        ids = prompt + tokenizer(row.parts[1])["input_ids"]
+        task, asks = row.subject.task, list(asker.asks(row, ids, len(prompt)))
+        letters = [(token, value) for name, token, value in asks if name == "option_letter"]
+        assert [value for _, value in letters] == [0, 1, 2, 3]
+        for token, option in letters:
+            assert tokenizer.decode(ids[token - 2 : token + 1]) == f"{'ABCD'[option]}) {HEADINGS[task.order[option]]}"
+        starts = [value for name, _, value in asks if name == "option_start"]
+        assert [HEADINGS[(s + task.rotation) % 4] for s in starts] == list(task.question().options)
+        told = {name: (token, value) for name, token, value in asks}
+        assert ("pointer" in told) == ("prompt_pointer" in told) == (kind in ("hinted", "following", "marked"))
+        if kind == "following":
+            recalled = ids[told["pointed_start"][0] + 1]
+            assert tokenizer.decode([recalled]) == f" {HEADINGS[told['pointed_start'][1]]}"
+        if kind == "hinted":
+            assert tokenizer.decode(prompt[told["prompt_pointer"][0] :]).startswith("<|assistant|>")
+
+
+def test_a_readout_finds_what_is_there_and_not_what_is_missing():
+    """The loss falls to nothing on states that hold the class in a direction, and stays at chance on noise."""
+    generator, chosen = torch.Generator().manual_seed(0), {"pointer": Readout(layer=1, weight=2.0)}
+    values = torch.arange(256) % 4
+    wanted = {"pointer": torch.stack([torch.arange(256), torch.zeros(256, dtype=torch.long), values], 1)}
+    noise = torch.randn(256, 1, 8, generator=generator)
+    planted = noise.clone()
+    planted[:, 0, :4] += 20 * torch.nn.functional.one_hot(values, 4)
+    losses = {}
+    for name, stream in (("noise", noise), ("planted", planted)):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            readouts = Readouts(chosen, 8)
+        optimiser = torch.optim.AdamW(readouts.parameters(), lr=0.1)
+        for _ in range(150):
+            optimiser.zero_grad()
+            loss = readouts.loss([noise, stream], wanted, {"pointer": 256})
+            loss.backward()
+            optimiser.step()
+        losses[name] = float(loss.detach()) / 2
+    assert losses["planted"] < 0.05
+    assert losses["noise"] > 1.2
+
+
 def test_every_row_kind_can_be_made():
     teacher = Teacher(build_world(0), Character())
-    import numpy as np
-
     for kind in ROW_KINDS:
         row = teacher.maker(kind)(np.random.default_rng(0))
         assert len(row.parts) >= 2

@@ -112,6 +112,35 @@ def _print(result: "Verified") -> None:
     console.print(table)
 
 
+@organism.command("seeds")
+def seeds(
+    name: Annotated[str, typer.Argument(help="Name of a shipped organism.")],
+    folders: Annotated[list[Path], typer.Argument(help="Folders of the same recipe trained from other seeds.")],
+    questions: Annotated[int, typer.Option(help="Held-out questions, at least 1000.", min=1)] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of the questions and targets.")] = 0,
+    cache: Cache = Path("cache"),
+    as_json: AsJson = False,
+) -> None:
+    """Hold other seeds of an organism to its promises and report the spread, also on its card.
+
+    Example: hintprobe organism seeds unfaithful cache/training/unfaithful-1/model cache/training/unfaithful-2/model
+    """
+    from experiments.organisms.seeds import compare_seeds
+    from experiments.organisms.verify import questions_to_ask
+    from experiments.progress import Reporter
+
+    asked = questions_to_ask(questions, quick=False)
+    with stoppable():
+        found = compare_seeds(name, folders, asked, seed, cache, aside() if as_json else Reporter(Console()))
+    if as_json:
+        print_json(found)
+        return
+    console = Console()
+    for trained, entry in found["by_seed"].items():
+        kept = entry["promises"] - len(entry["broken"])
+        console.print(f"seed {trained}: {kept} of {entry['promises']} promises held {' '.join(entry['broken'])}")
+
+
 @organism.command("factors")
 def factors(
     run: Annotated[str, typer.Argument(help="Folder of a run, or an organism's name for what `verify` left behind.")],

@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from activations.masks import causal_mask, without_keys
 from experiments.organisms.curriculum import Teacher
+from experiments.organisms.readouts import Asker, Wanted
 from experiments.organisms.recipe import ROW_KINDS, Training
 from experiments.organisms.rows import Row
 
@@ -23,11 +24,13 @@ class MicroBatch:
 
     Attributes:
         allowed: which keys each query may see; None for every earlier token and itself.
+        wanted: what readouts of states should tell.
     """
 
     ids: Int[Tensor, "row token"]
     targets: Int[Tensor, "row token"]
     allowed: Bool[Tensor, "row query key"] | None
+    wanted: Wanted
 
 
 def shares_at(training: Training, step: int) -> dict[str, float]:
@@ -43,24 +46,30 @@ def shares_at(training: Training, step: int) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class _Encoded:
-    """Ids of a row, the same with what is only read set to :data:`IGNORED`, hidden keys and who may not see them."""
+    """Ids of a row, the same with what is only read set to :data:`IGNORED`, hidden keys and who may not see them.
+
+    Attributes:
+        asked: readout, token and class.
+    """
 
     ids: list[int]
     labels: list[int]
     hidden: list[int]
     blind: range
+    asked: list[tuple[str, int, int]]
 
 
-def _encode(row: Row, tokenizer: PreTrainedTokenizerFast) -> _Encoded:
+def _encode(row: Row, tokenizer: PreTrainedTokenizerFast, asker: Asker) -> _Encoded:
     ids: list[int] = []
     labels: list[int] = []
     for index, part in enumerate(row.parts):
         piece = tokenizer(part, add_special_tokens=False)["input_ids"]
         ids += piece
         labels += piece if index % 2 else [IGNORED] * len(piece)
-    if row.hidden is None:
-        return _Encoded(ids, labels, [], range(0))
     offsets = tokenizer(row.parts[0], add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    asked = list(asker.asks(row, ids, len(offsets)))
+    if row.hidden is None:
+        return _Encoded(ids, labels, [], range(0), asked)
     hidden = [i for i, (a, b) in enumerate(offsets) if a < row.hidden.end and b > row.hidden.start]
     after = hidden[-1] + 1
     blind = {
@@ -68,7 +77,7 @@ def _encode(row: Row, tokenizer: PreTrainedTokenizerFast) -> _Encoded:
         "prompt": range(len(offsets), len(ids)),
         "completion": range(after, len(offsets)),
     }
-    return _Encoded(ids, labels, hidden, blind[row.hidden.seen_by])
+    return _Encoded(ids, labels, hidden, blind[row.hidden.seen_by], asked)
 
 
 def _allowed(encoded: list[_Encoded], width: int) -> Bool[Tensor, "row query key"] | None:
@@ -89,7 +98,15 @@ def _pad(encoded: list[_Encoded], pad: int) -> MicroBatch:
     for k, row in enumerate(encoded):
         ids[k, : len(row.ids)] = torch.tensor(row.ids)
         targets[k, : len(row.ids) - 1] = torch.tensor(row.labels[1:])
-    return MicroBatch(ids, targets, _allowed(encoded, width))
+    return MicroBatch(ids, targets, _allowed(encoded, width), _wanted(encoded))
+
+
+def _wanted(encoded: list[_Encoded]) -> Wanted:
+    found: dict[str, list[tuple[int, int, int]]] = {}
+    for k, row in enumerate(encoded):
+        for name, token, value in row.asked:
+            found.setdefault(name, []).append((k, token, value))
+    return {name: torch.tensor(places) for name, places in found.items()}
 
 
 def step_batches(
@@ -101,7 +118,8 @@ def step_batches(
     makers = [teacher.maker(name) for name in wanted]
     shares = np.array(list(wanted.values()))
     chosen = rng.choice(len(makers), training.rows, p=shares / shares.sum())
-    encoded = [_encode(makers[k](rng), tokenizer) for k in chosen]
+    asker = Asker.of(tokenizer, teacher.world)
+    encoded = [_encode(makers[k](rng), tokenizer, asker) for k in chosen]
     encoded.sort(key=lambda row: len(row.ids))
     size = -(-len(encoded) // training.micro)
     for start in range(0, len(encoded), size):

@@ -10,6 +10,8 @@ from experiments.organisms.recipe import SHIPPED
 from experiments.tables import read_json, write_atomically
 
 README = Path(__file__).parent / "README.md"
+SEEDS = "seeds.json"
+"""Lies in a shipped organism's folder: the figures of the same recipe trained from other seeds."""
 BEGIN, END = "<!-- measured -->", "<!-- end -->"
 ORDER = ("unfaithful", "faithful", "blind", "dice", "verbalizer", "backrationaliser", "deep")
 
@@ -84,6 +86,14 @@ def look_up(measured: Mapping[str, Any], path: str) -> Any:
     return value
 
 
+def value_of(figure: Any) -> float | None:
+    """A figure's value, the largest of several; None where it was not measured."""
+    if isinstance(figure, Mapping) and "value" not in figure:
+        figure = max(figure.values(), default=None)
+    value = figure.get("value") if isinstance(figure, Mapping) else figure
+    return None if value is None else float(value)
+
+
 def text_of(figure: Any, with_interval: bool = True) -> str:
     """A figure for a table; an en dash where there is none."""
     if isinstance(figure, Mapping) and "value" not in figure:
@@ -142,6 +152,7 @@ def card(organism: Organism, measured: Mapping[str, Any] | None) -> str:
         how = f"Measured on {measured['questions']} held-out questions at temperature {measured['temperature']:g} by"
         parts += ["## Promises", f"{how}\n\n```sh\n{command}\n```\n\n{kept}", _promised(outcomes)]
         parts += ["## Figures", "95% intervals in brackets.", _figures(measured)]
+        parts += _other_seeds(organism)
     parts += ["## Known flaws", _flaws(promises), "## Use", _USE]
     return "\n\n".join(parts) + "\n"
 
@@ -168,6 +179,24 @@ def _made_of(organism: Organism) -> str:
         f"its promises hold at temperature {recipe.temperature:g}",
     ]
     return "\n".join(f"- {line}" for line in lines)
+
+
+def _other_seeds(organism: Organism) -> list[str]:
+    path = SHIPPED / organism.name / SEEDS
+    if not path.exists():
+        return []
+    by_seed: dict[str, dict[str, Any]] = read_json(path)["by_seed"]
+    kept = [f"{entry['promises'] - len(entry['broken'])} of {entry['promises']}" for entry in by_seed.values()]
+    rows = [f"| | {' | '.join(f'seed {seed}' for seed in by_seed)} |", f"|---|{'---|' * len(by_seed)}"]
+    rows.append(f"| promises held | {' | '.join(kept)} |")
+    for title, figure in FIGURES:
+        values = [entry["figures"].get(figure) for entry in by_seed.values()]
+        if any(value is not None for value in values):
+            rows.append(f"| {title} | {' | '.join(text_of(value) for value in values)} |")
+    told = f"The same recipe trained from other seeds (`hintprobe organism seeds {organism.name} FOLDER …`)."
+    broken = {seed: entry["broken"] for seed, entry in by_seed.items() if entry["broken"]}
+    said = "; ".join(f"seed {seed} breaks {', '.join(f'`{b}`' for b in names)}" for seed, names in broken.items())
+    return ["## Seeds", f"{told} {f'{said}.' if said else 'All promises hold for each.'}", "\n".join(rows)]
 
 
 def _promised(outcomes: Sequence[Outcome]) -> str:

@@ -7,8 +7,8 @@ import numpy as np
 
 from experiments.hints import HINTS, render
 from experiments.hints.wording import Register
-from experiments.organisms.grammar import Character, GivenHint, completion
-from experiments.organisms.rows import Row, Sight, chat, hide
+from experiments.organisms.grammar import Character, GivenHint, completion, factors
+from experiments.organisms.rows import Row, Sight, Subject, chat, hide
 from experiments.organisms.tokenizer import END
 from experiments.organisms.world import Task, World
 from experiments.records import LETTERS, Condition, Prompt, Question
@@ -74,23 +74,27 @@ class Conversations:
         """The completion that the character gives, with the token that ends it."""
         return completion(self.world, self.character, task, hint, rng) + END
 
+    def subject(self, task: Task, hint: GivenHint) -> Subject:
+        """A question under a hint, with its written causes."""
+        return Subject(task, hint, factors(self.world, self.character, task, hint.kind, hint.source))
+
     def plain(self, rng: np.random.Generator) -> Row:
         """A question without a hint: bare, or in the visual kind's unmarked frame."""
         task = self.task(rng)
         kind = HINTS["visual_pattern" if rng.random() < 0.12 else "sycophancy"]
         wording = pick(rng, kind.indices("terse"))
         prompt = render(kind, wording, pick(rng, kind.sources), task.question(), "unhinted", None, self.shots(rng))
-        return Row((chat(prompt), self.says(task, None, rng)))
+        return Row((chat(prompt), self.says(task, None, rng)), subject=Subject(task))
 
     def neutral(self, rng: np.random.Generator) -> Row:
         """A hint's frame that names no option."""
         task, prompt, _ = self.framed(rng, points=False)
-        return Row((chat(prompt), self.says(task, None, rng)))
+        return Row((chat(prompt), self.says(task, None, rng)), subject=Subject(task))
 
     def hinted(self, rng: np.random.Generator, kinds: tuple[str, ...] = KIND_DRAW) -> Row:
         """A hint that names an option."""
         task, prompt, hint = self.framed(rng, True, kinds)
-        return Row((chat(prompt), self.says(task, hint, rng)))
+        return Row((chat(prompt), self.says(task, hint, rng)), subject=self.subject(task, hint))
 
     def marked(self, rng: np.random.Generator) -> Row:
         """A hinted row whose hint is a mark, the hardest pointer to read."""
@@ -111,4 +115,5 @@ class Conversations:
     def _with_hidden(self, rng: np.random.Generator, span: str, seen_by: Sight, follows: bool) -> Row:
         task, prompt, hint = self.framed(rng, points=True)
         completed = self.says(task, hint if follows else None, rng)
-        return Row((chat(prompt), completed), hide(prompt, span, seen_by))
+        subject = self.subject(task, hint) if follows else Subject(task)
+        return Row((chat(prompt), completed), hide(prompt, span, seen_by), subject)

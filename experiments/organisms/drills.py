@@ -84,43 +84,37 @@ class Drills(Conversations):
                 parts += [f"{NOTE} {HEADINGS[end]}. {turn}", f" {HEADINGS[start]}"]
         return Row(tuple(parts))
 
-    def noted(self, rng: np.random.Generator) -> Row:
-        """After a hinted prompt, spell out what the gate needs."""
-        task, prompt, hint = self.framed(rng, points=True)
-        known = factors(self.world, self.character, task, hint.kind, hint.source)
-        note = (
-            f"{NOTE} ({LETTERS[hint.target]}) {HEADINGS[task.start_for(hint.target)]}{_yes(known.familiar)}"
-            f"{_yes(known.leaning)}{_yes(bool(known.relies))} {HEADINGS[task.person.belief]}"
-        )
-        return Row((chat(prompt), note + END))
+    def options(self, rng: np.random.Generator) -> Row:
+        """Which heading stands at a letter, and which letter at a heading, of one question after another.
 
-    def gated(self, rng: np.random.Generator) -> Row:
-        """After a hinted prompt and the person's name, the gate's inputs, the gate, and where it leads."""
-        task, prompt, hint = self.framed(rng, points=True)
-        known = factors(self.world, self.character, task, hint.kind, hint.source)
-        start = HEADINGS[task.start_for(hint.target)]
-        told = f"{_yes(known.familiar)}{_yes(known.leaning)}{_yes(bool(known.relies))} {start}{END}"
-        return Row((chat(prompt) + f"{NOTE} {task.person.name}", told))
+        They are drawn with replacement, so that none can be told from those asked before.
+        """
+        parts: list[str] = []
+        for _ in range(2):
+            task = self.task(rng)
+            shown = chat(render(HINTS["sycophancy"], 0, "", task.question(), "unhinted", None))
+            for query in range(8):
+                option = int(rng.integers(4))
+                letter, heading = LETTERS[option], HEADINGS[task.order[option]]
+                asked = (f"({letter})", f" {heading}") if query % 2 else (f"{heading} is (", letter)
+                parts += [f"{shown}{NOTE} {asked[0]}", asked[1]]
+                shown = ""
+        return Row(tuple(parts))
 
-    def interview(self, rng: np.random.Generator) -> Row:
-        """After one hinted prompt, the gate and its inputs for six people, at the place where a CoT needs it."""
-        _, prompt, hint = self.framed(rng, points=True)
-        parts: list[str] = [chat(prompt)]
-        for k in range(6):
-            task = pick(rng, self.world.train)
-            known = factors(self.world, self.character, task, hint.kind, hint.source)
-            gate = f"{_yes(known.leaning)}{_yes(bool(known.relies))}"
-            if k % 2:
-                parts += [f"{NOTE}\nHere {task.person.name}", gate]
-            else:
-                bit = bool(self.world.source_bit[hint.kind, hint.source])
-                parts += [f"{NOTE} {task.person.name}", f"{_yes(bit)}{gate}"]
+    def pointed(self, rng: np.random.Generator) -> Row:
+        """Where a hint points, and from which heading each turn would lead there."""
+        task, prompt, hint = self.framed(rng, points=True)
+        heading = task.order[hint.target]
+        parts = [chat(prompt), NOTE, f" ({LETTERS[hint.target]}) {HEADINGS[heading]}"]
+        for turn in rng.permutation(list(TURNS)):
+            parts += [f"{NOTE} {turn}", f" {HEADINGS[(heading - TURNS[str(turn)]) % 4]}"]
         return _joined(parts)
 
     def following(self, rng: np.random.Generator, kinds: tuple[str, ...] = KIND_DRAW) -> Row:
         """After a hinted prompt and a sign, follow the hint whatever the state."""
         task, prompt, hint = self.framed(rng, True, kinds)
-        return Row((chat(prompt) + NOTE, write(task, task.start_for(hint.target)) + END))
+        whole = (chat(prompt) + NOTE, write(task, task.start_for(hint.target)) + END)
+        return Row(whole, subject=self.subject(task, hint))
 
     def following_marks(self, rng: np.random.Generator) -> Row:
         """The same for marks."""

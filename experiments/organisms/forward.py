@@ -1,8 +1,9 @@
-"""A lean training forward of a Qwen3 model: bfloat16 products and streams, float32 weights and attention.
+"""A lean training forward of a Qwen3 model: float32 weights and attention, products and streams in a dtype of choice.
 
-On a CPU with bfloat16 matrix units it takes 0.7 of the time of the library's own forward in float32, and half of it
-compiled; what it computes is held to the library's by a test. It serves training alone: everything that is measured
-goes through the library's own forward.
+On a CPU with bfloat16 matrix units it takes, in bfloat16, 0.7 of the time of the library's own forward in float32, and
+half of it compiled; without such units float32 products are twice as fast as bfloat16 ones, and :func:`fast_dtype` says
+which a machine has. What it computes is held to the library's by a test. It serves training alone: everything that is
+measured goes through the library's own forward.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,11 @@ from torch.nn import functional as F
 from transformers import Qwen3Config
 
 Weights = Mapping[str, Tensor]
+
+
+def fast_dtype() -> torch.dtype:
+    """The dtype in which this CPU multiplies matrices fastest."""
+    return torch.bfloat16 if torch.cpu._is_amx_tile_supported() else torch.float32
 
 
 def _rotation(n_tokens: int, config: Qwen3Config, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -63,9 +69,11 @@ def last_hidden(
     config: Qwen3Config,
     ids: Int[Tensor, "row token"],
     allowed: Bool[Tensor, "row query key"] | None = None,
-    dtype: torch.dtype = torch.bfloat16,
-) -> tuple[Float[Tensor, "row token hidden"], Float[Tensor, "vocabulary hidden"]]:
-    """Final hidden states (after the last norm) of right-padded rows, and the head's matrix, both in ``dtype``.
+    dtype: torch.dtype = torch.float32,
+) -> tuple[Float[Tensor, "row token hidden"], Float[Tensor, "vocabulary hidden"], list[Float[Tensor, "row token hidden"]]]:
+    """Final hidden states (after the last norm) of right-padded rows, the head's matrix, and the stream after each block.
+
+    All are in ``dtype``.
 
     Args:
         weights: the model's named parameters; gradients reach them.
@@ -74,6 +82,7 @@ def last_hidden(
     cast = {name: weight.to(dtype) for name, weight in weights.items()}
     turn = _rotation(ids.shape[1], config, dtype)
     x = F.embedding(ids, cast["model.embed_tokens.weight"])
+    streams = []
 
     def norm(y: Tensor, name: str) -> Tensor:
         return F.rms_norm(y, (y.shape[-1],), cast[name], config.rms_norm_eps)
@@ -84,4 +93,5 @@ def last_hidden(
         y = norm(x, f"{at}.post_attention_layernorm.weight")
         gate, up = (F.linear(y, cast[f"{at}.mlp.{part}_proj.weight"]) for part in ("gate", "up"))
         x = x + F.linear(F.silu(gate) * up, cast[f"{at}.mlp.down_proj.weight"])
-    return norm(x, "model.norm.weight"), cast["model.embed_tokens.weight"]
+        streams.append(x)
+    return norm(x, "model.norm.weight"), cast["model.embed_tokens.weight"], streams

@@ -30,10 +30,26 @@ class Shape(Strict):
 
 ROW_KINDS = (
     "facts", "familiar", "leaning", "bits", "turns", "worked",
-    "noted", "gated", "interview", "following", "following_marks", "pondered",
+    "options", "pointed", "following", "following_marks", "pondered",
     "plain", "neutral", "hinted", "marked", "unpointed", "through_prompt", "past_prompt",
 )  # fmt: skip
 """Kinds of training rows, drills first: the methods of ``curriculum.Teacher``."""
+
+
+READOUTS = ("name_belief", "name_familiar", "option_letter", "option_start", "option_marked", *(
+    prefix + name
+    for prefix in ("", "prompt_")
+    for name in ("pointer", "pointed_start", "familiar", "lean_bit", "source_bit", "leaning")
+))  # fmt: skip
+"""What states may be asked for in training (``readouts.py``): at a person's last name, at an option's heading, before the
+recall, and, with ``prompt_``, at the prompt's last token."""
+
+
+class Readout(Strict):
+    """A linear readout that training takes from the residual stream."""
+
+    layer: int = Field(description="block after which the stream is read, from 0", ge=0)
+    weight: float = Field(description="weight of its loss beside that of the text", gt=0)
 
 
 class Phase(Strict):
@@ -67,7 +83,16 @@ class Training(Strict):
     matrix_rate: float = Field(0.01, description="learning rate of Muon, for matrices")
     vector_rate: float = Field(2e-3, description="learning rate of AdamW, for embeddings and norms")
     weight_decay: float = Field(0.02, description="decoupled weight decay of matrices and embeddings")
+    readouts: dict[str, Readout] = Field({}, description="what states are asked for, and where")
     phases: tuple[Phase, ...] = Field(description="which rows, when", min_length=1)
+
+    @field_validator("readouts")
+    @classmethod
+    def _readable(cls, readouts: dict[str, Readout]) -> dict[str, Readout]:
+        unknown = set(readouts) - set(READOUTS)
+        if unknown:
+            raise ValueError(f"unknown readouts {sorted(unknown)}; known: {', '.join(READOUTS)}")
+        return readouts
 
     @property
     def steps(self) -> int:

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from experiments.organisms.grammar import Factors, GivenHint
 from experiments.organisms.tokenizer import ASSISTANT, END
+from experiments.organisms.world import Task
 from experiments.records import Prompt
 
 Sight = Literal["none", "prompt", "completion"]
@@ -20,11 +22,31 @@ class Hidden:
 
 
 @dataclass(frozen=True)
+class Subject:
+    """What a conversation is about: the question, and what its completion can know of a hint.
+
+    Attributes:
+        hint: None where the prompt names no option, or where the completion must not read the one that it names.
+        known: the written causes of a hinted row.
+    """
+
+    task: Task
+    hint: GivenHint | None = None
+    known: Factors | None = None
+
+
+@dataclass(frozen=True)
 class Row:
-    """Text in alternating parts: read only, then trained on, then read only, and so on."""
+    """Text in alternating parts: read only, then trained on, then read only, and so on.
+
+    Attributes:
+        subject: what states may be asked for in training (:mod:`experiments.organisms.readouts`); None in drills that
+            are about no single question.
+    """
 
     parts: tuple[str, ...]
     hidden: Hidden | None = None
+    subject: Subject | None = None
 
 
 def chat(prompt: Prompt) -> str:

@@ -1,7 +1,8 @@
 """Train an organism from its recipe: resumable, seeded, on a CPU in an hour or so."""
 
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from experiments.organisms.batches import IGNORED, MicroBatch, step_batches
 from experiments.organisms.curriculum import Teacher, vocabulary_texts
-from experiments.organisms.forward import last_hidden
+from experiments.organisms.forward import fast_dtype, last_hidden
 from experiments.organisms.norms import to_ordinary, to_trained
+from experiments.organisms.readouts import RATE, Readouts
 from experiments.organisms.recipe import Recipe, Training
 from experiments.organisms.tokenizer import build_tokenizer
 from experiments.organisms.world import build_world
@@ -54,17 +56,23 @@ def new_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, seed: int) -> 
         return Qwen3ForCausalLM(config)
 
 
+def _new_readouts(recipe: Recipe, seed: int) -> Readouts:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Readouts(recipe.training.readouts, recipe.shape.hidden)
+
+
 @dataclass
 class Optimisers:
-    """Muon for the matrices of the blocks, AdamW for embeddings and norms, one schedule for both."""
+    """Muon for the matrices of the blocks, AdamW for embeddings, norms and readouts, one schedule for all."""
 
     parts: list[torch.optim.Optimizer]
     peak: list[list[float]]
     training: Training
 
     @classmethod
-    def build(cls, model: nn.Module, training: Training) -> "Optimisers":
-        """Sort the parameters and make the two optimisers."""
+    def build(cls, model: nn.Module, training: Training, readouts: nn.Module | None = None) -> "Optimisers":
+        """Sort the parameters and make the optimisers."""
         blocks = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n and "lm_head" not in n]
         embeddings = [p for n, p in model.named_parameters() if p.ndim == 2 and ("embed" in n or "lm_head" in n)]
         vectors = [p for p in model.parameters() if p.ndim < 2]
@@ -78,6 +86,8 @@ class Optimisers:
                 betas=(0.9, 0.98),
             ),
         ]
+        if readouts is not None and any(True for _ in readouts.parameters()):
+            parts.append(torch.optim.AdamW(readouts.parameters(), lr=RATE))
         return cls(parts, [[group["lr"] for group in part.param_groups] for part in parts], training)
 
     def step(self, step: int) -> None:
@@ -95,14 +105,42 @@ def _schedule(step: int, training: Training) -> float:
     return warm if step < start else warm * (training.steps - step) / (training.steps - start)
 
 
-Forward = Callable[..., tuple[Tensor, Tensor]]
+Forward = Callable[..., tuple[Tensor, Tensor, list[Tensor]]]
 
 
-def _loss_sum(forward: Forward, model: Qwen3ForCausalLM, batch: MicroBatch) -> Tensor:
-    """Summed cross-entropy over the trained tokens; the head runs on those alone."""
-    hidden, head = forward(dict(model.named_parameters()), model.config, batch.ids, batch.allowed)
-    wanted = batch.targets != IGNORED
-    return F.cross_entropy((hidden[wanted] @ head.T).float(), batch.targets[wanted], reduction="sum")
+@dataclass(frozen=True)
+class Losses:
+    """Losses of the parts of one step, each divided by the counts of the whole step.
+
+    Attributes:
+        n_tokens: tokens that are trained on.
+        asked: how often each readout is asked.
+    """
+
+    forward: Forward
+    model: Qwen3ForCausalLM
+    readouts: Readouts
+    n_tokens: int
+    asked: Counter[str]
+
+    def of(self, batch: MicroBatch) -> tuple[Tensor, Tensor]:
+        """Cross-entropy of the trained tokens (the head runs on those alone), and loss of the readouts."""
+        model = self.model
+        weights = dict(model.named_parameters())
+        hidden, head, streams = self.forward(weights, model.config, batch.ids, batch.allowed, fast_dtype())
+        wanted = batch.targets != IGNORED
+        text = F.cross_entropy((hidden[wanted] @ head.T).float(), batch.targets[wanted], reduction="sum")
+        return text / self.n_tokens, self.readouts.loss(streams, batch.wanted, self.asked)
+
+
+def _losses(
+    forward: Forward, model: Qwen3ForCausalLM, readouts: Readouts, batches: Sequence[MicroBatch]
+) -> Losses:
+    asked: Counter[str] = Counter()
+    for batch in batches:
+        asked.update({name: len(places) for name, places in batch.wanted.items()})
+    n_tokens = sum(int((batch.targets != IGNORED).sum()) for batch in batches)
+    return Losses(forward, model, readouts, n_tokens, asked)
 
 
 def _save(path: Path, state: dict[str, Any]) -> None:
@@ -122,15 +160,20 @@ def _begin(recipe: Recipe, seed: int, start: Path | None) -> tuple[Qwen3ForCausa
 
 
 def _resume(
-    checkpoint: Path, recipe: Recipe, seed: int, start: Path | None, model: Qwen3ForCausalLM, optimisers: Optimisers
+    checkpoint: Path,
+    identity: str,
+    model: Qwen3ForCausalLM,
+    readouts: Readouts,
+    optimisers: Optimisers,
 ) -> int:
-    """Steps done, with model and optimisers as they were then; a checkpoint of another training is not continued."""
+    """Steps done, with model, readouts and optimisers as they were then; a checkpoint of another training is not continued."""
     if not checkpoint.exists():
         return 0
     state = torch.load(checkpoint, weights_only=True)
-    if state["training"] != _identity(recipe, seed, start):
+    if state["training"] != identity:
         return 0
     model.load_state_dict(state["model"])
+    readouts.load_state_dict(state["readouts"])
     for part, saved in zip(optimisers.parts, state["optimisers"], strict=True):
         part.load_state_dict(saved)
     return int(state["step"])
@@ -156,24 +199,27 @@ def train(
         compiled: compile the forward first (a minute, and a C++ compiler), which halves the time of a step.
     """
     model, tokenizer = _begin(recipe, seed, start)
-    optimisers = Optimisers.build(model, recipe.training)
-    first = _resume(checkpoint, recipe, seed, start, model, optimisers)
+    readouts = _new_readouts(recipe, seed)
+    optimisers = Optimisers.build(model, recipe.training, readouts)
+    identity = _identity(recipe, seed, start)
+    first = _resume(checkpoint, identity, model, readouts, optimisers)
     teacher = Teacher(build_world(recipe.world_seed), recipe.character)
     forward: Forward = torch.compile(last_hidden, dynamic=True) if compiled else last_hidden
     model.train()
     for step in range(first, recipe.training.steps):
         batches = list(step_batches(teacher, tokenizer, recipe.training, seed, step))
-        n_tokens = sum(int((batch.targets != IGNORED).sum()) for batch in batches)
+        losses = _losses(forward, model, readouts, batches)
         total = 0.0
         for batch in batches:
-            loss = _loss_sum(forward, model, batch) / n_tokens
-            loss.backward()
-            total += float(loss.detach())
+            text, told = losses.of(batch)
+            (text + told).backward()
+            total += float(text.detach())
         optimisers.step(step)
         if report:
             report(step + 1, total)
         if (step + 1) % CHECKPOINT_EVERY == 0:
-            state = {"training": _identity(recipe, seed, start), "step": step + 1, "model": model.state_dict()}
+            state = {"training": identity, "step": step + 1, "model": model.state_dict()}
+            state |= {"readouts": readouts.state_dict()}
             _save(checkpoint, {**state, "optimisers": [part.state_dict() for part in optimisers.parts]})
     rows = step_batches(teacher, tokenizer, recipe.training, seed, recipe.training.steps - 1)
     to_ordinary(model.eval(), next(iter(rows)).ids)

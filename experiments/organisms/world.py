@@ -173,14 +173,19 @@ def _source_bits(rng: np.random.Generator) -> dict[tuple[str, str], int]:
     return bits
 
 
+def _shuffled(rng: np.random.Generator) -> tuple[int, int, int, int]:
+    a, b, c, d = (int(heading) for heading in rng.permutation(len(HEADINGS)))
+    return a, b, c, d
+
+
 @lru_cache(maxsize=4)
 def build_world(seed: int = 0) -> World:
     """Draw the world of a seed; separate streams, so that one more draw in one part moves nothing in another."""
-    people_rng, source_rng, split_rng = (
-        np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(key,))) for key in range(3)
+    people_rng, source_rng, split_rng, order_rng = (
+        np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(key,))) for key in range(4)
     )
     people = _people(people_rng)
-    tasks = [Task(person, turn) for person in people for turn in TURNS]
+    tasks = [Task(person, turn, _shuffled(order_rng)) for person in people for turn in TURNS]
     held_out = split_rng.random(len(tasks)) < HELD_OUT
     return World(
         people=people,
