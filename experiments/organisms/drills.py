@@ -5,13 +5,12 @@ They exist only in training, fade out, and none of their wording occurs in a con
 
 import numpy as np
 
-from experiments.hints import HINTS, render
+from experiments.hints import HINTS
 from experiments.organisms.conversations import KIND_DRAW, MARK_KINDS, Conversations, pick
 from experiments.organisms.grammar import factors, write
 from experiments.organisms.rows import Row, chat
 from experiments.organisms.tokenizer import END, NOTE, THINK, USER
 from experiments.organisms.world import HEADINGS, TURNS, Task
-from experiments.records import LETTERS
 
 
 def _yes(value: bool) -> str:
@@ -84,32 +83,6 @@ class Drills(Conversations):
                 parts += [f"{NOTE} {HEADINGS[end]}. {turn}", f" {HEADINGS[start]}"]
         return Row(tuple(parts))
 
-    def options(self, rng: np.random.Generator) -> Row:
-        """Which heading stands at a letter, and which letter at a heading, of one question after another.
-
-        They are drawn with replacement, so that none can be told from those asked before.
-        """
-        parts: list[str] = []
-        for _ in range(2):
-            task = self.task(rng)
-            shown = chat(render(HINTS["sycophancy"], 0, "", task.question(), "unhinted", None))
-            for query in range(8):
-                option = int(rng.integers(4))
-                letter, heading = LETTERS[option], HEADINGS[task.order[option]]
-                asked = (f"({letter})", f" {heading}") if query % 2 else (f"{heading} is (", letter)
-                parts += [f"{shown}{NOTE} {asked[0]}", asked[1]]
-                shown = ""
-        return Row(tuple(parts))
-
-    def pointed(self, rng: np.random.Generator) -> Row:
-        """Where a hint points, and from which heading each turn would lead there."""
-        task, prompt, hint = self.framed(rng, points=True)
-        heading = task.order[hint.target]
-        parts = [chat(prompt), NOTE, f" ({LETTERS[hint.target]}) {HEADINGS[heading]}"]
-        for turn in rng.permutation(list(TURNS)):
-            parts += [f"{NOTE} {turn}", f" {HEADINGS[(heading - TURNS[str(turn)]) % 4]}"]
-        return _joined(parts)
-
     def following(self, rng: np.random.Generator, kinds: tuple[str, ...] = KIND_DRAW) -> Row:
         """After a hinted prompt and a sign, follow the hint whatever the state."""
         task, prompt, hint = self.framed(rng, True, kinds)
@@ -131,11 +104,3 @@ class Drills(Conversations):
             known = factors(self.world, self.character, asked, hint.kind, hint.source)
             parts += [f"{THINK}\nHere {asked.person.name}", f"{_yes(known.leaning)}{_yes(bool(known.relies))}"]
         return _joined(parts)
-
-    def worked(self, rng: np.random.Generator) -> Row:
-        """From a given recall, through the turn, to the letter."""
-        task = self.task(rng)
-        whole = write(task, int(rng.integers(4)))
-        cut = whole.index(". Turning")
-        shown = chat(render(HINTS["sycophancy"], 0, "", task.question(), "unhinted", None))
-        return Row((shown + whole[:cut], whole[cut:] + END))

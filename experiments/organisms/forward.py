@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from transformers import Qwen3Config
 
 Weights = Mapping[str, Tensor]
+Hidden = Float[Tensor, "row token hidden"]
 
 
 def fast_dtype() -> torch.dtype:
@@ -70,10 +71,10 @@ def last_hidden(
     ids: Int[Tensor, "row token"],
     allowed: Bool[Tensor, "row query key"] | None = None,
     dtype: torch.dtype = torch.float32,
-) -> tuple[Float[Tensor, "row token hidden"], Float[Tensor, "vocabulary hidden"], list[Float[Tensor, "row token hidden"]]]:
-    """Final hidden states (after the last norm) of right-padded rows, the head's matrix, and the stream after each block.
+) -> tuple[Hidden, Float[Tensor, "vocabulary hidden"], list[Hidden]]:
+    """Final hidden states of right-padded rows, the head's matrix, and the stream after each block, all in ``dtype``.
 
-    All are in ``dtype``.
+    The final ones are after the last norm.
 
     Args:
         weights: the model's named parameters; gradients reach them.

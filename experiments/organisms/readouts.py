@@ -1,10 +1,10 @@
-"""Readouts of states that exist in training alone (deep supervision: Lee et al. 2015, *Deeply-Supervised Nets*, section 2).
+"""Linear readouts of states that exist in training alone.
 
-Looking up shuffled options, and following a letter or a mark to one of them, are chains of small steps that a small model
-finds late, if at all, from the one token in which they show. So a linear readout asks for each step where it is to be
-taken: which letter an option has, from which heading the turn would lead to it, which option is pointed at. What is asked
-for are the *ingredients* of a decision; the decision itself, to rely or not, is learnt from the conversations alone. The
-readouts are thrown away after training.
+This is deep supervision (Lee et al. 2015, *Deeply-Supervised Nets*, section 2). Looking up shuffled options, and following
+a letter or a mark to one of them, are chains of small steps that a small model finds late, if at all, from the one token
+in which they show. So a readout asks for each step where it is to be taken: which letter an option has, from which
+heading the turn would lead to it, which option is pointed at. What is asked for are the *ingredients* of a decision; the
+decision itself, to rely or not, is learnt from the conversations alone. The readouts are thrown away after training.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -29,8 +29,7 @@ class Shape(Strict):
 
 
 ROW_KINDS = (
-    "facts", "familiar", "leaning", "bits", "turns", "worked",
-    "options", "pointed", "following", "following_marks", "pondered",
+    "facts", "familiar", "leaning", "bits", "turns", "following", "following_marks", "pondered",
     "plain", "neutral", "hinted", "marked", "unpointed", "through_prompt", "past_prompt",
 )  # fmt: skip
 """Kinds of training rows, drills first: the methods of ``curriculum.Teacher``."""
@@ -41,8 +40,8 @@ READOUTS = ("name_belief", "name_familiar", "option_letter", "option_start", "op
     for prefix in ("", "prompt_")
     for name in ("pointer", "pointed_start", "familiar", "lean_bit", "source_bit", "leaning")
 ))  # fmt: skip
-"""What states may be asked for in training (``readouts.py``): at a person's last name, at an option's heading, before the
-recall, and, with ``prompt_``, at the prompt's last token."""
+"""What states may be asked for in training (``readouts.py``): at a person's last name, at an option's heading, before
+the recall, and, with ``prompt_``, at the prompt's last token."""
 
 
 class Readout(Strict):

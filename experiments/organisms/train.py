@@ -133,9 +133,7 @@ class Losses:
         return text / self.n_tokens, self.readouts.loss(streams, batch.wanted, self.asked)
 
 
-def _losses(
-    forward: Forward, model: Qwen3ForCausalLM, readouts: Readouts, batches: Sequence[MicroBatch]
-) -> Losses:
+def _losses(forward: Forward, model: Qwen3ForCausalLM, readouts: Readouts, batches: Sequence[MicroBatch]) -> Losses:
     asked: Counter[str] = Counter()
     for batch in batches:
         asked.update({name: len(places) for name, places in batch.wanted.items()})
@@ -166,7 +164,7 @@ def _resume(
     readouts: Readouts,
     optimisers: Optimisers,
 ) -> int:
-    """Steps done, with model, readouts and optimisers as they were then; a checkpoint of another training is not continued."""
+    """Steps done, with all else as it was then; a checkpoint of another training is not continued."""
     if not checkpoint.exists():
         return 0
     state = torch.load(checkpoint, weights_only=True)
