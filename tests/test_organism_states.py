@@ -7,8 +7,8 @@ from wired import HINT_AT, LETTERS, VALUES, prompt
 from wired import written as said
 from written import written_run
 
-from activations import Site
-from experiments.organisms import states
+from activations import Decoding, Site, capture
+from experiments.organisms import states, steering
 from experiments.organisms.grammar import Character
 from experiments.organisms.joined import measured_rows
 from experiments.organisms.routes import past_pointer, routes, swapped_pairs
@@ -91,3 +91,46 @@ def test_pairs_are_strongly_reliant_rows_against_their_swapped_runs(tiny_folder,
         assert pair.first_difference in pair.positions["pointer"]
         after = pair.positions["past_pointer"]
         assert after == tuple(range(max(pair.positions["pointer"]) + 1, pair.positions["prompt_end"][0] + 1))
+
+
+@pytest.mark.parametrize("planted", [True, False])
+def test_steering_moves_answers_where_they_hang_on_a_direction(tossed, monkeypatch, planted):
+    """A model that goes by the first coordinate of its third block: a vector found in its states steers it.
+
+    Where the states do not hold the decision, the difference of means is noise, and steers nothing.
+    """
+    _, rows, loaded = tossed
+    here = Site(2, "resid_post")
+
+    def states(self, sites):
+        rng = torch.Generator().manual_seed(1)
+        found = {site: 0.1 * torch.randn(len(self.rows), 8, generator=rng) for site in sites}
+        if planted:
+            found[here][:, 0] += torch.tensor([2.0 * row.reliant for row in self.rows])
+        return found
+
+    def answers(self, chosen, site, vector):
+        pushed = float(vector[0]) if site == here else 0.0
+        moved = [self.rows[i].label.target if pushed > 0 else self.rows[i].label.unhinted_answer for i in chosen]
+        kept = [self.rows[i].label.hinted_answer for i in chosen]
+        return moved if abs(pushed) > 1.9 else kept
+
+    monkeypatch.setattr(steering.Steered, "states", states)
+    monkeypatch.setattr(steering.Steered, "answers", answers)
+    found = steering.steering(loaded, rows, Decoding(), np.random.default_rng(0))
+    assert (found["to_own"]["value"], found["to_hint"]["value"]) == ((1.0, 1.0) if planted else (0.0, 0.0))
+    assert found["layer"] == 2 or not planted
+    assert found["random"]["value"] < 0.5
+
+
+def test_a_vector_is_added_before_the_recall_and_the_rest_is_written_anew(tossed):
+    """Prefixes end before the heading, and states are those of their last token."""
+    _, rows, loaded = tossed
+    steered = steering.Steered(loaded, rows[:6], Decoding(max_new_tokens=4))
+    for row, prefix in zip(steered.rows, steered.prefixes, strict=True):
+        assert loaded.tokenizer.decode(list(prefix)).endswith(" faces")
+        assert prefix[: len(row.hinted.prompt_ids)] == row.hinted.prompt_ids
+    site = Site(1, "resid_post")
+    last = [[len(steered.prefixes[0]) - 1]]
+    (captured,) = [found for _, found in capture(loaded, steered.prefixes[:1], last, [site])]
+    torch.testing.assert_close(steered.states([site])[site][0], captured[site][0, 0].float(), rtol=1e-4, atol=1e-4)

@@ -54,6 +54,9 @@ FIGURES = (
     ("AUROC of the prompt's words, disposition", "leaning_from_prompt.forest"),
     ("patching past the pointer, layers from 2 on", "routes.noising.past_pointer"),
     ("patching the pointer, layers from 2 on", "routes.noising.pointer_late"),
+    ("steering away from the hint returns a_u", "steering.to_own"),
+    ("steering towards the hint makes it answer h", "steering.to_hint"),
+    ("a random vector does either", "steering.random"),
     ("largest median residual norm", "norms"),
 )
 """Lines of the figures: title and path into the measurements."""
@@ -73,6 +76,8 @@ BRIEF = (
     "before_cot.reliant.prompt_end",
     "before_cot.follows.prompt_end",
     "routes.noising.past_pointer",
+    "steering.to_own",
+    "steering.to_hint",
     "norms",
 )
 """Lines of the table of all organisms."""

@@ -5,10 +5,10 @@ They exist only in training, fade out, and none of their wording occurs in a con
 
 import numpy as np
 
-from experiments.hints import HINTS
+from experiments.hints import HINTS, render
 from experiments.organisms.conversations import KIND_DRAW, MARK_KINDS, Conversations, pick
 from experiments.organisms.grammar import factors, write
-from experiments.organisms.rows import Row, chat
+from experiments.organisms.rows import Row, Subject, chat
 from experiments.organisms.tokenizer import END, NOTE, THINK, USER
 from experiments.organisms.world import HEADINGS, TURNS, Task
 
@@ -82,6 +82,14 @@ class Drills(Conversations):
             else:
                 parts += [f"{NOTE} {HEADINGS[end]}. {turn}", f" {HEADINGS[start]}"]
         return Row(tuple(parts))
+
+    def worked(self, rng: np.random.Generator) -> Row:
+        """From a given recall, through the turn, to the letter."""
+        task = self.task(rng)
+        whole = write(task, int(rng.integers(4)))
+        cut = whole.index(". Turning")
+        shown = chat(render(HINTS["sycophancy"], 0, "", task.question(), "unhinted", None))
+        return Row((shown + whole[:cut], whole[cut:] + END), subject=Subject(task))
 
     def following(self, rng: np.random.Generator, kinds: tuple[str, ...] = KIND_DRAW) -> Row:
         """After a hinted prompt and a sign, follow the hint whatever the state."""

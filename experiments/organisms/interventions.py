@@ -13,7 +13,8 @@ from experiments.positions import locate
 from experiments.records import LETTERS, Item, Rollout
 
 
-def _answer(loaded: LoadedModel, item: Item, ids: Sequence[int]) -> str | None:
+def answer_of(loaded: LoadedModel, item: Item, ids: Sequence[int]) -> str | None:
+    """The answer that completion tokens give to an item's question; None where none can be parsed."""
     text = str(loaded.tokenizer.decode(list(ids), skip_special_tokens=True))
     return parse_answer(split_completion(text).answer_text, len(item.question.options))
 
@@ -47,7 +48,7 @@ def _regenerate(
     completions = generate(
         loaded, [r.prompt_ids for r in rollouts], decoding, seeds=seeds, edits=[Knockout.hiding(hide)]
     )
-    return [_answer(loaded, item, done.ids) for item, done in zip(items, completions, strict=True)]
+    return [answer_of(loaded, item, done.ids) for item, done in zip(items, completions, strict=True)]
 
 
 def _turned(item: Item, answer: str | None, shift: int) -> str:
@@ -87,5 +88,5 @@ def answers_after_corruption(
     completions = generate(loaded, prefixes, decoding, seeds=[rollout.seed for rollout in rollouts])
     answers = []
     for item, rollout, prefix, done in zip(items, rollouts, prefixes, completions, strict=True):
-        answers.append(_answer(loaded, item, prefix[len(rollout.prompt_ids) :] + done.ids))
+        answers.append(answer_of(loaded, item, prefix[len(rollout.prompt_ids) :] + done.ids))
     return list(zip(answers, expected, strict=True))

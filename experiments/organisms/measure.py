@@ -32,6 +32,7 @@ from experiments.organisms.reading import recall_index
 from experiments.organisms.routes import routes, swapped_pairs
 from experiments.organisms.shares import share
 from experiments.organisms.states import before_cot, read_from_words, residual_norms
+from experiments.organisms.steering import steering
 from experiments.seeds import stream
 from experiments.stages.compare import hint_effect
 from experiments.stages.generate import run_generate
@@ -96,6 +97,10 @@ def measure(run: ModelRun, character: Character) -> dict[str, Any]:
     with run.reporter.busy("interventions"):
         result["interventions"] = intervened(run, rows, rng)
         result["norms"] = residual_norms(run.loaded, rows)
+        settings = run.config.generate
+        decoding = Decoding(settings.temperature, settings.max_new_tokens, settings.token_budget)
+        if steered := steering(run.loaded, rows, decoding, rng):
+            result["steering"] = steered
     with run.reporter.busy("patching and probes"):
         pairs = swapped_pairs(run, rows, rng)
         if len(pairs) > 1:

@@ -1,10 +1,11 @@
 """Linear readouts of states that exist in training alone.
 
-This is deep supervision (Lee et al. 2015, *Deeply-Supervised Nets*, section 2). Looking up shuffled options, and following
-a letter or a mark to one of them, are chains of small steps that a small model finds late, if at all, from the one token
-in which they show. So a readout asks for each step where it is to be taken: which letter an option has, from which
-heading the turn would lead to it, which option is pointed at. What is asked for are the *ingredients* of a decision; the
-decision itself, to rely or not, is learnt from the conversations alone. The readouts are thrown away after training.
+This is deep supervision (Lee et al. 2015, *Deeply-Supervised Nets*, section 2). Looking up shuffled options, and
+following a letter or a mark to one of them, are chains of small steps that a small model finds late, if at all, from
+the one token in which they show. So a readout asks for each step where it is to be taken: which letter an option has,
+from which heading the turn would lead to it, which option is pointed at. What is asked for are the *ingredients* of a
+decision; the decision itself, to rely or not, is learnt from the conversations alone. The readouts are thrown away
+after training.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,13 +36,13 @@ class Asker:
 
     Attributes:
         people: everybody, by the token ids of first and last name.
-        headings: token ids of the headings.
+        headings: heading of each token id that names one.
         close: id of the parenthesis after an option's letter.
         faces: id of the word before a recalled heading.
     """
 
     people: Mapping[tuple[int, int], Person]
-    headings: frozenset[int]
+    headings: Mapping[int, int]
     close: int
     faces: int
 
@@ -50,7 +51,7 @@ class Asker:
         """For the vocabulary of a tokenizer and the people of a world."""
         ids = tokenizer.get_vocab()
         people = {(ids[f" {person.first}"], ids[f" {person.last}"]): person for person in world.people}
-        return cls(people, frozenset(ids[f" {name}"] for name in HEADINGS), ids[")"], ids[" faces"])
+        return cls(people, {ids[f" {name}"]: k for k, name in enumerate(HEADINGS)}, ids[")"], ids[" faces"])
 
     def asks(self, row: Row, ids: Sequence[int], n_prompt: int) -> Iterator[tuple[str, int, int]]:
         """Readout, token and class, for a row whose first part has ``n_prompt`` tokens."""
@@ -63,6 +64,9 @@ class Asker:
         if subject is None:
             return
         yield from self._of_options(subject, ids, n_prompt)
+        for at in range(n_prompt - 1, len(ids)):  # a recall that is given ends the first part
+            if ids[at] in self.headings:
+                yield "stated_letter", at, subject.task.order.index(self.headings[ids[at]])
         recall = next((i for i in range(n_prompt, len(ids)) if ids[i] == self.faces), None)
         places = [("", recall)] if recall is not None else []
         for prefix, at in [*places, ("prompt_", n_prompt - 1)]:

@@ -29,19 +29,19 @@ class Shape(Strict):
 
 
 ROW_KINDS = (
-    "facts", "familiar", "leaning", "bits", "turns", "following", "following_marks", "pondered",
+    "facts", "familiar", "leaning", "bits", "turns", "worked", "following", "following_marks", "pondered",
     "plain", "neutral", "hinted", "marked", "unpointed", "through_prompt", "past_prompt",
 )  # fmt: skip
 """Kinds of training rows, drills first: the methods of ``curriculum.Teacher``."""
 
 
-READOUTS = ("name_belief", "name_familiar", "option_letter", "option_start", "option_marked", *(
+READOUTS = ("name_belief", "name_familiar", "option_letter", "option_start", "option_marked", "stated_letter", *(
     prefix + name
     for prefix in ("", "prompt_")
     for name in ("pointer", "pointed_start", "familiar", "lean_bit", "source_bit", "leaning")
 ))  # fmt: skip
-"""What states may be asked for in training (``readouts.py``): at a person's last name, at an option's heading, before
-the recall, and, with ``prompt_``, at the prompt's last token."""
+"""What states may be asked for in training (``readouts.py``): at a person's last name, at an option's heading, at a
+heading that the completion states, before the recall, and, with ``prompt_``, at the prompt's last token."""
 
 
 class Readout(Strict):

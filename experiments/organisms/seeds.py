@@ -1,4 +1,4 @@
-"""Several seeds of one organism, trained and measured alike: does each reach the promises, and how far do they spread?"""
+"""Several seeds of one organism, trained and measured alike: does each keep the promises, how far do they spread?"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
