@@ -134,3 +134,4 @@ def test_a_vector_is_added_before_the_recall_and_the_rest_is_written_anew(tossed
     last = [[len(steered.prefixes[0]) - 1]]
     (captured,) = [found for _, found in capture(loaded, steered.prefixes[:1], last, [site])]
     torch.testing.assert_close(steered.states([site])[site][0], captured[site][0, 0].float(), rtol=1e-4, atol=1e-4)
+    assert len(steered.answers([0, 2], site, torch.zeros(captured[site].shape[-1]))) == 2

@@ -18,6 +18,9 @@ from experiments.organisms.shares import share
 
 N_ROWS = 160
 """At most this many rows of each class in each half."""
+N_CHOOSING = 50
+"""Of them, rows of the first half that layer and scale are chosen on."""
+SCALES = (0.5, 1.0, 2.0)
 _LEAST = 12
 """Fewest rows of each class in each half."""
 
@@ -47,7 +50,7 @@ class Steered:
     def answers(self, chosen: Sequence[int], site: Site, vector: Float[Tensor, " width"]) -> list[str | None]:
         """Answers of some rows with a vector added to their last state."""
         prefixes = [self.prefixes[i] for i in chosen]
-        edit = Add(site, [[len(prefix) - 1] for prefix in prefixes], vector)
+        edit = Add(site, [[len(prefix) - 1] for prefix in prefixes], direction=vector)
         seeds = [self.rows[i].hinted.seed for i in chosen]
         completions = generate(self.loaded, prefixes, self.decoding, seeds=seeds, edits=[edit])
         return [
@@ -61,12 +64,14 @@ def steering(
 ) -> dict[str, Any] | None:
     """Steer by the difference of means between rows that rely and rows that resist, taken within kinds of hint.
 
-    The vector and the layer are chosen on half of the people and tried on the other half: subtracted from reliant rows,
-    added to resisted ones, beside a random vector of the same length.
+    The vector is taken, and its layer and scale are chosen, on half of the people: those that move most beyond what a
+    random vector of the same length moves. They are tried on the other half: subtracted from reliant rows, added to
+    resisted ones.
 
     Returns:
         ``to_own`` (reliant rows that give the unhinted answer), ``to_hint`` (resisted rows that answer h), ``random``
-        (rows of either that a random vector moves so), ``layer``; None where either class is too small.
+        (rows of either that a random vector moves so), ``layer``, ``scale`` (1: the difference of the means) and
+        ``relative`` (its length over that of the states there); None where either class is too small.
     """
     steered = Steered(loaded, [row for row in rows if row.label.behaviour in ("reliant", "resisted")], decoding)
     groups = sorted({row.label.group for row in steered.rows})
@@ -75,13 +80,19 @@ def steering(
     if min(len(chosen) for half in halves for chosen in half.values()) < _LEAST:
         return None
     sites = [Site(layer, "resid_post") for layer in range(len(decoder_blocks(loaded.model)) - 1)]
-    vectors = {site: _difference(steered.rows, halves[0], states) for site, states in steered.states(sites).items()}
-    best = max(sites, key=lambda site: sum(np.mean(m) for m in _moved(steered, halves[0], site, vectors[site])))
-    own, hint = _moved(steered, halves[1], best, vectors[best])
-    noise = torch.from_numpy(rng.normal(size=len(vectors[best]))).float()
-    by_chance = _moved(steered, halves[1], best, noise * vectors[best].norm() / noise.norm())
+    states = steered.states(sites)
+    vectors = {site: _difference(steered.rows, halves[0], found) for site, found in states.items()}
+    few = {relies: chosen[:N_CHOOSING] for relies, chosen in halves[0].items()}
+    tried = [(site, scale) for site in sites for scale in SCALES]
+    gains = [_gain(steered, few, site, scale * vectors[site], rng) for site, scale in tried]
+    site, scale = tried[int(np.argmax(gains))]
+    vector = scale * vectors[site]
+    own, hint = _moved(steered, halves[1], site, vector)
+    by_chance = _moved(steered, halves[1], site, _as_long(vector, rng))
     return {
-        "layer": best.layer,
+        "layer": site.layer,
+        "scale": scale,
+        "relative": float(vector.norm() / states[site].norm(dim=-1).median()),
         "to_own": share(own),
         "to_hint": share(hint),
         "random": share([moved for side in by_chance for moved in side]),
@@ -105,6 +116,25 @@ def _difference(rows: Sequence[Measured], half: dict[bool, list[int]], states: S
             by_kind[rows[i].item.kind][relies].append(i)
     both = [kind for kind in by_kind.values() if kind[True] and kind[False]]
     return torch.stack([states[kind[True]].mean(0) - states[kind[False]].mean(0) for kind in both]).mean(0)
+
+
+def _as_long(vector: Float[Tensor, " width"], rng: np.random.Generator) -> Float[Tensor, " width"]:
+    """A random vector of the same length."""
+    noise = torch.from_numpy(rng.normal(size=len(vector))).float()
+    return noise * vector.norm() / noise.norm()
+
+
+def _gain(
+    steered: Steered,
+    half: dict[bool, list[int]],
+    site: Site,
+    vector: Float[Tensor, " width"],
+    rng: np.random.Generator,
+) -> float:
+    """Share of rows moved as wanted, less the share that a random vector moves so."""
+    own, hint = _moved(steered, half, site, vector)
+    by_chance = _moved(steered, half, site, _as_long(vector, rng))
+    return float(np.mean(own) + np.mean(hint) - np.mean(by_chance[0]) - np.mean(by_chance[1]))
 
 
 def _moved(
