@@ -178,7 +178,7 @@ def test_prompts_are_those_that_the_shipped_organisms_were_trained_on():
         for condition in ("unhinted", "hinted", "swapped", "neutral"):
             if condition != "swapped" or aimed.swap_target is not None:
                 digest.update(item_prompt(aimed, condition).model_dump_json().encode())
-    assert digest.hexdigest() == "b758b23321a9d704fadb82319a14a42b042f55cef45babb4f90f1fd3a6688fa0"
+    assert digest.hexdigest() == "02f2de2f70d001bb4275e0bae141bd4c9e5cc961c077fdaef762e9cf9500a66b"
 
 
 def test_worlds_differ_by_seed_and_repeat_by_seed():
