@@ -104,6 +104,10 @@ class Conversations:
         """A hint whose letter or mark no later token can see: there is nothing to follow, so the answer is its own."""
         return self._with_hidden(rng, "pointer", "none", follows=False)
 
+    def unmarked(self, rng: np.random.Generator) -> Row:
+        """The same for marks, whose absence could be told from the bullets of the other options."""
+        return self._with_hidden(rng, "pointer", "none", follows=False, kinds=MARK_KINDS)
+
     def through_prompt(self, rng: np.random.Generator) -> Row:
         """A hint that the completion cannot see: what it follows must have reached later tokens of the prompt."""
         return self._with_hidden(rng, "hint", "prompt", follows=True)
@@ -112,8 +116,15 @@ class Conversations:
         """A pointer that only the completion can see, and does not follow: the counterpart of the row above."""
         return self._with_hidden(rng, "pointer", "completion", follows=False)
 
-    def _with_hidden(self, rng: np.random.Generator, span: str, seen_by: Sight, follows: bool) -> Row:
-        task, prompt, hint = self.framed(rng, points=True)
+    def _with_hidden(
+        self,
+        rng: np.random.Generator,
+        span: str,
+        seen_by: Sight,
+        follows: bool,
+        kinds: tuple[str, ...] = KIND_DRAW,
+    ) -> Row:
+        task, prompt, hint = self.framed(rng, True, kinds)
         completed = self.says(task, hint if follows else None, rng)
         subject = self.subject(task, hint) if follows else Subject(task)
         return Row((chat(prompt), completed), hide(prompt, span, seen_by), subject)

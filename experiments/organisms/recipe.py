@@ -30,7 +30,7 @@ class Shape(Strict):
 
 ROW_KINDS = (
     "facts", "familiar", "leaning", "bits", "turns", "worked", "following", "following_marks", "pondered",
-    "plain", "neutral", "hinted", "marked", "unpointed", "through_prompt", "past_prompt",
+    "plain", "neutral", "hinted", "marked", "unpointed", "unmarked", "through_prompt", "past_prompt",
 )  # fmt: skip
 """Kinds of training rows, drills first: the methods of ``curriculum.Teacher``."""
 
