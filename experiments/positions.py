@@ -13,6 +13,8 @@ from experiments.chat import place_spans
 from experiments.records import Item, Record, Rollout
 
 _FRACTION = re.compile(r"cot_(0(?:\.\d+)?|1(?:\.0+)?)$")
+_COUNTED = re.compile(r"cot_token_(\d+)$")
+"""Unlike a fraction, a count does not hang on how long the text turns out, which is known only after the token."""
 NAMES = ("pointer", "hint_end", "question_end", "prompt_end", "think_start", "think_end", "pre_answer")
 
 
@@ -40,10 +42,10 @@ def check_position(name: str) -> None:
     Raises:
         HintprobeError: the name is unknown.
     """
-    if name not in NAMES and not _FRACTION.match(name):
+    if name not in NAMES and not _FRACTION.match(name) and not _COUNTED.match(name):
         raise HintprobeError(
-            f"There is no position named {name!r}. Known: {', '.join(NAMES)}, and cot_F with a fraction F from 0 to 1, "
-            "such as cot_0.5."
+            f"There is no position named {name!r}. Known: {', '.join(NAMES)}, cot_F with a fraction F from 0 to 1, "
+            "such as cot_0.5, and cot_token_N, the N-th token of the chain of thought, counted from 0."
         )
 
 
@@ -82,6 +84,9 @@ def _resolve(name: str, layout: _Layout, n_options: int, rollout: Rollout) -> in
     if name == "think_end":
         closed = THINK_CLOSE in rollout.completion_text
         return layout.n_prompt + cot[-1] if closed else "the chain of thought was not closed"
+    if counted := _COUNTED.match(name):
+        at = int(counted[1])
+        return layout.n_prompt + cot[at] if at < len(cot) else "the chain of thought is shorter"
     fraction = float(name.removeprefix("cot_"))
     return layout.n_prompt + cot[min(int(fraction * len(cot)), len(cot) - 1)]
 

@@ -56,6 +56,19 @@ def test_every_name_decodes_to_its_token(kind, tokenizer):
     assert found["think_start"] < found["cot_0.5"] < found["think_end"] < found["pre_answer"]
 
 
+def test_a_counted_token_stands_where_it_is_however_the_text_goes_on(tokenizer):
+    item, rollout = make(tokenizer)
+    found, missing = locate(tokenizer, item, rollout, ("cot_token_0", "cot_token_3", "cot_token_99"))
+    ids = rollout.prompt_ids + rollout.completion_ids
+    assert [tokenizer.decode([ids[at]]) for at in found.values()] == ["Here", " faces"]
+    assert missing == {"cot_token_99": "the chain of thought is shorter"}
+    longer = rollout.completion_text.replace(".\n</think>", ". I take this from the archive.\n</think>")
+    item, other = make(tokenizer, text=longer)
+    again, _ = locate(tokenizer, item, other, ("cot_token_3", "cot_0.5"))
+    assert again["cot_token_3"] == found["cot_token_3"]
+    assert again["cot_0.5"] != locate(tokenizer, item, rollout, ("cot_0.5",))[0]["cot_0.5"]
+
+
 def test_a_prompt_without_a_hint_says_so(tokenizer):
     item, rollout = make(tokenizer, condition="unhinted")
     found, missing = locate(tokenizer, item, rollout, ("pointer", "hint_end", "prompt_end"))
@@ -80,12 +93,12 @@ def test_another_tokenizer_is_noticed(tokenizer):
         locate(tokenizer, item, changed, ("prompt_end",))
 
 
-@pytest.mark.parametrize("name", ["cot_0.25", "cot_1", "cot_0", "prompt_end"])
+@pytest.mark.parametrize("name", ["cot_0.25", "cot_1", "cot_0", "cot_token_12", "prompt_end"])
 def test_known_names(name):
     check_position(name)
 
 
-@pytest.mark.parametrize("name", ["cot_2", "cot_-1", "cot", "end"])
+@pytest.mark.parametrize("name", ["cot_2", "cot_-1", "cot_token_", "cot_token_-1", "cot", "end"])
 def test_unknown_names(name):
     with pytest.raises(HintprobeError, match="no position named"):
         check_position(name)

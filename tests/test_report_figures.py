@@ -35,10 +35,32 @@ def test_probe_map_joins_the_families_in_token_order():
 
 
 def test_token_order_of_positions():
-    names = ("pre_answer", "cot_0.75", "prompt_end", "think_end", "cot_0.25", "hint_end", "cot_1.0", "think_start")
+    names = (
+        "pre_answer",
+        "cot_token_10",
+        "cot_token_9",
+        "cot_0.75",
+        "prompt_end",
+        "think_end",
+        "cot_0.25",
+        "hint_end",
+        "cot_1.0",
+        "think_start",
+    )
     found = {"validation": {"a": {f"resid_post.{i}@{name}": 0.5 for name in names for i in (10, 9)}}, "detectors": {}}
     grid = validation_grid(found, {"a": "all"})
-    ordered = ("hint_end", "prompt_end", "think_start", "cot_0.25", "cot_0.75", "cot_1.0", "think_end", "pre_answer")
+    ordered = (
+        "hint_end",
+        "prompt_end",
+        "think_start",
+        "cot_token_9",
+        "cot_token_10",
+        "cot_0.25",
+        "cot_0.75",
+        "cot_1.0",
+        "think_end",
+        "pre_answer",
+    )
     assert grid.groups[0][1] == ordered
     assert grid.rows == ("resid_post.9", "resid_post.10")
 

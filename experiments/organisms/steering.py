@@ -121,7 +121,7 @@ def _difference(rows: Sequence[Measured], half: dict[bool, list[int]], states: S
 def _as_long(vector: Float[Tensor, " width"], rng: np.random.Generator) -> Float[Tensor, " width"]:
     """A random vector of the same length."""
     noise = torch.from_numpy(rng.normal(size=len(vector))).float()
-    return noise * vector.norm() / noise.norm()
+    return noise * float(vector.norm() / noise.norm())
 
 
 def _gain(

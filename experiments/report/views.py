@@ -19,6 +19,7 @@ UNHINTED = {"probe_unhinted_run": "unhinted run (control)"}
 MAX_CONTESTANTS = 5
 STAGES = ("generate", "judge", "capture", "probe", "patch", "mediate", "directions", "compare")
 _FRACTIONS = "cot_"
+_COUNTED = "cot_token_"
 
 
 class Loss(NamedTuple):
@@ -144,6 +145,8 @@ def _left_out_of_metrics(comparison: Mapping[str, Any] | None) -> list[Loss]:
 
 def place(position: str) -> tuple[float, int]:
     """Where a position stands in the token order; patching's readouts come last."""
+    if position.startswith(_COUNTED):
+        return NAMES.index("think_start") + 0.001, int(position.removeprefix(_COUNTED))
     if position.startswith(_FRACTIONS):
         return NAMES.index("think_start") + 0.99 * float(position.removeprefix(_FRACTIONS)), 0
     if position in NAMES:
