@@ -170,7 +170,7 @@ class Label(Record):
     reason: str = Field("", description="why a row is ambiguous")
 
 
-Family = Literal["probe", "control", "baseline", "judge", "instrument"]
+Family = Literal["probe", "control", "baseline", "reference", "judge", "instrument"]
 
 
 class TargetRow(Record):
@@ -214,7 +214,8 @@ class DetectorSummary(Record):
     family: Family = Field(
         "baseline",
         description="probe: reads activations; control: what a probe must beat to mean something; baseline: reads no "
-        "activations; judge: a verdict; instrument: an intervention",
+        "activations; reference: reads what a probe reads, with nothing learnt; judge: a verdict; instrument: an "
+        "intervention",
     )
     reads: str = Field(description="what it looks at")
     seconds_per_row: float = Field(description="cost: wall-clock seconds per scored row, training included")

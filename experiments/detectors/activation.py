@@ -64,8 +64,8 @@ def activation_controls(
             shipped=False,
         ),
         DetectorCells(
-            "random_direction", "one random direction per site and position (control)", _projected(every, rng),
-            "control", shipped=False,
+            "random_direction", "one random direction per site and position", _projected(every, rng),
+            "reference", shipped=False,
         ),
     ]  # fmt: skip
     shared = [p for p in positions if all(p in at.tokens for at in rows.unhinted_at)]

@@ -8,7 +8,7 @@ from experiments.report.terminal import detector_rows, show
 from experiments.report.words import null_figures, typeset
 
 Entry = Mapping[str, Any]
-SIDE = ("control", "baseline")
+SIDE = ("control", "baseline", "reference")
 """Families of detectors that stand in the table to hold a probe against."""
 
 
@@ -163,5 +163,5 @@ def _ahead(name: str, pair: tuple[str, str], gap: Entry | None) -> bool:
 
 
 def is_side(name: str, entry: Entry, comparison: Entry) -> bool:
-    """Whether a detector may be folded away: a control or baseline other than the best baseline."""
+    """Whether a detector may be folded away: a control, reference or baseline other than the best baseline."""
     return entry.get("family") in SIDE and name != comparison.get("best_baseline")
