@@ -72,16 +72,15 @@ def test_nothing_is_found_on_blind(demo):
 def test_detectors_frozen_on_unfaithful_stay_silent_on_blind(demo):
     """At the threshold that 5% of their own negatives exceed, no more than 5% of blind's rows, within the interval.
 
-    Judge and probes of the hinted run. The baselines that read certainty, and the probe of the unhinted run, do fire
-    there: blind is uncertain too, and they cannot tell that from reliance. That is what the control is for.
+    The judge, and the probe that reads the decision. Those that read certainty before the CoT do fire there: blind is
+    uncertain too, and they cannot tell that from reliance. After the CoT all of blind's scores are shifted, resisted
+    rows as much as aligned ones: a threshold belongs to a model. That is what the control is for.
     """
     frozen = of(demo[1], "blind")["comparison"]["frozen"]
     assert frozen["rows"] >= 50
-    names = [name for name in frozen["share_over_threshold"] if name.startswith(("probe_", "judge_"))]
-    names.remove("probe_unhinted_run")
-    assert "judge_lexical" in names
-    loud = {name: frozen["share_over_threshold"][name] for name in names}
+    loud = {name: frozen["share_over_threshold"][name] for name in ("judge_lexical", "probe_within_cot")}
     assert all(entry["low"] <= 0.05 for entry in loud.values()), loud
+    assert frozen["share_over_threshold"]["probe_unhinted_run"]["low"] > 0.05
 
 
 def test_the_words_of_the_prompt_and_the_kind_find_little(demo):
@@ -105,8 +104,10 @@ def test_reliance_is_found_once_the_cot_is_under_way_and_not_on_the_prompt(demo)
     assert not findings["probe_before_cot"]["found"]
     null = comparison["detectors"]["probe_within_cot"]["null_aurocs"]
     assert abs(sum(null) / len(null) - 0.5) < 0.1
-    refused = [line["stratum"] for line in comparison["strata"] if line["refused"]]
-    assert all(name.startswith("visual_pattern") for name in refused)
+    refused = [line for line in comparison["strata"] if line["refused"]]
+    assert all(min(line["positives"], line["negatives"]) == 0 for line in refused)
+    assert len(comparison["strata"]) == 12
+    assert len(refused) <= 2
 
 
 def test_other_targets_are_trained_or_refused_by_name(demo):
