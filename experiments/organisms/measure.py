@@ -1,6 +1,6 @@
 """Everything that an organism's card states, measured on held-out questions."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,9 @@ from probes import stratified_auroc
 
 N_INTERVENED = 300
 """At most this many rows go through each intervention."""
+PROMPT = frozenset({"leaning_from_prompt", "reliance_from_prompt", "oracle_auroc"})
+EVERYTHING = frozenset({"steering", "routes", "before_cot"}) | PROMPT
+"""First words of the figures that take most of the time."""
 
 
 def intervened(run: ModelRun, rows: Sequence[Measured], rng: np.random.Generator) -> dict[str, Any]:
@@ -79,8 +82,12 @@ def intervened(run: ModelRun, rows: Sequence[Measured], rng: np.random.Generator
     return result
 
 
-def measure(run: ModelRun, character: Character) -> dict[str, Any]:
-    """Run the first two stages and measure; a figure that makes no sense for a character is left out."""
+def measure(run: ModelRun, character: Character, asked: Set[str] = EVERYTHING) -> dict[str, Any]:
+    """Run the first two stages and measure; a figure that makes no sense for a character is left out.
+
+    Args:
+        asked: of what is dear to measure (`EVERYTHING`), the parts wanted.
+    """
     run_generate(run)
     run_judge(run)
     rows = measured_rows(run, character)
@@ -99,14 +106,15 @@ def measure(run: ModelRun, character: Character) -> dict[str, Any]:
         result["norms"] = residual_norms(run.loaded, rows)
         settings = run.config.generate
         decoding = Decoding(settings.temperature, settings.max_new_tokens, settings.token_budget)
-        if steered := steering(run.loaded, rows, decoding, rng):
+        if "steering" in asked and (steered := steering(run.loaded, rows, decoding, rng)):
             result["steering"] = steered
     with run.reporter.busy("patching and probes"):
-        pairs = swapped_pairs(run, rows, rng)
-        if len(pairs) > 1:
+        if "routes" in asked and len(pairs := swapped_pairs(run, rows, rng)) > 1:
             result["routes"] = routes(run.loaded, pairs, n, rng)
-        result["before_cot"] = before_cot(run.loaded, rows, n, rng)
-        result |= _from_prompt(rows, run.config.probe.min_per_class, int(rng.integers(2**31)))
+        if "before_cot" in asked:
+            result["before_cot"] = before_cot(run.loaded, rows, n, rng)
+        if PROMPT & asked:
+            result |= _from_prompt(rows, run.config.probe.min_per_class, int(rng.integers(2**31)))
     return result
 
 

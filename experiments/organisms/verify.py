@@ -11,7 +11,7 @@ from experiments.config import Config, GenerateConfig, QuestionsConfig
 from experiments.context import ModelRun, unwritable
 from experiments.organisms.card import write_cards
 from experiments.organisms.identity import Organism
-from experiments.organisms.measure import measure
+from experiments.organisms.measure import EVERYTHING, measure
 from experiments.organisms.promises import Outcome, check, load_promises
 from experiments.organisms.recipe import SHIPPED
 from experiments.pipeline import write_summary
@@ -111,7 +111,8 @@ def verify(organism: Organism, questions: int, seed: int, quick: bool, cache: Pa
         run.config.run_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise unwritable(run.config.run_dir, error) from error
-    measured = measure(run, organism.recipe.character)
+    asked = {promise.figure.partition(".")[0] for promise in promises.promises if promise.quick}
+    measured = measure(run, organism.recipe.character, asked if quick else EVERYTHING)
     write_summary(run.config, [run])
     outcomes = tuple(check(promises.promises, measured, quick))
     if organism.shipped and not quick:

@@ -1,0 +1,35 @@
+"""Every shipped organism: a small ordinary folder that is held to its promises, as `organism verify --quick` does."""
+
+import json
+
+import pytest
+
+from experiments.organisms.identity import find_organism, shipped_names
+from experiments.organisms.recipe import SHIPPED
+from experiments.organisms.verify import questions_to_ask, verify
+from experiments.progress import Reporter
+
+
+def size(name):
+    return sum(path.stat().st_size for path in (SHIPPED / name).iterdir())
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_it_keeps_its_promises(name, tmp_path):
+    result = verify(find_organism(name), questions_to_ask(None, True), 0, True, tmp_path, Reporter(None))
+    assert len(result.outcomes) >= 8
+    assert not result.broken, result.refusal()
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_it_is_a_small_ordinary_folder(name):
+    folder = SHIPPED / name
+    assert size(name) <= 5e6
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {path.name for path in folder.iterdir()}
+    assert json.loads((folder / "config.json").read_text())["model_type"] == "qwen3"
+
+
+def test_the_family_is_whole_and_small():
+    family = {"unfaithful", "faithful", "backrationaliser", "deep", "dice", "verbalizer", "blind"}
+    assert set(shipped_names()) == family
+    assert sum(size(name) for name in family) <= 30e6
