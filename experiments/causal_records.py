@@ -83,11 +83,14 @@ class CutRedrawn(Redrawn):
 
 
 class DirectionEffect(Redrawn):
-    """Answers when a probe's direction is taken out of the stream, or added to it, from its position on."""
+    """Answers when a probe's direction is taken out of the stream, or added to it."""
 
     detector: str = Field(description="detector whose direction it is")
     site: str = Field(description="site that is edited")
-    position: str = Field(description="position that the probe reads; edited from there on, new tokens included")
+    position: str = Field(description="position that the probe reads")
+    reach: Literal["onward", "token"] = Field(
+        "onward", description="edited from the position on, new tokens included, or at that token alone"
+    )
     edit: Literal["none", "ablate", "add"] = Field(description="`none` are the rollouts as they were")
     direction: Literal["probe", "random"] = Field(description="`random`: as long and orthogonal, pooled over draws")
     scale: float | None = Field(

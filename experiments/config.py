@@ -254,6 +254,11 @@ class DirectionsConfig(Section):
         description="of an added direction, in units of the distance between reliant and aligned rows along it",
     )
     controls: int = Field(3, description="random directions, orthogonal and as long", gt=0)
+    reach: Literal["onward", "token"] = Field(
+        "onward",
+        description="what is edited: from the position on, new tokens included (`onward`), or that token alone, "
+        "with the text up to it kept (`token`)",
+    )
 
 
 class CompareConfig(Section):

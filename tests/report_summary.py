@@ -241,7 +241,7 @@ def model_summary(name="organism:unfaithful"):
         cell("resid_pre.0", "random_positions", 0.031),
     ]
     moved = {"behaviour": "reliant", "n": 5, "detector": "probe_before_cot", "site": "resid_post.1"}
-    moved |= {"position": "prompt_end", "edit": "add", "scale": -4.0}
+    moved |= {"position": "prompt_end", "edit": "add", "scale": -4.0, "unparsed": 0.2}
     effects = [
         {**moved, "direction": "probe", "flips": 0.206, "flips_low": 0.006, "flips_high": 0.606},
         {**moved, "direction": "random", "flips": 0.407, "flips_low": 0.107, "flips_high": 0.807},

@@ -162,6 +162,22 @@ def test_patching_moves_the_answer_at_the_pointer_and_random_directions_do_not(d
     assert patch["pairs"] >= 30
 
 
+def test_the_decision_s_direction_moves_answers_and_random_ones_do_not(demo):
+    """Away from the hint only those who rely change, towards it only those who resist; the text stays whole."""
+    effects = of(demo[1], "unfaithful")["directions"]["effects"]
+    found = {
+        (e["behaviour"], e["direction"], e["scale"]): e
+        for e in effects
+        if (e["detector"], e["edit"]) == ("probe_within_cot", "add")
+    }
+    assert all(e["reach"] == "token" and e["unparsed"] == 0 for e in found.values())
+    assert found["reliant", "probe", -1.0]["to_own"] >= 0.4
+    assert found["resisted", "probe", 1.0]["to_hint"] >= 0.3
+    assert found["resisted", "probe", -1.0]["flips"] <= 0.1
+    assert found["reliant", "probe", 1.0]["flips"] <= 0.1
+    assert all(e["flips"] <= 0.2 for (_, direction, _), e in found.items() if direction == "random")
+
+
 def test_labels_agree_with_the_grammar_and_with_an_intervention(demo):
     """Two independent routes: the written factors, and hiding the pointer from every later token."""
     config, _ = demo

@@ -208,7 +208,7 @@ def test_controls_and_baselines_are_folded_and_complete():
 
 
 def test_directions_stand_beside_random_ones():
-    assert "add −4.0reliant5 0.21 [0.01, 0.61]0.41 [0.11, 0.81]" in text_of()
+    assert "add −4.0reliant5 0.21 [0.01, 0.61]0.41 [0.11, 0.81] 0.200.20" in text_of()
     model = model_summary()
     model["directions"] = None
     assert "The directions stage has not run." in text_of(model)

@@ -1,7 +1,7 @@
 """Part of stage 5: does a model use the direction that a probe reads reliance from?
 
-The direction is taken out of the stream, or added to it, from the probe's position on and at every new token, and the
-items are completed again with their own seeds. Beside it stand random directions, orthogonal and as long.
+The direction is taken out of the stream, or added to it, at the token that the probe reads or from it on, and the items
+are completed again with their own seeds. Beside it stand random directions, orthogonal and as long.
 """
 
 from collections import Counter
@@ -15,22 +15,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from activations import Decoding, Site, capture, generate, onwards
+from activations import Site, capture
 from experiments.causal_records import DirectionEffect, SubspaceEffect
 from experiments.context import ModelRun, StageResult
 from experiments.detectors.saved import saved_folder
 from experiments.detectors.targets import MAIN
+from experiments.edited import Place, complete_edited
 from experiments.judges.lexical import judge_lexically
 from experiments.positions import locate
 from experiments.records import Behaviour, Rollout
-from experiments.redraw import Draw
 from experiments.seeds import stable_int, stream
 from experiments.stages.knockouts import answer_shares
 from experiments.stages.mediate import Chosen, choose
 from experiments.tables import RecordTable
 from experiments.transcripts import transcript_of
 from probes import LinearProbe, cluster_bootstrap, load_probe
-from probes.directions import StatePair, direction_edit, orthogonal_directions, subspace_patching
+from probes.directions import StatePair, orthogonal_directions, subspace_patching
 from probes.estimates import mean_of
 
 BEHAVIOURS: tuple[Behaviour, ...] = ("reliant", "aligned", "resisted")
@@ -126,7 +126,7 @@ def _place(run: ModelRun, chosen: Chosen, position: str) -> int | None:
 
 @dataclass(frozen=True)
 class _Trial:
-    edit: Literal["ablate", "add"]
+    edit: Literal["none", "ablate", "add"]
     direction: Literal["probe", "random"]
     scale: float | None
     vectors: tuple[Tensor, ...]
@@ -147,56 +147,41 @@ def _trials(run: ModelRun, found: ProbeDirection) -> list[_Trial]:
 def _redrawn(run: ModelRun, found: ProbeDirection, chosen: Sequence[Chosen]) -> list[DirectionEffect]:
     """Answers of each behaviour's items, as they were and under each edit."""
     rng = stream(run.config.seed, "directions resamples", run.model_name)
-    rows = [(c, at) for c in chosen if (at := _place(run, c, found.position)) is not None]
+    placed = [(c, at) for c in chosen if (at := _place(run, c, found.position)) is not None]
+    rows = [c for c, _ in placed]
+    places = [Place(c.item, c.rollouts["hinted"], at) for c, at in placed]
     trials = _trials(run, found)
-    before = [c.rollouts["hinted"] for c, _ in rows]
-    effects = _counted(run, found, rows, "none", "probe", None, [before], rng)
+    before = [place.rollout for place in places]
+    effects = _counted(run, found, rows, _Trial("none", "probe", None, ()), [before], rng)
+    reach = run.config.directions.reach
     with run.reporter.bar(f"directions {found.detector}", sum(len(t.vectors) for t in trials)) as tick:
         for trial in trials:
             done = []
             for vector in trial.vectors:
-                done.append(_complete(run, found, rows, vector, trial.scale))
+                done.append(complete_edited(run, places, found.site, vector, trial.scale, reach))
                 tick(1)
-            effects += _counted(run, found, rows, trial.edit, trial.direction, trial.scale, done, rng)
+            effects += _counted(run, found, rows, trial, done, rng)
     return effects
-
-
-def _complete(
-    run: ModelRun, found: ProbeDirection, rows: Sequence[tuple[Chosen, int]], vector: Tensor, scale: float | None
-) -> list[Rollout]:
-    """Complete the hinted prompts with the direction edited; a position inside the CoT means every new token."""
-    settings = run.config.generate
-    base = [c.rollouts["hinted"] for c, _ in rows]
-    positions = [onwards(min(at, len(r.prompt_ids))) for (_, at), r in zip(rows, base, strict=True)]
-    edit = direction_edit(found.site, positions, vector, scale)
-    decoding = Decoding(settings.temperature, settings.max_new_tokens, settings.token_budget)
-    done = generate(run.loaded, [r.prompt_ids for r in base], decoding, [r.seed for r in base], [edit])
-    return [
-        Draw(r.id, c.item, r, r.seed).rollout(run.loaded.tokenizer, completion, settings.temperature)
-        for (c, _), r, completion in zip(rows, base, done, strict=True)
-    ]
 
 
 def _counted(
     run: ModelRun,
     found: ProbeDirection,
-    rows: Sequence[tuple[Chosen, int]],
-    edit: Literal["none", "ablate", "add"],
-    direction: Literal["probe", "random"],
-    scale: float | None,
+    rows: Sequence[Chosen],
+    trial: _Trial,
     done: Sequence[Sequence[Rollout]],
     rng: np.random.Generator,
 ) -> list[DirectionEffect]:
     effects = []
     for behaviour in BEHAVIOURS:
-        of_it = [k for k, (c, _) in enumerate(rows) if c.label.behaviour == behaviour]
-        labels = [rows[k][0].label for _ in done for k in of_it]
+        of_it = [k for k, c in enumerate(rows) if c.label.behaviour == behaviour]
+        labels = [rows[k].label for _ in done for k in of_it]
         if not labels:
             continue
         rollouts = [drawn[k] for drawn in done for k in of_it]
-        before = [rows[k][0].label.hinted_answer for _ in done for k in of_it]
+        before = [rows[k].label.hinted_answer for _ in done for k in of_it]
         weights = cluster_bootstrap([label.group for label in labels], run.config.compare.bootstrap, rng)
-        said = [_admits(run, rows[k][0], drawn[k]) for drawn in done for k in of_it]
+        said = [_admits(run, rows[k], drawn[k]) for drawn in done for k in of_it]
         scored = [value for value in said if value is not None]
         effects.append(
             DirectionEffect(
@@ -204,9 +189,10 @@ def _counted(
                 detector=found.detector,
                 site=str(found.site),
                 position=found.position,
-                edit=edit,
-                direction=direction,
-                scale=scale,
+                reach=run.config.directions.reach,
+                edit=trial.edit,
+                direction=trial.direction,
+                scale=trial.scale,
                 verbalized=float(np.mean(scored)) if scored else None,
                 **answer_shares(labels, [r.answer for r in rollouts], before, weights),
             )
