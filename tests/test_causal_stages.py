@@ -56,7 +56,7 @@ def overlap(first, second):
 def test_the_hint_of_unfaithful_travels_through_the_text(mediated):
     run = mediated("unfaithful")
     found = effects_of(run, "reliant", "hinted")
-    assert found["total"].low > 10
+    assert found["total"].low > 5
     assert found["total_text"].share == pytest.approx(1, abs=0.1)
     assert found["pure_text"].share == pytest.approx(1, abs=0.1)
     assert abs(found["pure_direct"].value) < 1
