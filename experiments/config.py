@@ -148,11 +148,17 @@ class JudgeConfig(Section):
 
 
 class CaptureConfig(Section):
-    """Which activations are kept (residual stream, every layer)."""
+    """Which activations are kept (residual stream)."""
 
     positions: tuple[str, ...] = Field(
         ("hint_end", "question_end", "prompt_end", "cot_0.25", "cot_0.5", "cot_0.75", "think_end", "pre_answer"),
         description="named positions",
+        min_length=1,
+    )
+    layers: tuple[int, ...] | None = Field(
+        None,
+        description="blocks whose output is kept, from 0, or from the last with -1; null: of every block. What enters "
+        "and leaves the first block is always kept: a control reads it",
         min_length=1,
     )
     token_budget: int = Field(32_768, description="padded tokens per batch", gt=0)

@@ -3,11 +3,13 @@
 import json
 
 import pytest
-from conftest import TinyFolder
+from conftest import LAYERS, TinyFolder
 
-from experiments.config import Config
+from activations.errors import HintprobeError
+from experiments.config import CaptureConfig, Config
 from experiments.pipeline import run_pipeline
 from experiments.progress import Reporter
+from experiments.stages.capture import captured_sites
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +58,24 @@ def test_quantised_numbers_are_kept_apart(account_of):
     quantised = account_of(quantized="4bit")
     assert quantised["written"] > 0
     assert quantised["store"] != native["store"]
+
+
+def test_a_few_layers_are_kept_and_the_rest_added_later(account_of):
+    few = account_of({"positions": ["hint_end"], "layers": [-1]})
+    assert few["sites"] == ["resid_pre.0", "resid_post.0", f"resid_post.{LAYERS - 1}"]
+    every = account_of({"positions": ["hint_end"]})
+    assert len(every["sites"]) == LAYERS + 1
+    assert every["written"] > 0
+    assert every["store"] == few["store"]
+
+
+@pytest.mark.parametrize(("layers", "names"), [(None, "0123"), ((2,), "02"), ((-1, 1, 3), "013")])
+def test_layers_are_counted_from_both_ends(layers, names):
+    sites = captured_sites(CaptureConfig(layers=layers), 4)
+    assert [str(site) for site in sites] == ["resid_pre.0", *(f"resid_post.{layer}" for layer in names)]
+
+
+@pytest.mark.parametrize("layer", [4, -5])
+def test_a_block_that_is_not_there_is_refused(layer):
+    with pytest.raises(HintprobeError, match=f"names {layer}, and this model has 4 blocks"):
+        captured_sites(CaptureConfig(layers=(1, layer)), 4)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from activations import ActivationStore, ModelStore, residual_sites
+from activations import ActivationStore, ModelStore
 from activations.errors import HintprobeError
 from activations.models import resolved_dtype, tokenizer_hash
 from activations.placement import usable_device
@@ -15,7 +15,7 @@ from experiments.config import Config
 from experiments.context import ModelRun, StageResult, StillThere, found_in
 from experiments.planning.costs import DTYPE_BYTES, Work
 from experiments.planning.shapes import ModelShape
-from experiments.stages.capture import places
+from experiments.stages.capture import captured_sites, places
 from experiments.stages.generate import rollouts_table
 
 STAGES = ("generate", "judge", "capture", "probe", "patch", "mediate", "directions", "compare")
@@ -111,7 +111,7 @@ def _lines(path: Path) -> int:
 def _activations(run: Lookup, shape: ModelShape) -> dict[str, Any]:
     dtype = _dtype(run.config)
     _, rows, positions = places(run)
-    sites = residual_sites(shape.n_layers)
+    sites = captured_sites(run.config.capture, shape.n_layers)
     wanted = dict.fromkeys(sites, shape.d_model * DTYPE_BYTES[dtype])
     plan = plan_missing(_part(run, dtype), rows, positions, wanted)
     missing = plan.account

@@ -4,13 +4,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from activations import Decoding, LoadedModel, capture, generate, residual_sites
+from activations import Decoding, LoadedModel, capture, generate
 from activations.sites import decoder_blocks
 from experiments.completions import completion_fields
 from experiments.config import Config
 from experiments.prompts import PromptWriter
 from experiments.records import Item
 from experiments.seeds import stable_int
+from experiments.stages.capture import captured_sites
 
 TRIAL = 32
 _WARM_UP = 4
@@ -54,7 +55,7 @@ def calibrate(loaded: LoadedModel, config: Config, items: Sequence[Item]) -> Mea
     generated = time.perf_counter()
     rows = [prompt.ids + completion.ids for prompt, completion in zip(prompts, completions, strict=True)]
     ends = [[len(row) - 1] for row in rows]
-    sites = residual_sites(len(decoder_blocks(loaded.model)))
+    sites = captured_sites(config.capture, len(decoder_blocks(loaded.model)))
     for _ in capture(loaded, rows, ends, sites, config.capture.token_budget):
         pass
     captured = time.perf_counter()

@@ -27,6 +27,7 @@ from experiments.planning.power import Rates, expected_rows, smallest_detectable
 from experiments.planning.shapes import ModelShape, shape_of
 from experiments.questions.pool import load_questions
 from experiments.records import Item
+from experiments.stages.capture import captured_sites
 
 CHARACTERS_PER_TOKEN = 3.8
 TEMPLATE_TOKENS = 25
@@ -113,7 +114,7 @@ def _work(config: Config, items: Sequence[Item], prompt: float, completion: floa
         token_budget=config.generate.token_budget,
         captured=captured,
         entries=captured * len(config.capture.positions),
-        sites=shape.n_layers + 1,
+        sites=len(captured_sites(config.capture, shape.n_layers)),
     )
 
 

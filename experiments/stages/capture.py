@@ -4,12 +4,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from activations import ActivationStore, fill, open_backend, plan_capture, residual_sites, row_hash
+from activations import ActivationStore, Site, fill, open_backend, plan_capture, residual_sites, row_hash
 from activations.batching import Ids
 from activations.entries import Entries
+from activations.errors import HintprobeError
 from activations.shard import VERSION
 from activations.sites import decoder_blocks
 from activations.store import read_note, size_text
+from experiments.config import CaptureConfig
 from experiments.context import ModelRun, StageResult
 from experiments.positions import PositionRow, locate
 from experiments.records import Rollout
@@ -24,6 +26,24 @@ def positions_table(folder: Path) -> RecordTable[PositionRow]:
     return RecordTable(folder / "positions.jsonl", PositionRow)
 
 
+def captured_sites(settings: CaptureConfig, n_layers: int) -> list[Site]:
+    """The residual stream at the blocks asked for, and around the first one.
+
+    Raises:
+        HintprobeError: the model has no such block.
+    """
+    every = residual_sites(n_layers)
+    if settings.layers is None:
+        return every
+    if beyond := [layer for layer in settings.layers if not -n_layers <= layer < n_layers]:
+        raise HintprobeError(
+            f"`capture.layers` names {', '.join(map(str, beyond))}, and this model has {n_layers} blocks: 0 to "
+            f"{n_layers - 1}, or -{n_layers} to -1 from the end."
+        )
+    kept = {0} | {layer % n_layers for layer in settings.layers}
+    return [every[0], *(every[layer + 1] for layer in sorted(kept))]
+
+
 class _PartDoneError(Exception):
     """This process has captured its part, and others have not."""
 
@@ -35,7 +55,13 @@ def run_capture(run: ModelRun) -> StageResult | None:
         None where this process had a part of the rows and others are still missing: the last part finishes the stage.
     """
     settings = run.config.capture
-    depends = (run.results["generate"].signature, settings.positions, run.config.numerics, settings.backend)
+    depends = (
+        run.results["generate"].signature,
+        settings.positions,
+        settings.layers,
+        run.config.numerics,
+        settings.backend,
+    )
     try:
         return run.stage(
             "capture",
@@ -64,7 +90,7 @@ def _capture(run: ModelRun, folder: Path) -> dict[str, Any]:
     table, rows, positions = places(run)
     backend = open_backend(run.config.capture.backend, run.loaded)
     store = ActivationStore(run.config.store_dir).of(backend.loaded)
-    sites = residual_sites(len(decoder_blocks(run.loaded.model)))
+    sites = captured_sites(run.config.capture, len(decoder_blocks(run.loaded.model)))
     mine = run.part.of([len(ids) for ids in rows]) if run.part else range(len(rows))
     request = [rows[i] for i in mine], [positions[i] for i in mine]
     plan = plan_capture(run.loaded, store, *request, sites)
