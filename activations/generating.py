@@ -73,11 +73,9 @@ def stop_ids(loaded: LoadedModel) -> set[int]:
     return {token for token in [*listed, loaded.tokenizer.eos_token_id] if token is not None}
 
 
-def _gumbel(seeds: Sequence[int], step: int, vocabulary: int) -> Float[Tensor, "batch vocabulary"]:
+def _gumbel(draws: Sequence[tuple[int, int]], vocabulary: int) -> Float[Tensor, "batch vocabulary"]:
     """Noise that depends on a row's seed and the step alone: two prompts of one seed share it."""
-    return torch.stack(
-        [torch.from_numpy(np.random.default_rng([seed, step]).gumbel(size=vocabulary)).float() for seed in seeds]
-    )
+    return torch.stack([torch.from_numpy(np.random.default_rng(key).gumbel(size=vocabulary)).float() for key in draws])
 
 
 def _next_logits(loaded: LoadedModel, state: _Running, ids: Int[Tensor, "batch new"]) -> Float[Tensor, "batch vocab"]:
@@ -113,7 +111,10 @@ def _keep(state: _Running, kept: list[int]) -> None:
     state.cache.batch_select_indices(rows)
 
 
-def _decode(loaded: LoadedModel, state: _Running, decoding: Decoding, seeds: Sequence[int]) -> list[Completion]:
+def _decode(
+    loaded: LoadedModel, state: _Running, decoding: Decoding, streams: Sequence[tuple[int, int]]
+) -> list[Completion]:
+    """Draw until every row has ended; a row's noise is that of its seed, from its first step on."""
     n_rows = len(state.batch.ids)
     tokens: list[list[int]] = [[] for _ in range(n_rows)]
     margins: list[list[float]] = [[] for _ in range(n_rows)]
@@ -125,7 +126,8 @@ def _decode(loaded: LoadedModel, state: _Running, decoding: Decoding, seeds: Seq
         gaps = (top[:, 0] - top[:, 1]).tolist()
         _check_numbers(gaps)
         if decoding.temperature > 0:
-            noise = _gumbel([seeds[i] for i in alive], state.step, logits.shape[-1])
+            draws = [(seed, first + state.step) for seed, first in (streams[i] for i in alive)]
+            noise = _gumbel(draws, logits.shape[-1])
             logits = logits / decoding.temperature + noise.to(logits.device)
         chosen = logits.argmax(-1)
         stay = []
@@ -163,6 +165,7 @@ def generate(
     seeds: Sequence[int] | None = None,
     edits: Sequence[Edit] = (),
     on_batch: Callable[[list[int], list[Completion]], None] | None = None,
+    drawn: Sequence[int] | None = None,
 ) -> list[Completion]:
     """Complete every row.
 
@@ -173,6 +176,7 @@ def generate(
             takes in the new tokens, each edited as it is computed. ``Knockout.hiding`` hides prompt tokens from all
             later ones.
         on_batch: called with row indices and results as each batch ends, so that a caller can save them.
+        drawn: per row, how many tokens at its end were drawn with its seed before: its noise goes on from there.
 
     Returns:
         One completion per row, in the order given.
@@ -189,14 +193,14 @@ def generate(
     check_edits(edits, [len(row) for row in rows])
     results: dict[int, Completion] = {}
     fired: set[int] = set()
-    seeds = list(seeds) if seeds is not None else [0] * len(rows)
+    streams = list(zip(seeds or [0] * len(rows), drawn or [0] * len(rows), strict=True))
     lengths = [len(row) + decoding.max_new_tokens for row in rows]
 
     def run(indices: list[int]) -> list[Completion]:
         batch = pad_left([rows[i] for i in indices], loaded.tokenizer.pad_token_id, loaded.device)
         with editing(loaded, batch, edits, rows=indices) as window:
             cache = roomy_cache(loaded.model, min(decoding.max_new_tokens, _ROOM))
-            completions = _decode(loaded, _Running(batch, window, cache), decoding, [seeds[i] for i in indices])
+            completions = _decode(loaded, _Running(batch, window, cache), decoding, [streams[i] for i in indices])
         fired.update(window.fired)
         return completions
 

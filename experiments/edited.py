@@ -42,7 +42,7 @@ def complete_edited(
         first = [min(place.at, len(place.rollout.prompt_ids)) for place in places]
         edit = direction_edit(site, [onwards(at) for at in first], vector, scale)
     decoding = Decoding(settings.temperature, settings.max_new_tokens, settings.token_budget)
-    done = generate(run.loaded, rows, decoding, [base.seed for base in bases], [edit])
+    done = generate(run.loaded, rows, decoding, [base.seed for base in bases], [edit], drawn=kept)
     return [
         Draw(base.id, place.item, base, base.seed).rollout(
             run.loaded.tokenizer, _joined(base, n, completion), settings.temperature

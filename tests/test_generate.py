@@ -162,6 +162,18 @@ def test_first_tokens_are_distributed_as_the_softmax_says(tiny: Tiny, temperatur
     assert distance(temperature / 2) > 2.6 * chance
 
 
+def test_a_completion_that_was_cut_goes_on_with_its_own_noise(tiny: Tiny):
+    loaded = tiny("llama")
+    (row,) = some_rows(loaded, (9,))
+    decoding = Decoding(temperature=5.0, max_new_tokens=8)
+    whole = generate(loaded, [row], decoding, seeds=[4])[0].ids
+    assert len(whole) == 8
+    cut = row + whole[:3]
+    rest = Decoding(temperature=5.0, max_new_tokens=5)
+    assert generate(loaded, [cut], rest, seeds=[4], drawn=[3])[0].ids == whole[3:]
+    assert generate(loaded, [cut], rest, seeds=[4])[0].ids != whole[3:]
+
+
 def test_sampling_needs_seeds(tiny: Tiny):
     loaded = tiny("llama")
     rows = some_rows(loaded, (4, 4))
