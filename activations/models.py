@@ -156,6 +156,22 @@ def _check_folder(source: str) -> None:
         )
 
 
+def count_layers(source: str) -> int:
+    """How many decoder blocks a model has, by its configuration alone.
+
+    Raises:
+        HintprobeError: the configuration cannot be loaded.
+    """
+    from transformers import AutoConfig
+
+    source = os.path.expanduser(source)
+    try:
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise _unreachable(source, error) from error
+    return int(config.get_text_config().num_hidden_layers)
+
+
 def load_tokenizer(source: str) -> Any:
     """Load a model's tokenizer alone.
 

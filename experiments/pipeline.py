@@ -6,6 +6,7 @@ from typing import Any
 
 from activations import Part
 from activations.errors import HintprobeError
+from activations.models import count_layers
 from experiments.config import Config
 from experiments.context import ModelRun, StageResult, provenance, unwritable
 from experiments.judges import check_judges
@@ -14,7 +15,7 @@ from experiments.positions import check_position
 from experiments.progress import Reporter
 from experiments.report import PAGE, Run, write_report
 from experiments.report.runs import SUMMARY, SUMMARY_FORMAT, SUMMARY_VERSION
-from experiments.stages.capture import run_capture
+from experiments.stages.capture import captured_sites, run_capture
 from experiments.stages.compare import COMPARISON, run_compare
 from experiments.stages.directions import directions_summary, run_directions
 from experiments.stages.generate import run_generate
@@ -84,6 +85,8 @@ def check_names(config: Config) -> None:
 
 def run_stages(run: ModelRun, first: ModelRun, wanted: Sequence[str]) -> None:
     """Run the stages ``wanted`` of a model, in order; ``first`` is the model whose probes are frozen."""
+    if run.config.capture.layers is not None and "capture" in wanted:
+        captured_sites(run.config.capture, count_layers(run.source))  # a block that is not there is refused now
     for stage in wanted:
         if stage == "generate":
             run_generate(run)

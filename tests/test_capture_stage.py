@@ -79,3 +79,9 @@ def test_layers_are_counted_from_both_ends(layers, names):
 def test_a_block_that_is_not_there_is_refused(layer):
     with pytest.raises(HintprobeError, match=f"names {layer}, and this model has 4 blocks"):
         captured_sites(CaptureConfig(layers=(1, layer)), 4)
+
+
+def test_a_block_that_is_not_there_is_refused_before_anything_is_asked(account_of, tiny_folder, tmp_path):
+    with pytest.raises(HintprobeError, match="names 99"):
+        account_of({"layers": [99]}, cache=tmp_path)
+    assert not list(tmp_path.glob("runs/t/*/*"))

@@ -58,7 +58,7 @@ def test_a_check_says_promise_by_promise_what_holds(trained, tmp_path, monkeypat
     code, printed, _ = hintprobe(capsys, monkeypatch, *arguments)
     assert code == 2
     assert "BROKEN" in printed
-    assert "held" in printed
+    assert "not refuted" in printed
 
 
 def test_what_is_refused_before_anything_runs(tiny_folder, tmp_path, monkeypatch, capsys):

@@ -260,6 +260,8 @@ def test_markdown_has_the_same_numbers():
         "| probe_before_cot | 0.91 [0.85, 0.97] | 0.69 [0.59, 0.79] | 0.83 [0.74, 0.91] | - |",
         "| hint_end | 0.61 | 0.47 |", "| cot_0.5 | undefined | 0.94 |",
         "Target will_follow: 19 reliant, 4 resisted rows", "Not trained: 6 verbalized rows",
+        "Patching, 21 pairs: recovery", "| resid_pre.0 | 0.99 | 0.03 |",
+        "resid_post.1 from prompt_end | add -4 | reliant | 0.21 [0.01, 0.61] | 0.41 [0.11, 0.81] | 0.20 | 0.20 |",
     ):  # fmt: skip
         assert expected in text, expected
     lines = [line for line in text.splitlines() if line.startswith("|")]

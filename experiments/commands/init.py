@@ -40,7 +40,8 @@ def init(
     }
     path = out or Path("FILE.yaml")
     heading = (
-        f"A run of hintprobe on {model}. Lines that start with # are defaults, with what they mean.\n"
+        f"A run of hintprobe on {model}. Lines that start with # are defaults, with what they mean: "
+        "take the first # away to set one.\n"
         f"hintprobe plan {path}   # what it would cost, and whether it could show anything\n"
         f"hintprobe run {path}    # run it; stop and run it again at any time"
     )

@@ -107,7 +107,7 @@ def _print(result: "Verified") -> None:
     console = Console(width=None if Console().is_terminal else 200)
     figure = Column("figure", overflow="fold")
     table = Table("promise", figure, "measured", "n", "promised", "", title=result.organism.source)
-    for line in promise_lines(result.outcomes):
+    for line in promise_lines(result.outcomes, result.quick):
         table.add_row(*line)
     console.print(table)
 

@@ -121,13 +121,13 @@ def verify(organism: Organism, questions: int, seed: int, quick: bool, cache: Pa
     return Verified(organism, quick, measured, outcomes)
 
 
-def promise_lines(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
-    """Promise, figure, measured, n, wanted, held: one line each, for tables."""
+def promise_lines(outcomes: Sequence[Outcome], quick: bool) -> list[tuple[str, ...]]:
+    """Promise, figure, measured, n, wanted, held (a quick check can only fail to refute): one line each, for tables."""
     lines: list[tuple[str, ...]] = []
     for outcome in outcomes:
         interval = "" if outcome.low is None or outcome.high is None else f" [{outcome.low:.3f}, {outcome.high:.3f}]"
         n = "" if outcome.n is None else str(outcome.n)
         value = f"{shown(outcome.value)}{interval}"
-        held = "held" if outcome.held else "BROKEN"
+        held = ("not refuted" if quick else "held") if outcome.held else "BROKEN"
         lines.append((outcome.says, outcome.figure, value, n, outcome.bounds, held))
     return lines

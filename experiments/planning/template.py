@@ -38,7 +38,7 @@ def _lines(section: type[BaseModel], chosen: Chosen, indent: str) -> Iterator[st
         elif name in chosen:
             yield f"{indent}{name}: {_yaml(chosen[name])}"
         else:
-            yield from _comment(f"{name}: {_yaml(_default(field))}  ({field.description})", indent)
+            yield from _comment(f"{name}: {_yaml(_default(field))}  # {field.description}", indent)
 
 
 def _comment(text: str, indent: str) -> Iterator[str]:

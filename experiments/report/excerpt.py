@@ -57,7 +57,8 @@ def _findings(comparison: dict[str, Any]) -> str:
         if found["p_held_out"] is not None
     ]
     return (
-        "A probe counts as found if it passes both nulls, beats every baseline and control, and outlives the "
+        "A probe counts as found if it passes both nulls, beats every baseline and control (a random direction through "
+        "the same states is shown beside and is neither), and outlives the "
         f"regression on kind, direction and unhinted confidence: {'; '.join(said)}."
     )
 

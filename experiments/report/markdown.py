@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from experiments.report import breakdown, evidence, silence
+from experiments.report import breakdown, evidence, interventions, silence
 from experiments.report.figures import Grid
 from experiments.report.runs import Run
 from experiments.report.terminal import HEADERS, detector_rows, headline, number, show, verdict
@@ -22,6 +22,7 @@ def as_markdown(runs: Sequence[Run]) -> str:
             parts.append(f"## {model['model']}\n\n{headline(model)}\n")
             if model["comparison"] is not None:
                 parts += _compared(model["comparison"])
+            parts += [_table(*table) for table in interventions.tables(model)]
     return "\n".join(parts)
 
 
