@@ -171,11 +171,11 @@ def test_a_finding_takes_the_null_every_control_and_the_residual():
     null = {"null_aurocs": tuple(0.5 + 0.05 * rng.normal(size=19))}
     within = subset(target, np.ones(400, bool), 300, rng)
 
-    def found(residual=good, rival=None, **more):
+    def found(residual=good, rival=None, family="baseline", **more):
         helds = {
             "probe_a": make_held("probe_a", good, target, **(null | more)),
             "probe_a_residual": make_held("probe_a_residual", residual, target, "control"),
-            "words": make_held("words", rng.normal(size=400) if rival is None else rival, target, "baseline"),
+            "words": make_held("words", rng.normal(size=400) if rival is None else rival, target, family),
         }
         own = replace(within, aurocs={})
         return findings(helds, table(helds, own, ""), target, own, rng)["probe_a"]
@@ -183,5 +183,7 @@ def test_a_finding_takes_the_null_every_control_and_the_residual():
     assert found()["found"]
     assert found(rival=good + 0.01 * rng.normal(size=400))["not_beaten"] == ["words"]
     assert not found(rival=good + 0.01 * rng.normal(size=400))["found"]
+    assert not found(rival=good, family="control")["found"]
+    assert found(rival=good, family="reference")["found"]
     assert not found(residual=rng.normal(size=400))["found"]
     assert not found(null_aurocs=(0.99,) * 19)["found"]

@@ -63,3 +63,18 @@ def test_a_direction_is_taken_out_where_there_is_no_scale(run, place, vector):
     row = place.rollout.prompt_ids + place.rollout.completion_ids[:4]
     assert kept.completion_ids == row[-4:] + plain(run, row, [])
     assert out.completion_ids[:4] == kept.completion_ids[:4]
+
+
+def test_a_sampled_completion_goes_on_as_it_did_where_nothing_is_added(run, place, vector):
+    """Its own noise from the cut on: the answer then changes for the edit alone."""
+    settings = GenerateConfig(temperature=1.0, max_new_tokens=12)
+    hot = SimpleNamespace(loaded=run.loaded, config=SimpleNamespace(generate=settings))
+    prompt = place.rollout.prompt_ids
+    drawn = generate(run.loaded, [prompt], Decoding(1.0, 12), [4])[0].ids
+    assert len(drawn) > 6
+    base = place.rollout.model_copy(update={"completion_ids": drawn, "margins": (1.0,) * len(drawn), "seed": 4})
+    there = Place(place.item, base, len(prompt) + 3)
+    (same,) = complete_edited(hot, [there], SITE, vector, 0.0, "token")
+    (other,) = complete_edited(hot, [there], SITE, vector, 1.0, "token")
+    assert same.completion_ids[: len(drawn)] == drawn
+    assert other.completion_ids[4:] != drawn[4:]
