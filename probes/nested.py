@@ -205,29 +205,26 @@ def nested_cv(
         problems = _problems(contrast, vectors, train, folds.inner[k][train])
         solvable = [v for v, problem in enumerate(problems) if problem.solvable]
         without = _without_levels(contrast, riders.left_out, train, problems[0], search)
+        full, partly = [problems[v] for v in solvable], list(without.values())
         for c, (name, x) in enumerate(cells.items()):
-            full = [problems[v] for v in solvable]
-            validation[k, c, solvable] = solve_cell(name, x[train], x[test], full, list(without.values()), search)
+            validation[k, c, solvable] = solve_cell(name, x[train], x[test], full, partly, search)
             if on_cell:
                 on_cell()
         for v in solvable:
             held[test, v] = problems[v].best.test
         for (factor, level), problem in without.items():
             left_out[factor].keep(problem, test, np.asarray(riders.left_out[factor])[test] == level)
-        outcome = outcome_of(problems[0], train)
-        outcomes.append(outcome)
-        probability[test] = outcome.calibration.probability(held[test, 0])
-    own = np.array([headline(held[:, v], vectors[:, v], fold, contrast.strata) for v in range(vectors.shape[1])])
-    n = search.permutations
-    mean_validation = validation.mean(0)
+        outcomes.append(outcome_of(problems[0], train))
+        probability[test] = outcomes[-1].calibration.probability(held[test, 0])
+    null, control = _permuted_and_control(held, vectors, validation.mean(0), contrast, fold, search.permutations)
     return NestedResult(
         held[:, 0],
         probability,
         fold,
         outcomes,
-        validation=dict(zip(cells, mean_validation[:, 0].tolist(), strict=True)),
-        null=_null(held[:, 1 : n + 1], own[1 : n + 1], mean_validation[:, 1 : n + 1], contrast, fold) if n else None,
-        control=own[n + 1 :],
+        validation=dict(zip(cells, validation.mean(0)[:, 0].tolist(), strict=True)),
+        null=null,
+        control=control,
         left_out=left_out,
     )
 
@@ -239,9 +236,15 @@ def _label_vectors(contrast: Contrast, permutations: int, control: Bools | None,
     return vectors
 
 
-def _null(held: Array, own: Array, validation: Array, contrast: Contrast, fold: NDArray[np.intp]) -> Null:
-    on_true = [headline(scores, contrast.labels, fold, contrast.strata) for scores in held.T]
-    return Null(own, np.array(on_true), validation.max(0))
+def _permuted_and_control(
+    held: Array, vectors: Bools, validation: Array, contrast: Contrast, fold: NDArray[np.intp], n: int
+) -> tuple[Null | None, Array]:
+    """What the searches on ``n`` permuted label vectors found, and the headlines of those on the control task."""
+    own = np.array([headline(held[:, v], vectors[:, v], fold, contrast.strata) for v in range(vectors.shape[1])])
+    if not n:
+        return None, own[1:]
+    on_true = [headline(scores, contrast.labels, fold, contrast.strata) for scores in held[:, 1 : n + 1].T]
+    return Null(own[1 : n + 1], np.array(on_true), validation[:, 1 : n + 1].max(0)), own[n + 1 :]
 
 
 def _problems(contrast: Contrast, vectors: Bools, train: NDArray[np.intp], inner: NDArray[np.intp]) -> list[Problem]:
