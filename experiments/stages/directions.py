@@ -86,6 +86,8 @@ def _directions(run: ModelRun, folder: Path) -> dict[str, Any]:
             reasons[found] += 1
             continue
         tested += 1
+        if unplaced := sum(_place(run, c, found.position) is None for c in chosen):
+            reasons[f"{name}: {found.position} is not resolved, so not edited"] += unplaced
         effects += _redrawn(run, found, chosen)
         subspaces += _patched(run, found, chosen, reasons)
     directions_table(folder).replace(effects)
