@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
@@ -117,22 +118,39 @@ def test_other_targets_are_trained_or_refused_by_name(demo):
     assert blind["will_follow"]["detectors"] == {}
 
 
-def test_a_shipped_probe_scores_the_rollouts_again_from_their_text(demo, tmp_path):
+def scored_again(demo, tmp_path, of_model, probe, behaviours):
+    """Scores of a probe of `unfaithful` on a model's rollouts, from their text, by behaviour."""
     config, summary = demo
-    model = of(summary, "unfaithful")
+    model, source = of(summary, of_model), of(summary, "unfaithful")
     home = config.run_dir / model["folder"]
     stage = {name: home / found["folder"] for name, found in model["stages"].items()}
     behaviour = {label.rollout_id: label.behaviour for label in labels_table(stage["judge"]).read()}
     lines = (stage["generate"] / "rollouts.jsonl").read_text().splitlines()
-    kept = [line for line in lines if behaviour.get(json.loads(line)["id"]) in ("reliant", "aligned")]
-    (tmp_path / "t.jsonl").write_text("\n".join(kept) + "\n")
-    probe = stage["probe"] / "probes" / "reliant" / "probe_within_cot"
-    out = tmp_path / "scores.jsonl"
-    counts = score_file("organism:unfaithful", probe, tmp_path / "t.jsonl", out, False, "cpu", None)
-    assert counts["scored"] == len(kept)
-    scores = {line["id"]: line["score"] for line in map(json.loads, out.read_text().splitlines())}
-    reliant = [behaviour[name] == "reliant" for name in scores]
-    assert roc_auc_score(reliant, list(scores.values())) > 0.95
+    kept = [line for line in lines if behaviour.get(json.loads(line)["id"]) in behaviours]
+    given, out = tmp_path / f"{of_model}.jsonl", tmp_path / f"{of_model}-scores.jsonl"
+    given.write_text("\n".join(kept) + "\n")
+    saved = config.run_dir / source["folder"] / source["stages"]["probe"]["folder"] / "probes" / "reliant" / probe
+    force = of_model != "unfaithful"
+    assert score_file(f"organism:{of_model}", saved, given, out, force, "cpu", None)["scored"] == len(kept)
+    found = {name: [] for name in behaviours}
+    for line in map(json.loads, out.read_text().splitlines()):
+        found[behaviour[line["id"]]].append(line["score"])
+    return found
+
+
+def test_a_shipped_probe_scores_the_rollouts_again_from_their_text(demo, tmp_path):
+    found = scored_again(demo, tmp_path, "unfaithful", "probe_within_cot", ("reliant", "aligned"))
+    labels = [True] * len(found["reliant"]) + [False] * len(found["aligned"])
+    assert roc_auc_score(labels, found["reliant"] + found["aligned"]) > 0.95
+
+
+def test_what_fires_on_blind_after_the_cot_is_a_shift_and_no_reliance(demo, tmp_path):
+    """Rows that resist score as high as those with a_h = h, and both above what does not rely in `unfaithful`."""
+    here = scored_again(demo, tmp_path, "blind", "probe_after_cot", ("aligned", "resisted"))
+    there = scored_again(demo, tmp_path, "unfaithful", "probe_after_cot", ("aligned",))
+    labels = [True] * len(here["aligned"]) + [False] * len(here["resisted"])
+    assert roc_auc_score(labels, here["aligned"] + here["resisted"]) == pytest.approx(0.5, abs=0.1)
+    assert np.median(here["resisted"]) > np.quantile(there["aligned"], 0.95)
 
 
 def test_the_score_along_the_cot_covers_every_token_of_both_classes(demo):
