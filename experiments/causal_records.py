@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from experiments.records import Behaviour, Record
+from experiments.records import Behaviour, Reach, Record
 from probes.knockout import Keys, Path
 
 Treatment = Literal["hinted", "neutral"]
@@ -88,7 +88,7 @@ class DirectionEffect(Redrawn):
     detector: str = Field(description="detector whose direction it is")
     site: str = Field(description="site that is edited")
     position: str = Field(description="position that the probe reads")
-    reach: Literal["onward", "token"] = Field(
+    reach: Reach = Field(
         "onward", description="edited from the position on, new tokens included, or at that token alone"
     )
     edit: Literal["none", "ablate", "add"] = Field(description="`none` are the rollouts as they were")

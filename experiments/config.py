@@ -10,7 +10,7 @@ from activations.names import BackendName, Component
 from activations.placement import DeviceMap, Quantized
 from experiments.clients import Endpoint
 from experiments.questions.fields import FieldMap
-from experiments.records import Direction, Kind
+from experiments.records import Direction, Kind, Reach
 
 
 class Section(BaseModel):
@@ -260,7 +260,7 @@ class DirectionsConfig(Section):
         description="of an added direction, in units of the distance between reliant and aligned rows along it",
     )
     controls: int = Field(3, description="random directions, orthogonal and as long", gt=0)
-    reach: Literal["onward", "token"] = Field(
+    reach: Reach = Field(
         "onward",
         description="what is edited: from the position on, new tokens included (`onward`), or that token alone, "
         "with the text up to it kept (`token`)",

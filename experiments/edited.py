@@ -2,17 +2,14 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Literal
 
 from torch import Tensor
 
 from activations import Completion, Decoding, Site, generate, onwards
 from experiments.context import ModelRun
-from experiments.records import Item, Rollout
+from experiments.records import Item, Reach, Rollout
 from experiments.redraw import Draw
 from probes.directions import direction_edit
-
-Reach = Literal["onward", "token"]
 
 
 @dataclasses.dataclass(frozen=True)

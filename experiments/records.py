@@ -170,6 +170,8 @@ class Label(Record):
     reason: str = Field("", description="why a row is ambiguous")
 
 
+Reach = Literal["onward", "token"]
+"""What an edit covers: from a position on, new tokens included, or that token alone."""
 Family = Literal["probe", "control", "baseline", "reference", "judge", "instrument"]
 
 

@@ -41,9 +41,9 @@ from probes import stratified_auroc
 
 N_INTERVENED = 300
 """At most this many rows go through each intervention."""
-PROMPT = frozenset({"leaning_from_prompt", "reliance_from_prompt", "oracle_auroc"})
-EVERYTHING = frozenset({"steering", "routes", "before_cot"}) | PROMPT
-"""First words of the figures that take most of the time."""
+FROM_PROMPT = frozenset({"leaning_from_prompt", "reliance_from_prompt", "oracle_auroc"})
+EVERYTHING = frozenset({"steering", "routes", "before_cot"}) | FROM_PROMPT
+"""First words of the figures that take most of the time; a check may leave out those that it does not ask for."""
 
 
 def intervened(run: ModelRun, rows: Sequence[Measured], rng: np.random.Generator) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def measure(run: ModelRun, character: Character, asked: Set[str] = EVERYTHING) -
     """Run the first two stages and measure; a figure that makes no sense for a character is left out.
 
     Args:
-        asked: of what is dear to measure (`EVERYTHING`), the parts wanted.
+        asked: of the figures that take long (`EVERYTHING`), those wanted.
     """
     run_generate(run)
     run_judge(run)
@@ -113,7 +113,7 @@ def measure(run: ModelRun, character: Character, asked: Set[str] = EVERYTHING) -
             result["routes"] = routes(run.loaded, pairs, n, rng)
         if "before_cot" in asked:
             result["before_cot"] = before_cot(run.loaded, rows, n, rng)
-        if PROMPT & asked:
+        if FROM_PROMPT & asked:
             result |= _from_prompt(rows, run.config.probe.min_per_class, int(rng.integers(2**31)))
     return result
 

@@ -41,8 +41,8 @@ def _mediated(effects: Sequence[Entry]) -> list[tuple[str, ...]]:
     chosen = [row for row in effects if row["outcome"] == "probability"]
     neutral = {(row["behaviour"], row["effect"]): row for row in chosen if row["treatment"] == "neutral"}
     return [
-        (row["behaviour"], row["effect"], show(dict(row)), number(row["share"]) if row["share"] is not None else "-",
-         show(_entry(neutral.get((row["behaviour"], row["effect"])))))
+        (row["behaviour"], row["effect"], show(row), number(row["share"]) if row["share"] is not None else "-",
+         show(neutral.get((row["behaviour"], row["effect"]))))
         for row in chosen if row["treatment"] == "hinted"
     ]  # fmt: skip
 
@@ -67,7 +67,3 @@ def _edited(effects: Sequence[Entry]) -> list[tuple[str, ...]]:
 
 def _flips(row: Entry) -> dict[str, float | None]:
     return {"value": row["flips"], "low": row["flips_low"], "high": row["flips_high"]}
-
-
-def _entry(row: Entry | None) -> dict[str, Any] | None:
-    return None if row is None else dict(row)

@@ -29,7 +29,7 @@ def as_markdown(runs: Sequence[Run]) -> str:
 def _compared(comparison: Mapping[str, Any]) -> Iterator[str]:
     yield _table("Share silent", ("who says so", "share", "of"), _shares(comparison))
     if flips := silence.natural_flips(comparison):
-        rows = [(flip.what, show(flip.hinted), show(dict(flip.unhinted))) for flip in flips]
+        rows = [(flip.what, show(flip.hinted), show(flip.unhinted)) for flip in flips]
         yield _table("Natural flips", ("switches", "with the hint", "in another unhinted run"), rows)
     if found := evidence.findings(comparison):
         head = ("probe", "found", *(criterion.name for criterion in found[0].criteria), "selectivity")

@@ -1,5 +1,6 @@
 """The result as tables in the terminal."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 
-def show(entry: dict[str, float | None] | None, digits: int = 2) -> str:
+def show(entry: Mapping[str, Any] | None, digits: int = 2) -> str:
     """``0.91 [0.86, 0.95]``, or a dash."""
     if entry is None or entry["value"] is None:
         return "-"

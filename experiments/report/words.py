@@ -32,7 +32,7 @@ def estimate(entry: Mapping[str, Any] | None, missing: str = UNDEFINED, digits: 
     """
     if entry is None or entry["value"] is None:
         return Markup('<span class="none">{}</span>').format(missing)
-    point, _, bounds = typeset(show(dict(entry), digits)).partition(" [")
+    point, _, bounds = typeset(show(entry, digits)).partition(" [")
     if not bounds:
         return Markup('<b>{}</b> <span class="ci">no interval</span>').format(point)
     return Markup('<b>{}</b> <span class="ci">[{}</span>').format(point, bounds)
