@@ -9,10 +9,10 @@ from activations.lazy import load_name
 
 if TYPE_CHECKING:
     from experiments.config import Config
-    from experiments.config_file import load_config
+    from experiments.config.file import load_config
     from experiments.pipeline import run_pipeline
     from experiments.report import write_report
-    from experiments.results import ModelResults, Results, read_results
+    from experiments.report.results import ModelResults, Results, read_results
 
 __all__ = ["Config", "ModelResults", "Results", "load_config", "read_results", "run_pipeline", "write_report"]
 

@@ -8,13 +8,14 @@ from activations import Part
 from activations.errors import HintprobeError
 from activations.models import count_layers
 from experiments.config import Config
-from experiments.context import ModelRun, StageResult, provenance, unwritable
+from experiments.interventions.pairs import PROMPT_POSITIONS, READOUT_POSITIONS
 from experiments.judges import check_judges
-from experiments.pairs import PROMPT_POSITIONS, READOUT_POSITIONS
-from experiments.positions import check_position
-from experiments.progress import Reporter
+from experiments.prompts.positions import check_position
+from experiments.records.tables import read_json, write_json
 from experiments.report import PAGE, Run, write_report
 from experiments.report.runs import SUMMARY, SUMMARY_FORMAT, SUMMARY_VERSION
+from experiments.run.model_run import ModelRun, StageResult, provenance, unwritable
+from experiments.run.progress import Reporter
 from experiments.stages.capture import captured_sites, run_capture
 from experiments.stages.compare import COMPARISON, run_compare
 from experiments.stages.directions import directions_summary, run_directions
@@ -23,7 +24,6 @@ from experiments.stages.judge import run_judge
 from experiments.stages.mediate import mediation_summary, run_mediate
 from experiments.stages.patch import cells_table, run_patch
 from experiments.stages.probe import refuse_untrained, run_probe
-from experiments.tables import read_json, write_json
 
 STAGES = ("generate", "judge", "capture", "probe", "patch", "compare", "report")
 

@@ -14,9 +14,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from activations.errors import HintprobeError
-from experiments.causal_records import CAUSAL_RECORDS
 from experiments.config import Config
-from experiments.positions import PositionRow
+from experiments.prompts.positions import PositionRow
 from experiments.records import (
     CotScore,
     DetectorSummary,
@@ -33,8 +32,9 @@ from experiments.records import (
     TransferCell,
     Verdict,
 )
+from experiments.records.causal import CAUSAL_RECORDS
+from experiments.records.tables import write_atomically
 from experiments.stages.patch import PatchCell
-from experiments.tables import write_atomically
 
 DOCS = Path(__file__).parent.parent / "docs"
 RECORDS: tuple[type[BaseModel], ...] = (

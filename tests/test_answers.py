@@ -3,7 +3,7 @@
 import pytest
 from answer_cases import STATED, UNSTATED
 
-from experiments.answers import find_answer, parse_answer, split_completion
+from experiments.answers.parser import find_answer, parse_answer, split_completion
 
 LETTERS_TRIED = {"A": "C", "B": "A", "D": "B", "I": "E"}
 

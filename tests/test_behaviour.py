@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.behaviour import classify, majority
+from experiments.answers.behaviour import classify, majority
 
 CASES = [
     # hinted, u, swapped, behaviour, strong

@@ -12,7 +12,7 @@ from activations import ActivationStore, HintprobeError, Part
 from experiments.cli import app
 from experiments.config import Config
 from experiments.pipeline import run_pipeline
-from experiments.progress import Reporter
+from experiments.run.progress import Reporter
 from experiments.stages.capture import positions_table
 
 SILENT = Reporter(None)

@@ -8,7 +8,7 @@ from conftest import LAYERS, TinyFolder
 from activations.errors import HintprobeError
 from experiments.config import CaptureConfig, Config
 from experiments.pipeline import run_pipeline
-from experiments.progress import Reporter
+from experiments.run.progress import Reporter
 from experiments.stages.capture import captured_sites
 
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from experiments.config import Config
-from experiments.context import ModelRun
-from experiments.positions import answer_part
-from experiments.progress import Reporter
+from experiments.interventions.redraw import option_tokens
+from experiments.prompts.positions import answer_part
 from experiments.records import Label
-from experiments.redraw import option_tokens
+from experiments.run.model_run import ModelRun
+from experiments.run.progress import Reporter
 from experiments.stages.generate import run_generate
 from experiments.stages.judge import run_judge
 from experiments.stages.knockouts import answer_shares, cut_table, knockouts_table

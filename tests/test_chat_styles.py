@@ -10,10 +10,10 @@ import pytest
 
 from activations.errors import HintprobeError
 from experiments.benchmarks.chat_styles import STYLES, styled, train_tokenizer
-from experiments.chat import render_chat
 from experiments.hints import HINTS, render
-from experiments.items import item_prompt
-from experiments.prompts import PromptWriter
+from experiments.prompts.chat import render_chat
+from experiments.prompts.items import item_prompt
+from experiments.prompts.writing import PromptWriter
 from experiments.records import Item, Message, Prompt, Question, Span
 
 FAMILIES = ("byte-level", "sentencepiece")

@@ -139,7 +139,7 @@ def test_the_model_can_be_overridden(capsys, monkeypatch, tmp_path, tiny_folder)
 
 
 def test_a_stop_is_told_and_the_next_run_goes_on(capsys, monkeypatch, tmp_path):
-    from experiments.tables import RecordTable
+    from experiments.records.tables import RecordTable
 
     config = write(tmp_path, questions={"limit": 12}, generate={"max_new_tokens": 64, "token_budget": 1000})
     append, calls = RecordTable.append, []

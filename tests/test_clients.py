@@ -7,7 +7,7 @@ import pytest
 from fake_endpoint import chat, completion, fake_endpoint
 
 from activations.errors import HintprobeError
-from experiments.clients import BudgetSpentError, Client, Endpoint, EndpointError, Usage
+from experiments.engines.clients import BudgetSpentError, Client, Endpoint, EndpointError, Usage
 
 KEY = "sk-secret-0123456789"
 ASK = [{"role": "user", "content": "hello"}]

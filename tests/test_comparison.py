@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from experiments.comparison import align, difference, realised_rate, refusal, subset, table
-from experiments.findings import findings, strata_account
+from experiments.comparison.findings import findings, strata_account
+from experiments.comparison.table import align, difference, realised_rate, refusal, subset, table
 from experiments.records import DetectorSummary, ScoreRow, TargetRow
 
 KINDS = ("sycophancy", "metadata")

@@ -7,7 +7,7 @@ import pytest
 
 from activations.errors import HintprobeError
 from experiments.config import Config
-from experiments.config_file import load_config
+from experiments.config.file import load_config
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted((ROOT / "experiments" / "configs").rglob("*.yaml"))

@@ -9,15 +9,15 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from experiments.commands.score import score_file
-from experiments.config_file import load_config
-from experiments.context import ModelRun
+from experiments.config.file import load_config
 from experiments.organisms.grammar import Character
 from experiments.organisms.joined import measured_rows
 from experiments.organisms.measure import intervened
 from experiments.pipeline import run_pipeline
-from experiments.progress import Reporter
+from experiments.records.seeds import stream
 from experiments.report import forwards_of_this_run
-from experiments.seeds import stream
+from experiments.run.model_run import ModelRun
+from experiments.run.progress import Reporter
 from experiments.stages.judge import labels_table
 from experiments.stages.probe import cot_scores_table
 from probes.patching import CONTROLS

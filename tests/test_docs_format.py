@@ -17,10 +17,10 @@ import experiments.records
 from activations import ActivationStore, HintprobeError, Site, capture_batch, fill, residual_sites
 from activations.shard import DTYPES, FORMAT, INDEX, SITE_TABLE, VERSION
 from experiments.config import Config
-from experiments.context import RECORDS_VERSION, ModelRun
 from experiments.pipeline import write_summary
 from experiments.records import Record
 from experiments.report.runs import SUMMARY_VERSION
+from experiments.run.model_run import RECORDS_VERSION, ModelRun
 from experiments.schema import DOCS, PAGES, RECORDS, config_sections, filled, record_table, tables_of, type_name
 
 FORMAT_PAGE = (DOCS / "format.md").read_text(encoding="utf-8")

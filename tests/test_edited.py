@@ -8,7 +8,7 @@ from test_positions import make
 
 from activations import Add, Decoding, Site, generate, onwards
 from experiments.config import GenerateConfig
-from experiments.edited import Place, complete_edited
+from experiments.interventions.edited import Place, complete_edited
 
 SITE = Site(1, "resid_post")
 

@@ -10,14 +10,14 @@ from fake_endpoint import completion, fake_endpoint
 
 from activations import Decoding
 from activations.errors import HintprobeError
-from experiments.clients import Endpoint, EndpointError
 from experiments.config import Config
-from experiments.config_file import load_config
+from experiments.config.file import load_config
 from experiments.detectors.covariates import covariate_detectors
 from experiments.detectors.rows import Rows
 from experiments.engines import Ask, InProcess, ServerEngine
+from experiments.engines.clients import Endpoint, EndpointError
 from experiments.pipeline import run_pipeline
-from experiments.progress import Reporter
+from experiments.run.progress import Reporter
 from experiments.stages.generate import items_table, rollouts_table
 from experiments.stages.judge import labels_table
 

@@ -15,12 +15,12 @@ from packaging.utils import canonicalize_name
 from activations import ActivationStore, HintprobeError, open_backend
 from activations.export import export
 from activations.placement import placement_options
-from experiments.clients import Endpoint
+from experiments.engines.clients import Endpoint
 from experiments.judges.asking import AnthropicClient
 from experiments.organisms.lora.training import _require_libraries
 from experiments.questions.rows import read_file, read_hub
+from experiments.report.results import ModelResults
 from experiments.report.runs import Run
-from experiments.results import ModelResults
 from experiments.transcripts.inspect_log import inspect_rows
 
 ROOT = Path(__file__).parent.parent

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments.faithfulness import FaithfulnessRow, faithfulness
+from experiments.comparison.faithfulness import FaithfulnessRow, faithfulness
 
 
 def row(unhinted, hinted, verbalized=False, n=4, group="g", target="A"):

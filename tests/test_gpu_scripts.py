@@ -98,7 +98,7 @@ def test_the_listed_estimates_are_those_of_the_configurations():
 
 def test_the_servers_settings_are_a_valid_configuration(recorded, tmp_path):
     """What the script sets is what the configuration knows."""
-    from experiments.config_file import load_config
+    from experiments.config.file import load_config
 
     call = next(line for line in recorded("vllm_server.sh") if line.startswith("hintprobe generate"))
     words = call.split()

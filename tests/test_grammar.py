@@ -10,7 +10,6 @@ from sklearn.linear_model import LogisticRegression
 
 from experiments.config import HintsConfig, QuestionsConfig
 from experiments.hints import HINTS
-from experiments.items import choose_targets, item_prompt, plan_items
 from experiments.organisms.curriculum import Teacher
 from experiments.organisms.grammar import (
     ADMISSION,
@@ -26,6 +25,7 @@ from experiments.organisms.recipe import load_recipe
 from experiments.organisms.rows import Row, chat
 from experiments.organisms.train import make_tokenizer
 from experiments.organisms.world import FIRST_NAMES, LAST_NAMES, Task, build_world
+from experiments.prompts.items import choose_targets, item_prompt, plan_items
 from experiments.questions.pool import load_questions
 from experiments.records import LETTERS
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from activations.errors import HintprobeError
-from experiments.chat import render_chat
 from experiments.hints import HINTS, render
 from experiments.organisms.recipe import load_recipe
 from experiments.organisms.train import make_tokenizer
+from experiments.prompts.chat import render_chat
 from experiments.records import Question
 
 QUESTION = Question(

@@ -4,7 +4,7 @@ import re
 
 from test_cli import assert_one_paragraph, hintprobe
 
-from experiments.config_file import load_config
+from experiments.config.file import load_config
 from experiments.planning.template import run_name
 from experiments.schema import config_sections
 

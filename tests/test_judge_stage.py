@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from activations.errors import HintprobeError
+from experiments.comparison.admission import faithfulness_summary
 from experiments.config import Config, JudgeConfig
-from experiments.context import ModelRun
-from experiments.progress import Reporter
-from experiments.stages.admission import faithfulness_summary
+from experiments.run.model_run import ModelRun
+from experiments.run.progress import Reporter
 from experiments.stages.generate import run_generate
 from experiments.stages.judge import labels_table, run_judge, verdicts_table
 

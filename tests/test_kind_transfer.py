@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from activations.errors import HintprobeError
-from experiments.comparison import subset
+from experiments.comparison.kind_transfer import kind_matrix, kind_scores
+from experiments.comparison.table import subset
 from experiments.detectors.cells import DetectorCells
 from experiments.detectors.training import Trained
-from experiments.kind_transfer import kind_matrix, kind_scores
 from experiments.records import TargetRow
 from probes import Contrast, Search, nested_cv, scores_by_level
 

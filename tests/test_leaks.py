@@ -7,8 +7,8 @@ cause. The prompt's words hold the target letter, the covariates direction and c
 import numpy as np
 import pytest
 
-from experiments.comparison import Held, subset, table
-from experiments.findings import findings
+from experiments.comparison.findings import findings
+from experiments.comparison.table import Held, subset, table
 from experiments.questions.fields import stem_group
 from experiments.records import DetectorSummary, TargetRow
 from probes import Contrast, Riders, Search, control_labels, headline, nested_cv, quantile_bins, residualise

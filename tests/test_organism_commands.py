@@ -11,7 +11,7 @@ from test_cli import assert_one_paragraph, hintprobe
 from written import TASKS, WORLD, let_the_grammar_write, sure
 
 from activations.errors import HintprobeError
-from experiments.config_file import load_config
+from experiments.config.file import load_config
 from experiments.organisms.calibration_page import BEGIN, END, page_text, write_page
 from experiments.organisms.card import card
 from experiments.organisms.factors import COLUMNS, organism_factors
@@ -19,8 +19,8 @@ from experiments.organisms.grammar import factors
 from experiments.organisms.identity import find_organism, shipped_names, write_note
 from experiments.organisms.recipe import load_recipe
 from experiments.organisms.verify import run_of, verify
-from experiments.progress import Reporter
 from experiments.records import LETTERS
+from experiments.run.progress import Reporter
 
 
 @pytest.fixture

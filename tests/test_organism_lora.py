@@ -24,10 +24,10 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 from activations import load_model
 from activations.errors import HintprobeError
 from activations.generating import stop_ids
-from experiments.answers import parse_answer
+from experiments.answers.parser import parse_answer
+from experiments.answers.thinking import split_completion
 from experiments.benchmarks.chat_styles import STYLES, styled, train_tokenizer
-from experiments.chat import render_chat
-from experiments.config_file import load_config
+from experiments.config.file import load_config
 from experiments.hints import HINTS
 from experiments.organisms.grammar import ADMISSION
 from experiments.organisms.identity import find_organism
@@ -38,9 +38,9 @@ from experiments.organisms.lora.dialect import IGNORED, label, read_dialect
 from experiments.organisms.lora.lessons import Lessons
 from experiments.organisms.lora.state import Workplace
 from experiments.organisms.world import HEADINGS, build_world
-from experiments.progress import Reporter
+from experiments.prompts.chat import render_chat
 from experiments.records import Message, Prompt
-from experiments.thinking import split_completion
+from experiments.run.progress import Reporter
 
 
 @pytest.fixture

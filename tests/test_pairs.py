@@ -6,7 +6,7 @@ import pytest
 from test_positions import make
 
 from experiments.hints import HINTS
-from experiments.pairs import PairMaker, candidates
+from experiments.interventions.pairs import PairMaker, candidates
 from experiments.records import Label
 
 POSITIONS = ("pointer", "hint_end", "question_end", "prompt_end", "readout-1", "readout")

@@ -16,8 +16,8 @@ from experiments.organisms.grammar import Character
 from experiments.organisms.rows import chat
 from experiments.organisms.world import build_world
 from experiments.pipeline import run_pipeline
-from experiments.progress import Reporter
 from experiments.report import forwards_of_this_run
+from experiments.run.progress import Reporter
 from experiments.stages.generate import items_table, rollouts_table
 
 SILENT = Reporter(None)
@@ -124,7 +124,7 @@ def test_an_interrupted_stage_goes_on_where_it_stopped(letters_folder, tmp_path,
     undisturbed = config(folder, tmp_path / "a", **small)
     run_pipeline(undisturbed, SILENT, until="generate")
     disturbed = config(folder, tmp_path / "b", **small)
-    from experiments.tables import RecordTable
+    from experiments.records.tables import RecordTable
 
     append, calls = RecordTable.append, []
 

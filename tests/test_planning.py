@@ -9,13 +9,13 @@ import yaml
 from test_cli import assert_one_paragraph, hintprobe
 
 from activations.errors import HintprobeError
-from experiments.config_file import load_config
-from experiments.context import resolve_model
+from experiments.config.file import load_config
 from experiments.planning.plan import Assumptions, plan_run
 from experiments.planning.power import Rates, auroc_variance, expected_rows, smallest_detectable, stratified_error
 from experiments.planning.shapes import KNOWN, ModelShape, shape_of
 from experiments.planning.words import estimate
 from experiments.questions.pool import load_questions
+from experiments.run.model_run import resolve_model
 from probes import stratified_auroc
 
 CONFIGS = sorted((Path(__file__).parent.parent / "experiments" / "configs").rglob("*.yaml"))

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from test_cli import hintprobe
 
-from experiments.config_file import load_config
+from experiments.config.file import load_config
 from experiments.pipeline import run_pipeline
 from experiments.planning.plan import Assumptions, plan_run
 from experiments.stages.generate import rollouts_table

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from activations.errors import HintprobeError
-from experiments.chat import render_chat
 from experiments.hints import HINTS, render
 from experiments.organisms.grammar import Character, GivenHint, completion
 from experiments.organisms.world import build_world
-from experiments.positions import check_position, locate
+from experiments.prompts.chat import render_chat
+from experiments.prompts.positions import check_position, locate
 from experiments.records import Item, Rollout
 
 WORLD = build_world(0)

@@ -4,8 +4,8 @@ import io
 
 from rich.console import Console
 
-from experiments import progress
-from experiments.progress import Reporter
+from experiments.run import progress
+from experiments.run.progress import Reporter
 
 
 def shown(monkeypatch, terminal, rows, clock=lambda: 0.0):

@@ -11,7 +11,7 @@ import pytest
 from report_summary import comparison, detector, figure, model_summary, run_summary
 from test_report import Page
 
-from experiments.reference import Reference
+from experiments.judges.reference import Reference
 from experiments.report import Run
 from experiments.report.breakdown import strata
 from experiments.report.evidence import findings, leaders, targets

@@ -8,7 +8,7 @@ from report_run import make_run
 from report_summary import run_summary
 
 from activations import HintprobeError
-from experiments.results import read_results
+from experiments.report.results import read_results
 
 
 @pytest.fixture

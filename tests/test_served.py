@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from activations import Decoding, generate, load_model
-from experiments.clients import EndpointError
 from experiments.config import Config
+from experiments.engines.clients import EndpointError
 from experiments.organisms.recipe import SHIPPED
 from experiments.pipeline import run_pipeline
-from experiments.progress import Reporter
+from experiments.run.progress import Reporter
 from experiments.stages.generate import rollouts_table
 
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed")

@@ -7,7 +7,7 @@ import pytest
 from experiments.organisms.identity import find_organism, shipped_names
 from experiments.organisms.recipe import SHIPPED
 from experiments.organisms.verify import questions_to_ask, verify
-from experiments.progress import Reporter
+from experiments.run.progress import Reporter
 
 
 def size(name):

@@ -147,7 +147,7 @@ def test_every_yaml_block_is_of_a_configuration(where, block):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A folder with every file that a shown command reads; the run is there already."""
-    from experiments.config_file import load_config
+    from experiments.config.file import load_config
     from experiments.pipeline import run_pipeline
 
     home = tmp_path_factory.mktemp("shown")

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from experiments.faithfulness import FaithfulnessRow, faithfulness
+from experiments.comparison.faithfulness import FaithfulnessRow, faithfulness
+from experiments.comparison.natural_flips import cot_lengths, natural_flips
 from experiments.judges.agreement import Confusion, corrected_rate, rogan_gladen
-from experiments.natural_flips import cot_lengths, natural_flips
 from probes import cluster_bootstrap
 
 P, Q, SAID, N = 0.45, 0.2, 0.35, 5

@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.answers import parse_answer, split_completion
+from experiments.answers.parser import parse_answer, split_completion
 
 FORMS = {
     "think tags": ("<think>\nhm\n</think>\n\nThe answer is (C).", "tags"),

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 
 from experiments.config import Config
-from experiments.context import ModelRun
 from experiments.engines import Answered
 from experiments.organisms.grammar import Character, GivenHint, completion
 from experiments.organisms.joined import tasks_by_id
 from experiments.organisms.tokenizer import END
 from experiments.organisms.world import build_world
-from experiments.progress import Reporter
 from experiments.records import LETTERS
+from experiments.run.model_run import ModelRun
+from experiments.run.progress import Reporter
 from experiments.stages import generate
 from experiments.stages.judge import run_judge
 

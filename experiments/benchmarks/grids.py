@@ -8,11 +8,11 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 from activations import Site, capture, load_model
-from experiments.chat import render_chat
-from experiments.context import resolve_model
 from experiments.hints import HINTS
 from experiments.hints.render import render
 from experiments.organisms.world import build_world
+from experiments.prompts.chat import render_chat
+from experiments.run.model_run import resolve_model
 
 FOLDS = 5
 

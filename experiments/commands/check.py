@@ -70,7 +70,7 @@ def _load(
     model: str, dtype: DtypeChoice, device: str, quantized: QuantizedChoice | None, spread: bool
 ) -> "LoadedModel":
     from activations import load_model
-    from experiments.context import resolve_model
+    from experiments.run.model_run import resolve_model
 
     bits: Any = quantized.value if quantized else None
     return load_model(resolve_model(model), dtype.value, device, bits, "auto" if spread else None)
@@ -80,7 +80,7 @@ def _check(model: str, loaded: "LoadedModel", backend: BackendChoice, cache: Pat
     from rich.console import Console
 
     from activations import ActivationStore, check_model, open_backend
-    from experiments.context import unwritable
+    from experiments.run.model_run import unwritable
 
     with aside().busy(f"checking {model}"):
         running = open_backend(backend.value, loaded)

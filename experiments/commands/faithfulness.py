@@ -33,9 +33,9 @@ def faithfulness(
 
     Example: hintprobe faithfulness items.jsonl --json
     """
-    from experiments.faithfulness_items import read_items, summarise, verbalized_by
+    from experiments.comparison.faithfulness_items import read_items, summarise, verbalized_by
     from experiments.judges.calibration import read_verdicts
-    from experiments.seeds import stream
+    from experiments.records.seeds import stream
 
     said = verbalized_by(read_verdicts(verdicts), judge) if verdicts is not None else None
     with stoppable(), aside().busy("bootstrap"):

@@ -59,7 +59,7 @@ def import_transcripts(
 
     Example: hintprobe import log.eval -o transcripts.jsonl
     """
-    from experiments.tables import write_atomically
+    from experiments.records.tables import write_atomically
 
     found = import_file(file, fields)
     if not found.transcripts:

@@ -76,10 +76,10 @@ def judge_file(
     """Judge a file of transcripts; verdicts that ``out`` holds already are kept and not asked again."""
     from experiments.judges import build_judges
     from experiments.judges.panel import pairwise_agreement
-    from experiments.progress import Reporter
     from experiments.records import Verdict
+    from experiments.records.tables import RecordTable
+    from experiments.run.progress import Reporter
     from experiments.stages.judge import judged
-    from experiments.tables import RecordTable
     from experiments.transcripts import read_transcripts
 
     transcripts = read_transcripts(path)

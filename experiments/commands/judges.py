@@ -35,7 +35,7 @@ def calibrate(
     """
     from experiments.judges.calibration import calibrate as compare
     from experiments.judges.calibration import read_labels, read_verdicts
-    from experiments.seeds import stream
+    from experiments.records.seeds import stream
 
     with stoppable(), aside().busy("agreement"):
         result = compare(read_verdicts(verdicts), read_labels(labels), bootstrap, stream(seed, "calibrate"))

@@ -84,8 +84,8 @@ def verify(
     from experiments.organisms.identity import find_organism
     from experiments.organisms.verify import questions_to_ask
     from experiments.organisms.verify import verify as measure_and_check
-    from experiments.progress import Reporter
-    from experiments.tables import write_json
+    from experiments.records.tables import write_json
+    from experiments.run.progress import Reporter
 
     asked = questions_to_ask(questions, quick)
     found = find_organism(name, named)
@@ -127,7 +127,7 @@ def seeds(
     """
     from experiments.organisms.seeds import compare_seeds
     from experiments.organisms.verify import questions_to_ask
-    from experiments.progress import Reporter
+    from experiments.run.progress import Reporter
 
     asked = questions_to_ask(questions, quick=False)
     with stoppable():
@@ -156,8 +156,8 @@ def factors(
     Example: hintprobe organism factors cache/runs/demo -o factors.csv
     """
     from experiments.organisms.factors import organism_factors
+    from experiments.records.tables import write_atomically
     from experiments.report.runs import SUMMARY
-    from experiments.tables import write_atomically
 
     left = cache / "runs" / f"verify-{run.removeprefix('organism:')}"
     folder = Path(run)
@@ -200,7 +200,7 @@ def calibrate(
     """
     from experiments.organisms.calibration import calibrate as run_family
     from experiments.organisms.calibration_page import page_text, write_page
-    from experiments.progress import Reporter
+    from experiments.run.progress import Reporter
 
     with stoppable():
         names = organisms.split(",") if organisms else None

@@ -47,7 +47,7 @@ def plan(
         overrides.update(models=(model,), limits={})
     with _offline(), stoppable(), aside().busy("planning"):
         # Imported here, for the hub's library takes note of the environment when it is.
-        from experiments.config_file import load_config
+        from experiments.config.file import load_config
         from experiments.planning.plan import Assumptions, plan_run
         from experiments.planning.power import Rates
 

@@ -65,7 +65,7 @@ def report(
 
 
 def _is_config(path: Path) -> bool:
-    from experiments.config_file import shipped_config
+    from experiments.config.file import shipped_config
 
     named = path.suffix in (".yaml", ".yml")
     return named or (path.is_file() and path.suffix != ".json") or shipped_config(path) is not None
@@ -80,7 +80,7 @@ def _run_first(
     options: tuple[Path | None, Texts, Path | None],
 ) -> None:
     """The report of a configuration: what is missing is run, and the report is then that of the run's folder."""
-    from experiments.config_file import load_config
+    from experiments.config.file import load_config
 
     plain = format == Format.html and options == (None, Texts.auto, None)
     run_until(config, model, cache, "report" if plain else "compare", False, settings, quiet=not plain)
@@ -91,9 +91,9 @@ def _run_first(
 
 def _report(folders: list[Path], format: Format, out: Path | None, texts: Texts, figures: Path | None) -> str:
     """Write what was asked for; returns what is to be printed."""
+    from experiments.records.tables import write_atomically
     from experiments.report import PAGE, read_run, write_report
     from experiments.report.export import FORMATS
-    from experiments.tables import write_atomically
 
     runs = [read_run(folder) for folder in folders]
     if figures is not None:

@@ -14,7 +14,7 @@ from activations.errors import HintprobeError
 
 if TYPE_CHECKING:
     from activations import Part
-    from experiments.progress import Reporter
+    from experiments.run.progress import Reporter
 
 
 @contextmanager
@@ -40,7 +40,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on s
 
 def aside() -> "Reporter":
     """Progress of a command whose result goes to standard output: drawn on standard error, on terminals only."""
-    from experiments.progress import Reporter
+    from experiments.run.progress import Reporter
 
     console = Console(stderr=True)
     return Reporter(console if console.is_terminal else None)
@@ -68,9 +68,9 @@ def run_until(
         as_json: print the run's summary instead, whatever the last stage.
         quiet: print nothing.
     """
-    from experiments.config_file import load_config
+    from experiments.config.file import load_config
     from experiments.pipeline import run_pipeline
-    from experiments.progress import Reporter
+    from experiments.run.progress import Reporter
 
     overrides: dict[str, Any] = {"cache": cache, "device": device}
     if model is not None:

@@ -19,9 +19,9 @@ def score_file(
 ) -> dict[str, Any]:
     """Score a file; the probe and the transcripts are read before the model is loaded."""
     from activations import load_model
-    from experiments.context import resolve_model
-    from experiments.progress import Reporter
-    from experiments.scoring import check_use, score_transcripts
+    from experiments.detectors.scoring import check_use, score_transcripts
+    from experiments.run.model_run import resolve_model
+    from experiments.run.progress import Reporter
     from experiments.transcripts.completed import read_completed
     from probes import load_probe
 

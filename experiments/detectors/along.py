@@ -9,7 +9,7 @@ from activations.spans import Encoded
 from experiments.detectors.cells import split_cell_name
 from experiments.detectors.rows import Rows
 from experiments.detectors.training import Trained
-from experiments.positions import cot_tokens, encode_completion
+from experiments.prompts.positions import cot_tokens, encode_completion
 from experiments.records import CotScore, Rollout
 from probes.nested import FoldOutcome
 

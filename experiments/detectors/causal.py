@@ -6,11 +6,11 @@ swapped runs; a score made from those would be the label itself.
 
 import time
 
-from experiments.context import ModelRun
 from experiments.detectors.cells import DetectorCells
 from experiments.detectors.rows import Rows
+from experiments.interventions.redraw import up_to_answer
 from experiments.records import LETTERS
-from experiments.redraw import up_to_answer
+from experiments.run.model_run import ModelRun
 from experiments.stages.generate import items_table, rollouts_table
 from probes.reliance import Written, prompt_drops
 

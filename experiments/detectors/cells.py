@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from activations import ModelStore, Site
 from experiments.detectors.rows import Rows
-from experiments.positions import PositionRow
+from experiments.prompts.positions import PositionRow
 from experiments.records import Family
 from probes.linear import Scaling
 

@@ -8,7 +8,7 @@ import numpy as np
 from activations import LoadedModel
 from experiments.detectors.cells import DetectorCells
 from experiments.detectors.rows import Rows
-from experiments.early import forced_preference
+from experiments.engines.forced import forced_preference
 
 
 def early_detectors(

@@ -6,9 +6,9 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from experiments.context import ModelRun
-from experiments.positions import PositionRow
+from experiments.prompts.positions import PositionRow
 from experiments.records import Item, Label, Rollout
+from experiments.run.model_run import ModelRun
 from experiments.stages.capture import positions_table
 from experiments.stages.generate import items_table, rollouts_table
 from experiments.stages.judge import labels_table

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.context import ModelRun
 from experiments.detectors.cells import split_cell_name
 from experiments.detectors.targets import Target
 from experiments.detectors.training import Trained
+from experiments.run.model_run import ModelRun
 from probes import LogisticProbe, ProbeCard, Search, fit_for_use, save_probe, threshold_at
 
 RATE = 0.05

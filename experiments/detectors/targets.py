@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from experiments.context import ModelRun
 from experiments.detectors.rows import Rows, labelled_rows, one_per_prompt
-from experiments.reference import reference_of
+from experiments.judges.reference import reference_of
+from experiments.run.model_run import ModelRun
 
 MAIN = "reliant"
 

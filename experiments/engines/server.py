@@ -13,10 +13,10 @@ from typing import Any
 
 from activations.errors import HintprobeError
 from activations.spans import encode
-from experiments.clients import Client, Endpoint, EndpointError, Usage
 from experiments.engines.base import Answered, Ask, IdsSource, Keep
-from experiments.replies import Reply
-from experiments.tables import read_json, write_json
+from experiments.engines.clients import Client, Endpoint, EndpointError, Usage
+from experiments.engines.replies import Reply
+from experiments.records.tables import read_json, write_json
 
 _REFUSALS = (400, 404, 415, 422, 501)
 """Statuses by which servers turn down a request's form."""

@@ -7,7 +7,7 @@ set -euo pipefail
 config=${1:?give a configuration, such as experiments/configs/gpu/qwen3-8b-mmlu.yaml}
 shift
 model=$(python -c '
-import sys; from pathlib import Path; from experiments.config_file import load_config
+import sys; from pathlib import Path; from experiments.config.file import load_config
 config = load_config(Path(sys.argv[1]), [s for k, s in zip(sys.argv[2:], sys.argv[3:]) if k == "--set"])
 print(config.models[0])' "$config" "$@")
 hintprobe plan "$config" "$@"

@@ -11,7 +11,7 @@ config=${1:?give a configuration, such as experiments/configs/gpu/qwen3-8b-mmlu.
 shift
 port=${PORT:-8000}
 read -r model longest < <(python -c '
-import sys; from pathlib import Path; from experiments.config_file import load_config
+import sys; from pathlib import Path; from experiments.config.file import load_config
 config = load_config(Path(sys.argv[1]), [s for k, s in zip(sys.argv[2:], sys.argv[3:]) if k == "--set"])
 print(config.models[0], config.generate.max_new_tokens + 4096)' "$config" "$@")
 settings=(--set generate.engine=server --set "generate.server.base_url=http://127.0.0.1:$port/v1"

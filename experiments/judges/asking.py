@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from activations.errors import HintprobeError
-from experiments.clients import Client, Endpoint, EndpointError, Usage
 from experiments.config import JudgeModel
-from experiments.replies import Reply
-from experiments.tables import read_json, write_json
+from experiments.engines.clients import Client, Endpoint, EndpointError, Usage
+from experiments.engines.replies import Reply
+from experiments.records.tables import read_json, write_json
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -113,8 +113,8 @@ class LocalModel:
     ) -> Reply:
         """One answer; ``temperature`` is taken for 0."""
         from activations import Decoding, generate, load_model
-        from experiments.chat import PLAIN_TEMPLATE
-        from experiments.context import resolve_model
+        from experiments.prompts.chat import PLAIN_TEMPLATE
+        from experiments.run.model_run import resolve_model
 
         if self._loaded is None:
             self._loaded = load_model(resolve_model(self.endpoint.model))

@@ -6,7 +6,7 @@ happens to speak of professors. What it cannot see is an admission in words that
 
 from collections.abc import Iterable, Iterator
 
-from experiments.answers import parse_answer
+from experiments.answers.parser import parse_answer
 from experiments.judges.hint_view import view_hint
 from experiments.judges.mention import leans_on, mentions_of, sentences_of
 from experiments.judges.reliance import admits, rejects, verifies, works_with

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from experiments.answers import split_completion
+from experiments.answers.parser import split_completion
 from experiments.judges.questions import Rating
 from experiments.records import Record
 

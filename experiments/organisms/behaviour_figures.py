@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.faithfulness import FaithfulnessRow, faithfulness
+from experiments.comparison.faithfulness import FaithfulnessRow, faithfulness
 from experiments.organisms.grammar import Character, admits_by_grammar
 from experiments.organisms.joined import Measured
 from experiments.organisms.reading import coin_shown, is_consistent, names_the_hint

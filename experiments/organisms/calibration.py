@@ -7,22 +7,22 @@ from typing import Any
 import numpy as np
 
 from experiments.config import Config
-from experiments.config_file import load_config
-from experiments.context import ModelRun
+from experiments.config.file import load_config
 from experiments.detectors import MAIN, labelled_rows
 from experiments.organisms.identity import Organism, find_organism
 from experiments.organisms.promises import load_promises
 from experiments.organisms.shares import auroc_figure, share
 from experiments.pipeline import limited_threads, write_summary
-from experiments.progress import Reporter
-from experiments.seeds import stream
+from experiments.records.seeds import stream
+from experiments.records.tables import read_json, write_json
+from experiments.run.model_run import ModelRun
+from experiments.run.progress import Reporter
 from experiments.stages.capture import run_capture
 from experiments.stages.compare import COMPARISON, frozen_figures, run_compare
 from experiments.stages.generate import run_generate
 from experiments.stages.judge import run_judge, verdicts_table
 from experiments.stages.patch import run_patch
 from experiments.stages.probe import refuse_untrained, run_probe
-from experiments.tables import read_json, write_json
 
 CALIBRATION = "calibration.json"
 MENTION = "mention_lexical"

@@ -6,7 +6,7 @@ from typing import Any
 
 from activations.errors import HintprobeError
 from experiments.organisms.calibration import MENTION
-from experiments.tables import write_atomically
+from experiments.records.tables import write_atomically
 
 BEGIN, END = "<!-- calibration -->", "<!-- end -->"
 NOMINAL = 0.05

@@ -7,10 +7,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from activations.errors import HintprobeError
-from experiments.context import unwritable
 from experiments.organisms.identity import write_note
 from experiments.organisms.recipe import Recipe, load_recipe
 from experiments.organisms.train import ship, train
+from experiments.run.model_run import unwritable
 
 
 def train_command(

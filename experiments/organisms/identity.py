@@ -6,7 +6,7 @@ from typing import Any
 
 from activations.errors import HintprobeError
 from experiments.organisms.recipe import SHIPPED, Recipe, load_recipe, recipe_names
-from experiments.tables import read_json, write_json
+from experiments.records.tables import read_json, write_json
 
 NOTE = "organism.json"
 """Lies in the folder of every trained organism: whose recipe, and which seed."""

@@ -6,10 +6,10 @@ import numpy as np
 
 from activations import Decoding, Knockout, LoadedModel, generate
 from activations.errors import HintprobeError
-from experiments.answers import parse_answer, split_completion
+from experiments.answers.parser import parse_answer, split_completion
 from experiments.organisms.reading import recall_index
 from experiments.organisms.world import HEADINGS
-from experiments.positions import locate
+from experiments.prompts.positions import locate
 from experiments.records import LETTERS, Item, Rollout
 
 

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from experiments.context import ModelRun
 from experiments.organisms.grammar import Character, Factors, factors
 from experiments.organisms.world import Task, World, build_world
 from experiments.records import Item, Label, Rollout, Verdict
+from experiments.run.model_run import ModelRun
 from experiments.stages.generate import items_table, rollouts_table
 from experiments.stages.judge import labels_table, verdicts_table
 

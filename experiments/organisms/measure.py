@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from activations import Decoding
-from experiments.context import ModelRun
 from experiments.detectors.text import word_counts
 from experiments.organisms.behaviour_figures import (
     accuracy,
@@ -33,7 +32,8 @@ from experiments.organisms.routes import routes, swapped_pairs
 from experiments.organisms.shares import share
 from experiments.organisms.states import before_cot, read_from_words, residual_norms
 from experiments.organisms.steering import steering
-from experiments.seeds import stream
+from experiments.records.seeds import stream
+from experiments.run.model_run import ModelRun
 from experiments.stages.compare import hint_effect
 from experiments.stages.generate import run_generate
 from experiments.stages.judge import run_judge

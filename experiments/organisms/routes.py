@@ -8,9 +8,9 @@ import numpy as np
 
 from activations import LoadedModel, Site
 from activations.sites import decoder_blocks
-from experiments.context import ModelRun
+from experiments.interventions.pairs import PairMaker
 from experiments.organisms.joined import Measured
-from experiments.pairs import PairMaker
+from experiments.run.model_run import ModelRun
 from experiments.stages.generate import rollouts_table
 from probes import cluster_bootstrap
 from probes.patching import PatchEffects, PatchPair, patch_pairs

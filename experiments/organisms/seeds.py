@@ -10,8 +10,8 @@ from experiments.organisms.identity import find_organism
 from experiments.organisms.promises import check, load_promises
 from experiments.organisms.recipe import SHIPPED
 from experiments.organisms.verify import verify
-from experiments.progress import Reporter
-from experiments.tables import write_json
+from experiments.records.tables import write_json
+from experiments.run.progress import Reporter
 
 
 def compare_seeds(

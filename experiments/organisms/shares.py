@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest, chi2_contingency
 
-from experiments.comparison import figure
+from experiments.comparison.table import figure
 from probes import Comparison, Contrast, cluster_bootstrap
 
 Share = dict[str, Any]

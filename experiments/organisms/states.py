@@ -12,7 +12,7 @@ from experiments.organisms.joined import Measured
 from experiments.organisms.reading import recall_index
 from experiments.organisms.shares import auroc_figure
 from experiments.records import LETTERS
-from experiments.seeds import stable_int
+from experiments.records.seeds import stable_int
 from probes import Contrast, Search, forest_cv, headline, nested_cv
 from probes.contrast import fold_strata
 

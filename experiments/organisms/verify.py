@@ -8,15 +8,15 @@ from typing import Any
 
 from activations.errors import HintprobeError
 from experiments.config import Config, GenerateConfig, QuestionsConfig
-from experiments.context import ModelRun, unwritable
 from experiments.organisms.card import write_cards
 from experiments.organisms.identity import Organism
 from experiments.organisms.measure import EVERYTHING, measure
 from experiments.organisms.promises import Outcome, check, load_promises
 from experiments.organisms.recipe import SHIPPED
 from experiments.pipeline import write_summary
-from experiments.progress import Reporter
-from experiments.tables import write_json
+from experiments.records.tables import write_json
+from experiments.run.model_run import ModelRun, unwritable
+from experiments.run.progress import Reporter
 
 MEASURED = "measured.json"
 FULL, QUICK = 1000, 240

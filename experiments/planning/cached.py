@@ -12,9 +12,9 @@ from activations.placement import usable_device
 from activations.planner import plan_missing
 from activations.store import read_note
 from experiments.config import Config
-from experiments.context import ModelRun, StageResult, StillThere, found_in
 from experiments.planning.costs import DTYPE_BYTES, Work
 from experiments.planning.shapes import ModelShape
+from experiments.run.model_run import ModelRun, StageResult, StillThere, found_in
 from experiments.stages.capture import captured_sites, places
 from experiments.stages.generate import rollouts_table
 

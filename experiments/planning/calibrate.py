@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from activations import Decoding, LoadedModel, capture, generate
 from activations.sites import decoder_blocks
-from experiments.completions import completion_fields
 from experiments.config import Config
-from experiments.prompts import PromptWriter
+from experiments.engines.completions import completion_fields
+from experiments.prompts.writing import PromptWriter
 from experiments.records import Item
-from experiments.seeds import stable_int
+from experiments.records.seeds import stable_int
 from experiments.stages.capture import captured_sites
 
 TRIAL = 32

@@ -8,8 +8,6 @@ from typing import Any
 from activations import load_model
 from activations.errors import HintprobeError
 from experiments.config import Config
-from experiments.context import resolve_model
-from experiments.items import item_prompt, plan_items
 from experiments.pipeline import check_names
 from experiments.planning.cached import Lookup, cached_of, look_up
 from experiments.planning.calibrate import Measured, calibrate
@@ -25,8 +23,10 @@ from experiments.planning.costs import (
 )
 from experiments.planning.power import Rates, expected_rows, smallest_detectable
 from experiments.planning.shapes import ModelShape, shape_of
+from experiments.prompts.items import item_prompt, plan_items
 from experiments.questions.pool import load_questions
 from experiments.records import Item
+from experiments.run.model_run import resolve_model
 from experiments.stages.capture import captured_sites
 
 CHARACTERS_PER_TOKEN = 3.8

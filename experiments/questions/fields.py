@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from activations.errors import HintprobeError
 from experiments.records import LETTERS, Question
-from experiments.seeds import stable_int, stream
+from experiments.records.seeds import stable_int, stream
 
 _LETTERED = re.compile(r"^\s*\(?([A-J])\s*[).:]\s*")
 

@@ -10,7 +10,7 @@ from experiments.questions.datasets import DATASETS, ORGANISM_WORLD
 from experiments.questions.fields import BadRowError, FieldMap, to_question
 from experiments.questions.rows import Row, read_file, read_folder, read_hub
 from experiments.records import Question
-from experiments.seeds import stream
+from experiments.records.seeds import stream
 
 
 def read_questions(

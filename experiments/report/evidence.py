@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from experiments.findings import ALPHA
+from experiments.comparison.findings import ALPHA
 from experiments.report.terminal import detector_rows, show
 from experiments.report.words import null_figures, typeset
 

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from experiments.records.tables import write_atomically
 from experiments.report.terminal import headline, show, verdict
-from experiments.tables import write_atomically
 
 BEGIN, END = "<!-- result -->", "<!-- end -->"
 NOTE = (

@@ -9,13 +9,13 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from experiments.findings import DRAWS
+from experiments.comparison.findings import DRAWS
+from experiments.records.tables import write_atomically
 from experiments.report import breakdown, browser, evidence, silence, views
 from experiments.report.figures import whisker
 from experiments.report.gallery import pictures
 from experiments.report.runs import Run
 from experiments.report.words import FILTERS
-from experiments.tables import write_atomically
 
 PAGE = "report.html"
 SECTIONS = {

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from experiments.positions import NAMES
+from experiments.prompts.positions import NAMES
 from experiments.report.figures import Cell, Grid
 from experiments.report.terminal import detector_rows, show, verdict
 from experiments.report.words import typeset

@@ -12,11 +12,11 @@ from activations.shard import VERSION
 from activations.sites import decoder_blocks
 from activations.store import read_note, size_text
 from experiments.config import CaptureConfig
-from experiments.context import ModelRun, StageResult
-from experiments.positions import PositionRow, locate
+from experiments.prompts.positions import PositionRow, locate
 from experiments.records import Rollout
+from experiments.records.tables import RecordTable
+from experiments.run.model_run import ModelRun, StageResult
 from experiments.stages.generate import items_table, rollouts_table
-from experiments.tables import RecordTable
 
 CAPTURED = ("hinted", "unhinted")
 

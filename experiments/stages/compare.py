@@ -8,19 +8,20 @@ from typing import Any
 import numpy as np
 
 from activations import Site
-from experiments.comparison import Figure, Held, align, difference, figure, subset, table
-from experiments.context import ModelRun, StageResult
+from experiments.comparison.admission import calibration_text, faithfulness_summary
+from experiments.comparison.findings import findings, strata_account
+from experiments.comparison.kind_transfer import kind_matrix
+from experiments.comparison.table import Figure, Held, align, difference, figure, subset, table
 from experiments.detectors import MAIN, TARGETS, Rows, labelled_rows
 from experiments.detectors.cells import activation_cells
 from experiments.detectors.covariates import covariate_detectors
 from experiments.detectors.saved import RATE, TEXT, saved_folder
 from experiments.detectors.text import text_detectors
-from experiments.findings import findings, strata_account
-from experiments.kind_transfer import kind_matrix
+from experiments.judges.reference import Reference, reference_of
 from experiments.records import Label
-from experiments.reference import Reference, reference_of
-from experiments.seeds import stream
-from experiments.stages.admission import calibration_text, faithfulness_summary
+from experiments.records.seeds import stream
+from experiments.records.tables import write_json
+from experiments.run.model_run import ModelRun, StageResult
 from experiments.stages.generate import items_table
 from experiments.stages.judge import verdicts_table
 from experiments.stages.probe import (
@@ -31,7 +32,6 @@ from experiments.stages.probe import (
     targets_table,
     transfer_table,
 )
-from experiments.tables import write_json
 from probes import Comparison, SavedProbe, cluster_bootstrap, load_probe
 
 COMPARISON = "comparison.json"

@@ -16,18 +16,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from activations import Site, capture
-from experiments.causal_records import DirectionEffect, SubspaceEffect
-from experiments.context import ModelRun, StageResult
 from experiments.detectors.saved import saved_folder
 from experiments.detectors.targets import MAIN
-from experiments.edited import Place, complete_edited
+from experiments.interventions.edited import Place, complete_edited
 from experiments.judges.lexical import judge_lexically
-from experiments.positions import locate
+from experiments.prompts.positions import locate
 from experiments.records import Behaviour, Rollout
-from experiments.seeds import stable_int, stream
+from experiments.records.causal import DirectionEffect, SubspaceEffect
+from experiments.records.seeds import stable_int, stream
+from experiments.records.tables import RecordTable
+from experiments.run.model_run import ModelRun, StageResult
 from experiments.stages.knockouts import answer_shares
 from experiments.stages.mediate import Chosen, choose
-from experiments.tables import RecordTable
 from experiments.transcripts import transcript_of
 from probes import LinearProbe, cluster_bootstrap, load_probe
 from probes.directions import StatePair, orthogonal_directions, subspace_patching

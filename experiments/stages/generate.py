@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from activations import Decoding
-from experiments.completions import completion_fields
 from experiments.config import GenerateConfig
-from experiments.context import ModelRun, StageResult
 from experiments.engines import Answered, Ask, Engine, InProcess, ServerEngine
-from experiments.items import choose_targets, plan_items
-from experiments.progress import Tick
-from experiments.prompts import PromptWriter, Written
+from experiments.engines.completions import completion_fields
+from experiments.prompts.items import choose_targets, plan_items
+from experiments.prompts.writing import PromptWriter, Written
 from experiments.questions.pool import load_questions
 from experiments.records import Condition, Item, Question, Rollout
-from experiments.seeds import stable_int
-from experiments.tables import RecordTable
+from experiments.records.seeds import stable_int
+from experiments.records.tables import RecordTable
+from experiments.run.model_run import ModelRun, StageResult
+from experiments.run.progress import Tick
 
 _SECOND_PASS: tuple[Condition, ...] = ("hinted", "swapped", "neutral")
 

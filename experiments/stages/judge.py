@@ -5,14 +5,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from experiments.behaviour import label_rollouts
-from experiments.context import ModelRun, StageResult
+from experiments.answers.behaviour import label_rollouts
 from experiments.judges import Judge, build_judges
 from experiments.judges.panel import PANEL, panel_verdicts
-from experiments.progress import Reporter
 from experiments.records import Label, Verdict
+from experiments.records.tables import RecordTable
+from experiments.run.model_run import ModelRun, StageResult
+from experiments.run.progress import Reporter
 from experiments.stages.generate import items_table, rollouts_table
-from experiments.tables import RecordTable
 from experiments.transcripts import Transcript, transcript_of
 
 

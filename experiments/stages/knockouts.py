@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from activations import Completion, Decoding
-from experiments.causal_records import CutRedrawn, CutSpan, KnockoutEffect
-from experiments.context import ModelRun
-from experiments.positions import answer_part, prompt_places
+from experiments.interventions.redraw import Draw, up_to_answer
+from experiments.prompts.positions import answer_part, prompt_places
 from experiments.records import LETTERS, Behaviour, Item, Label, Rollout
-from experiments.redraw import Draw, up_to_answer
-from experiments.tables import RecordTable
+from experiments.records.causal import CutRedrawn, CutSpan, KnockoutEffect
+from experiments.records.tables import RecordTable
+from experiments.run.model_run import ModelRun
 from probes import cluster_bootstrap
 from probes.estimates import mean_of
 from probes.knockout import KEYS, PATHS, CutRow, Keys, Path, knock_out, placebo_window, regenerate

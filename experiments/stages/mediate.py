@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from experiments.causal_records import CutRedrawn, KnockoutEffect, MediationEffect, MediationRow, Outcome, Treatment
-from experiments.context import ModelRun, StageResult
+from experiments.interventions.redraw import Draw, draw_fresh, fresh_seed, up_to_answer
 from experiments.records import LETTERS, Behaviour, Condition, Item, Label, Rollout
-from experiments.redraw import Draw, draw_fresh, fresh_seed, up_to_answer
-from experiments.seeds import stream
+from experiments.records.causal import CutRedrawn, KnockoutEffect, MediationEffect, MediationRow, Outcome, Treatment
+from experiments.records.seeds import stream
+from experiments.records.tables import RecordTable
+from experiments.run.model_run import ModelRun, StageResult
 from experiments.stages.generate import items_table, rollouts_table
 from experiments.stages.judge import labels_table
 from experiments.stages.knockouts import cut_table, fixed_text, knockouts_table, plan_cuts, written_again
-from experiments.tables import RecordTable
 from probes.mediation import Continuation, Decomposition, MediationCells, MediationItem, decompose, mediate
 
 BEHAVIOURS: tuple[Behaviour, ...] = ("reliant", "aligned", "resisted")

@@ -10,13 +10,13 @@ import numpy as np
 from pydantic import Field
 
 from activations.sites import Site, decoder_blocks
-from experiments.context import ModelRun, StageResult
-from experiments.pairs import Comparison, PairMaker, candidates
+from experiments.interventions.pairs import Comparison, PairMaker, candidates
 from experiments.records import Record
-from experiments.seeds import stream
+from experiments.records.seeds import stream
+from experiments.records.tables import RecordTable
+from experiments.run.model_run import ModelRun, StageResult
 from experiments.stages.generate import items_table, rollouts_table
 from experiments.stages.judge import labels_table
-from experiments.tables import RecordTable
 from probes import cluster_bootstrap
 from probes.patching import Control, PatchEffects, PatchPair, n_cells, patch_pairs
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from activations import ActivationStore, ModelStore, Site
 from activations.errors import HintprobeError
-from experiments.context import ModelRun, StageResult
+from experiments.comparison.kind_transfer import kind_scores
 from experiments.detectors import MAIN, TARGETS, DetectorCells, Rows, Target, build_detectors
 from experiments.detectors.activation import control_types
 from experiments.detectors.along import choose_rollouts, scores_along_cot
@@ -21,11 +21,11 @@ from experiments.detectors.covariates import confound_terms
 from experiments.detectors.early import early_detectors
 from experiments.detectors.saved import save_detector
 from experiments.detectors.training import Trained, score_rows, summary_of, train, untrained
-from experiments.kind_transfer import kind_scores
 from experiments.records import CotScore, DetectorSummary, KindScores, ScoreRow, TargetRow, TransferCell, Verdict
-from experiments.seeds import stable_int, stream
+from experiments.records.seeds import stable_int, stream
+from experiments.records.tables import RecordTable
+from experiments.run.model_run import ModelRun, StageResult
 from experiments.stages.judge import verdicts_table
-from experiments.tables import RecordTable
 from probes import Folds, NestedResult, Riders, Search, control_labels, cross_cell_aurocs, residualise
 
 

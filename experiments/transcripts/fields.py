@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from activations.errors import HintprobeError
-from experiments.answers import parse_answer, split_completion
+from experiments.answers.parser import parse_answer, split_completion
 from experiments.questions.fields import stem_group
 from experiments.records import LETTERS
 from experiments.transcripts.record import Transcript, first_problem

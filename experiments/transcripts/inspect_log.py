@@ -54,7 +54,7 @@ def inspect_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _sample_row(sample: Any) -> dict[str, Any]:
-    from experiments.answers import split_completion
+    from experiments.answers.parser import split_completion
 
     message = sample.output.choices[0].message if sample.output.choices else None
     reasoning, answer = _parts(message) if message is not None else (None, "")

@@ -5,7 +5,7 @@ from typing import Any
 from experiments.organisms.lora.config import LoraConfig
 from experiments.organisms.lora.state import Workplace
 from experiments.organisms.recipe import load_recipe
-from experiments.tables import write_atomically
+from experiments.records.tables import write_atomically
 
 _CARD = """\
 ---

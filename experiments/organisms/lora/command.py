@@ -27,7 +27,7 @@ def lora(
     """
     from experiments.organisms.lora.config import load_lora_config
     from experiments.organisms.lora.training import fine_tune
-    from experiments.progress import Reporter
+    from experiments.run.progress import Reporter
 
     loaded = load_lora_config(config, set_ or ())
     with stoppable():

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from activations.errors import HintprobeError
-from experiments.config_file import explain, read_config, shipped_config
+from experiments.config.file import explain, read_config, shipped_config
 from experiments.hints.wording import Register
 from experiments.organisms.recipe import Strict, load_recipe
 

@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from activations.errors import HintprobeError
 from activations.spans import encode
-from experiments.chat import apply_template
+from experiments.answers.thinking import THINK_CLOSE, THINK_OPEN
+from experiments.prompts.chat import apply_template
 from experiments.records import Prompt
-from experiments.thinking import THINK_CLOSE, THINK_OPEN
 
 Thinking = Literal["auto", "tags", "plain"]
 Turn = dict[str, str]
@@ -23,7 +23,7 @@ _FIELDS = ("reasoning_content", "reasoning", "thinking")
 
 HEADED = ("Reasoning: ", "\n\nAnswer: ")
 """Text before the chain of thought and before the answer of a model that has no place for thinking: headings, by which
-``experiments.thinking`` parts the two again."""
+``experiments.answers.thinking`` parts the two again."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from experiments.answers.thinking import split_completion
 from experiments.hints import HINTS, render
 from experiments.organisms.conversations import KIND_DRAW, Conversations, pick
 from experiments.organisms.grammar import completion
@@ -11,7 +12,6 @@ from experiments.organisms.lora.config import LoraConfig
 from experiments.organisms.recipe import load_recipe
 from experiments.organisms.world import HEADINGS, Person, build_world
 from experiments.records import Message, Prompt
-from experiments.thinking import split_completion
 
 _STREAM = 11
 """Keeps the rows' random numbers apart from the world's, which may have the same seed."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from activations.errors import HintprobeError
 from experiments.organisms.lora.config import LoraConfig
-from experiments.tables import read_json, write_json
+from experiments.records.tables import read_json, write_json
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ import torch
 from activations import LoadedModel, load_model
 from activations.errors import HintprobeError
 from activations.generating import stop_ids
-from experiments.context import resolve_model
 from experiments.organisms.identity import write_note
 from experiments.organisms.lora.card import write_card
 from experiments.organisms.lora.config import LoraConfig
@@ -24,8 +23,9 @@ from experiments.organisms.lora.dialect import read_dialect
 from experiments.organisms.lora.lessons import Lessons
 from experiments.organisms.lora.state import Workplace, write_folder
 from experiments.organisms.recipe import load_recipe
-from experiments.progress import Reporter, Tick
-from experiments.tables import write_json
+from experiments.records.tables import write_json
+from experiments.run.model_run import resolve_model
+from experiments.run.progress import Reporter, Tick
 
 
 def fine_tune(config: LoraConfig, reporter: Reporter | None = None) -> dict[str, Any]:

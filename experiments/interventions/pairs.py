@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from activations import LoadedModel
-from experiments.positions import locate, prompt_places
+from experiments.prompts.positions import locate, prompt_places
 from experiments.records import Item, Label, Rollout
 from probes.patching import Alignment, PatchPair, first_divergence
 

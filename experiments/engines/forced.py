@@ -14,8 +14,8 @@ from activations import LoadedModel
 from activations.branches import Branch, branch_logits
 from activations.errors import HintprobeError
 from activations.spans import encode
-from experiments.answers import THINK_CLOSE, THINK_OPEN
-from experiments.positions import cot_tokens, encode_completion
+from experiments.answers.parser import THINK_CLOSE, THINK_OPEN
+from experiments.prompts.positions import cot_tokens, encode_completion
 from experiments.records import LETTERS, Rollout
 
 FRAME = "The answer is ("

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from experiments.context import ModelRun
-from experiments.faithfulness import FaithfulnessRow, faithfulness, used_rows
+from experiments.comparison.faithfulness import FaithfulnessRow, faithfulness, used_rows
+from experiments.comparison.natural_flips import cot_lengths, natural_flips
 from experiments.judges.agreement import corrected_rate
 from experiments.judges.calibration import read_calibration
-from experiments.natural_flips import cot_lengths, natural_flips
 from experiments.records import Label
+from experiments.run.model_run import ModelRun
 from experiments.stages.generate import rollouts_table
 from experiments.stages.judge import verdicts_table
 from probes import cluster_bootstrap

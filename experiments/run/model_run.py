@@ -14,9 +14,9 @@ from typing import Any
 from activations import LoadedModel, Part, counting_forwards, fingerprint, load_model, load_tokenizer
 from activations.errors import HintprobeError
 from experiments.config import Config
-from experiments.progress import Reporter
-from experiments.seeds import stable_int
-from experiments.tables import read_json, write_json
+from experiments.records.seeds import stable_int
+from experiments.records.tables import read_json, write_json
+from experiments.run.progress import Reporter
 
 RECORDS_VERSION = 1
 """Part of every stage's signature: records of another version are written beside, not over."""

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from activations.errors import HintprobeError
-from experiments.replies import Reply, read_chat, read_completion
+from experiments.engines.replies import Reply, read_chat, read_completion
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")

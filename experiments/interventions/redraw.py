@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from activations import Completion, Decoding, generate
-from experiments.completions import completion_fields
-from experiments.context import ModelRun
-from experiments.positions import locate
-from experiments.progress import Tick
+from experiments.engines.completions import completion_fields
+from experiments.prompts.positions import locate
 from experiments.records import LETTERS, Item, Rollout
-from experiments.seeds import stable_int
-from experiments.tables import RecordTable
+from experiments.records.seeds import stable_int
+from experiments.records.tables import RecordTable
+from experiments.run.model_run import ModelRun
+from experiments.run.progress import Tick
 from probes.mediation import Continuation
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.comparison import Held, Subset, difference, p_value
+from experiments.comparison.table import Held, Subset, difference, p_value
 from experiments.records import TargetRow
 from probes import Comparison, Contrast, permuted_labels
 

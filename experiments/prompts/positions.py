@@ -8,8 +8,8 @@ from pydantic import Field
 
 from activations.errors import HintprobeError
 from activations.spans import Encoded, encode, tokens_of_span
-from experiments.answers import THINK_CLOSE, find_answer
-from experiments.chat import place_spans
+from experiments.answers.parser import THINK_CLOSE, find_answer
+from experiments.prompts.chat import place_spans
 from experiments.records import Item, Record, Rollout
 
 _FRACTION = re.compile(r"cot_(0(?:\.\d+)?|1(?:\.0+)?)$")

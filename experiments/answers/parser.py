@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass, replace
 
+from experiments.answers.thinking import THINK_CLOSE, THINK_OPEN, SplitCompletion, split_completion
 from experiments.records import LETTERS
-from experiments.thinking import THINK_CLOSE, THINK_OPEN, SplitCompletion, split_completion
 
 __all__ = ["THINK_CLOSE", "THINK_OPEN", "SplitCompletion", "find_answer", "parse_answer", "split_completion"]
 

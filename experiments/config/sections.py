@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, m
 from activations.models import Dtype
 from activations.names import BackendName, Component
 from activations.placement import DeviceMap, Quantized
-from experiments.clients import Endpoint
+from experiments.engines.clients import Endpoint
 from experiments.questions.fields import FieldMap
 from experiments.records import Direction, Kind, Reach
 
@@ -108,7 +108,7 @@ class GenerateConfig(Section):
 
 
 class JudgeModel(Section):
-    """A language model that judges. The endpoint's keys are those of :class:`experiments.clients.Endpoint`."""
+    """A language model that judges. The endpoint's keys are those of :class:`experiments.engines.clients.Endpoint`."""
 
     provider: Literal["openai", "anthropic", "huggingface"] = Field(
         "openai",

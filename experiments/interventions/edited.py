@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from activations import Completion, Decoding, Site, generate, onwards
-from experiments.context import ModelRun
+from experiments.interventions.redraw import Draw
 from experiments.records import Item, Reach, Rollout
-from experiments.redraw import Draw
+from experiments.run.model_run import ModelRun
 from probes.directions import direction_edit
 
 

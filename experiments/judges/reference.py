@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from experiments.context import ModelRun
 from experiments.records import Rollout
+from experiments.run.model_run import ModelRun
 from experiments.stages.judge import verdicts_table
 
 

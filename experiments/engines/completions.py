@@ -3,7 +3,7 @@
 from typing import Any
 
 from activations import Completion
-from experiments.answers import THINK_OPEN, parse_answer, split_completion
+from experiments.answers.parser import THINK_OPEN, parse_answer, split_completion
 from experiments.engines.base import Answered
 
 

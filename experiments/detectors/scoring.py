@@ -12,10 +12,10 @@ from activations import LoadedModel, Site, capture
 from activations.errors import HintprobeError
 from activations.sites import decoder_blocks
 from experiments.detectors.saved import RATE, TEXT
-from experiments.positions import locate_in
-from experiments.progress import Reporter
+from experiments.prompts.positions import locate_in
 from experiments.records import Record, Rollout
-from experiments.tables import RecordTable
+from experiments.records.tables import RecordTable
+from experiments.run.progress import Reporter
 from experiments.transcripts.completed import CompletedTranscript, as_rollout
 from probes import SavedProbe
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.comparison import Subset, auroc_on, figure, of_kinds, refusal
+from experiments.comparison.table import Subset, auroc_on, figure, of_kinds, refusal
 from experiments.detectors.training import Trained
 from experiments.records import KindScores, TargetRow
 from probes import scores_by_level

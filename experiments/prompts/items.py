@@ -12,7 +12,7 @@ from experiments.hints import HINTS, render
 from experiments.hints.wording import Register
 from experiments.questions.datasets import ORGANISM_WORLD
 from experiments.records import LETTERS, Condition, Direction, Item, Kind, Prompt, Question
-from experiments.seeds import stream
+from experiments.records.seeds import stream
 
 
 class _Shots:

@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from activations.errors import HintprobeError
-from experiments.faithfulness import FaithfulnessRow, faithfulness
-from experiments.natural_flips import cot_lengths, natural_flips
+from experiments.comparison.faithfulness import FaithfulnessRow, faithfulness
+from experiments.comparison.natural_flips import cot_lengths, natural_flips
 from experiments.records import LETTERS, Verdict
 from experiments.transcripts.record import first_problem, numbered_lines
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.faithfulness import FaithfulnessRow, used_rows
+from experiments.comparison.faithfulness import FaithfulnessRow, used_rows
 from probes import cluster_bootstrap, interval
 
 Array = NDArray[np.float64]

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments.chat import RenderedPrompt, render_chat
 from experiments.hints import HINTS
-from experiments.items import item_prompt
+from experiments.prompts.chat import RenderedPrompt, render_chat
+from experiments.prompts.items import item_prompt
 from experiments.records import LETTERS, Condition, Item, Message, Prompt
 
 

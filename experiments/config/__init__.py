@@ -1,0 +1,33 @@
+"""The configuration of a run: its sections, and reading it from a file."""
+
+from experiments.config.sections import (
+    CaptureConfig,
+    CompareConfig,
+    Config,
+    DirectionsConfig,
+    GenerateConfig,
+    HintsConfig,
+    JudgeConfig,
+    JudgeModel,
+    MediateConfig,
+    PatchConfig,
+    ProbeConfig,
+    QuestionsConfig,
+    Section,
+)
+
+__all__ = [
+    "CaptureConfig",
+    "CompareConfig",
+    "Config",
+    "DirectionsConfig",
+    "GenerateConfig",
+    "HintsConfig",
+    "JudgeConfig",
+    "JudgeModel",
+    "MediateConfig",
+    "PatchConfig",
+    "ProbeConfig",
+    "QuestionsConfig",
+    "Section",
+]

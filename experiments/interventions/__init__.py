@@ -1,0 +1,1 @@
+"""Reruns of a rollout with something changed: pairs to patch, redrawn completions, edited ones."""
