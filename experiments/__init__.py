@@ -6,6 +6,7 @@ Names are loaded when first asked for, so that the command line starts without t
 from typing import TYPE_CHECKING, Any
 
 from activations.lazy import load_name
+from experiments.organisms import registration
 
 if TYPE_CHECKING:
     from experiments.config import Config
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from experiments.pipeline import run_pipeline
     from experiments.report import write_report
     from experiments.report.results import ModelResults, Results, read_results
+
+registration.register()
 
 __all__ = ["Config", "ModelResults", "Results", "load_config", "read_results", "run_pipeline", "write_report"]
 

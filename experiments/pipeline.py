@@ -11,6 +11,7 @@ from experiments.config import Config
 from experiments.interventions.pairs import PROMPT_POSITIONS, READOUT_POSITIONS
 from experiments.judges import check_judges
 from experiments.prompts.positions import check_position
+from experiments.records.stages import cells_table
 from experiments.records.tables import read_json, write_json
 from experiments.report import PAGE, Run, write_report
 from experiments.report.runs import SUMMARY, SUMMARY_FORMAT, SUMMARY_VERSION
@@ -22,7 +23,7 @@ from experiments.stages.directions import directions_summary, run_directions
 from experiments.stages.generate import run_generate
 from experiments.stages.judge import run_judge
 from experiments.stages.mediate import mediation_summary, run_mediate
-from experiments.stages.patch import cells_table, run_patch
+from experiments.stages.patch import run_patch
 from experiments.stages.probe import refuse_untrained, run_probe
 
 STAGES = ("generate", "judge", "capture", "probe", "patch", "compare", "report")

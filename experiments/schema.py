@@ -15,7 +15,6 @@ from pydantic.fields import FieldInfo
 
 from activations.errors import HintprobeError
 from experiments.config import Config
-from experiments.prompts.positions import PositionRow
 from experiments.records import (
     CotScore,
     DetectorSummary,
@@ -23,6 +22,7 @@ from experiments.records import (
     KindScores,
     Label,
     Message,
+    PositionRow,
     Prompt,
     Question,
     Rollout,
@@ -32,9 +32,8 @@ from experiments.records import (
     TransferCell,
     Verdict,
 )
-from experiments.records.causal import CAUSAL_RECORDS
+from experiments.records.causal import CAUSAL_RECORDS, PatchCell
 from experiments.records.tables import write_atomically
-from experiments.stages.patch import PatchCell
 
 DOCS = Path(__file__).parent.parent / "docs"
 RECORDS: tuple[type[BaseModel], ...] = (

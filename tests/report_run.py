@@ -6,10 +6,15 @@ import numpy as np
 from report_summary import STAGES, model_summary, run_summary
 
 from experiments.records import CotScore, Item, Label, Message, Prompt, Question, Rollout, ScoreRow, Span, Verdict
+from experiments.records.stages import (
+    cot_scores_table,
+    items_table,
+    labels_table,
+    rollouts_table,
+    scores_table,
+    verdicts_table,
+)
 from experiments.report import Run
-from experiments.stages.generate import items_table, rollouts_table
-from experiments.stages.judge import labels_table, verdicts_table
-from experiments.stages.probe import cot_scores_table, scores_table
 
 KINDS = ("sycophancy", "metadata", "grader_hacking")
 BEHAVIOURS = ("reliant", "aligned", "resisted")

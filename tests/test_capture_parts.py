@@ -12,8 +12,8 @@ from activations import ActivationStore, HintprobeError, Part
 from experiments.cli import app
 from experiments.config import Config
 from experiments.pipeline import run_pipeline
+from experiments.records.stages import positions_table
 from experiments.run.progress import Reporter
-from experiments.stages.capture import positions_table
 
 SILENT = Reporter(None)
 

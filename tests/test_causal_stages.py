@@ -7,12 +7,13 @@ from experiments.config import Config
 from experiments.interventions.redraw import option_tokens
 from experiments.prompts.positions import answer_part
 from experiments.records import Label
+from experiments.records.stages import cut_table, effects_table, fresh_table, knockouts_table, mediation_table
 from experiments.run.model_run import ModelRun
 from experiments.run.progress import Reporter
 from experiments.stages.generate import run_generate
 from experiments.stages.judge import run_judge
-from experiments.stages.knockouts import answer_shares, cut_table, knockouts_table
-from experiments.stages.mediate import effects_table, fresh_table, mediation_table, run_mediate
+from experiments.stages.knockouts import answer_shares
+from experiments.stages.mediate import run_mediate
 
 SETTINGS = {
     "name": "t",

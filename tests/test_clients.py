@@ -7,7 +7,8 @@ import pytest
 from fake_endpoint import chat, completion, fake_endpoint
 
 from activations.errors import HintprobeError
-from experiments.engines.clients import BudgetSpentError, Client, Endpoint, EndpointError, Usage
+from experiments.config.endpoint import Endpoint
+from experiments.engines.clients import BudgetSpentError, Client, EndpointError, Usage
 
 KEY = "sk-secret-0123456789"
 ASK = [{"role": "user", "content": "hello"}]

@@ -15,11 +15,10 @@ from experiments.organisms.joined import measured_rows
 from experiments.organisms.measure import intervened
 from experiments.pipeline import run_pipeline
 from experiments.records.seeds import stream
+from experiments.records.stages import cot_scores_table, labels_table
 from experiments.report import forwards_of_this_run
 from experiments.run.model_run import ModelRun
 from experiments.run.progress import Reporter
-from experiments.stages.judge import labels_table
-from experiments.stages.probe import cot_scores_table
 from probes.patching import CONTROLS
 
 DEMO = Path(__file__).parent.parent / "experiments" / "configs" / "demo.yaml"

@@ -11,15 +11,15 @@ from fake_endpoint import completion, fake_endpoint
 from activations import Decoding
 from activations.errors import HintprobeError
 from experiments.config import Config
+from experiments.config.endpoint import Endpoint
 from experiments.config.file import load_config
 from experiments.detectors.covariates import covariate_detectors
 from experiments.detectors.rows import Rows
 from experiments.engines import Ask, InProcess, ServerEngine
-from experiments.engines.clients import Endpoint, EndpointError
+from experiments.engines.clients import EndpointError
 from experiments.pipeline import run_pipeline
+from experiments.records.stages import items_table, labels_table, rollouts_table
 from experiments.run.progress import Reporter
-from experiments.stages.generate import items_table, rollouts_table
-from experiments.stages.judge import labels_table
 
 SILENT = Reporter(None)
 PROMPT = "<|user|>Take Ava Tate's heading.<|end|><|assistant|>"

@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 from activations import ActivationStore, HintprobeError, open_backend
 from activations.export import export
 from activations.placement import placement_options
-from experiments.engines.clients import Endpoint
+from experiments.config.endpoint import Endpoint
 from experiments.judges.asking import AnthropicClient
 from experiments.organisms.lora.training import _require_libraries
 from experiments.questions.rows import read_file, read_hub

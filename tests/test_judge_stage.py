@@ -8,10 +8,11 @@ import pytest
 from activations.errors import HintprobeError
 from experiments.comparison.admission import faithfulness_summary
 from experiments.config import Config, JudgeConfig
+from experiments.records.stages import labels_table, verdicts_table
 from experiments.run.model_run import ModelRun
 from experiments.run.progress import Reporter
 from experiments.stages.generate import run_generate
-from experiments.stages.judge import labels_table, run_judge, verdicts_table
+from experiments.stages.judge import run_judge
 
 
 @pytest.fixture(scope="module")

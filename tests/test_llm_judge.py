@@ -8,7 +8,7 @@ from fake_endpoint import chat, fake_endpoint
 
 from activations.errors import HintprobeError
 from experiments.config import JudgeModel
-from experiments.engines.clients import Endpoint
+from experiments.config.endpoint import Endpoint
 from experiments.judges.llm import build_llm_judge, merged
 from experiments.judges.questions import Finding, Rating
 from experiments.judges.reading import UnreadableError, chunks, read_object, verified_quote

@@ -16,9 +16,9 @@ from experiments.organisms.grammar import Character
 from experiments.organisms.rows import chat
 from experiments.organisms.world import build_world
 from experiments.pipeline import run_pipeline
+from experiments.records.stages import items_table, rollouts_table
 from experiments.report import forwards_of_this_run
 from experiments.run.progress import Reporter
-from experiments.stages.generate import items_table, rollouts_table
 
 SILENT = Reporter(None)
 LETTERS_ONLY = {

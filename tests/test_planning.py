@@ -15,7 +15,7 @@ from experiments.planning.power import Rates, auroc_variance, expected_rows, sma
 from experiments.planning.shapes import KNOWN, ModelShape, shape_of
 from experiments.planning.words import estimate
 from experiments.questions.pool import load_questions
-from experiments.run.model_run import resolve_model
+from experiments.run.known_models import resolve_model
 from probes import stratified_auroc
 
 CONFIGS = sorted((Path(__file__).parent.parent / "experiments" / "configs").rglob("*.yaml"))

@@ -10,7 +10,7 @@ from test_cli import hintprobe
 from experiments.config.file import load_config
 from experiments.pipeline import run_pipeline
 from experiments.planning.plan import Assumptions, plan_run
-from experiments.stages.generate import rollouts_table
+from experiments.records.stages import rollouts_table
 
 QUESTIONS, LAYERS = 12, 4
 

@@ -12,7 +12,8 @@ import pytest
 
 from activations.errors import HintprobeError
 from experiments.config import QuestionsConfig
-from experiments.questions.fields import FieldMap, stem_group
+from experiments.config.field_map import FieldMap
+from experiments.questions.fields import stem_group
 from experiments.questions.pool import load_questions
 
 datasets = pytest.importorskip("datasets", reason="the extra `datasets` is not installed")

@@ -18,8 +18,8 @@ from experiments.config import Config
 from experiments.engines.clients import EndpointError
 from experiments.organisms.recipe import SHIPPED
 from experiments.pipeline import run_pipeline
+from experiments.records.stages import rollouts_table
 from experiments.run.progress import Reporter
-from experiments.stages.generate import rollouts_table
 
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
 pytest.importorskip("uvicorn", reason="the extra `serve` is not installed")

@@ -22,7 +22,7 @@ from torch import Tensor
 from activations import LoadedModel, Site, capture, residual_sites
 from activations.backends import open_backend
 from activations.errors import HintprobeError
-from experiments.run.model_run import resolve_model
+from experiments.run.known_models import resolve_model
 
 Contender = Callable[[], dict[Site, Tensor]]
 

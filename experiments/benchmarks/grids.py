@@ -12,7 +12,7 @@ from experiments.hints import HINTS
 from experiments.hints.render import render
 from experiments.organisms.world import build_world
 from experiments.prompts.chat import render_chat
-from experiments.run.model_run import resolve_model
+from experiments.run.known_models import resolve_model
 
 FOLDS = 5
 

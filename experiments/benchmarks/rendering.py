@@ -18,9 +18,10 @@ from typing import Any, get_args
 from activations.errors import HintprobeError
 from experiments.benchmarks.chat_styles import STYLES, Family, styled, train_tokenizer
 from experiments.config import HintsConfig
+from experiments.config.field_map import FieldMap
 from experiments.prompts.items import choose_targets, plan_items
 from experiments.prompts.writing import PromptWriter
-from experiments.questions.fields import FieldMap, to_question
+from experiments.questions.fields import to_question
 from experiments.questions.rows import read_file, read_folder
 from experiments.records import Direction, Item, Kind, Question
 

@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from activations.errors import HintprobeError
+from experiments.records.stages import items_table, labels_table, rollouts_table, verdicts_table
 from experiments.report import Run, read_run, write_report
 from experiments.report.screenshot import chromium
-from experiments.stages.generate import items_table, rollouts_table
-from experiments.stages.judge import labels_table, verdicts_table
 
 ITEMS, ROUNDS = 5000, 5
 SHOWN = ("hinted", "unhinted")

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from activations import ActivationStore, ModelStore, Site, SiteRows, counting_forwards, fill, load_model, residual_sites
 from activations.entries import Entries, hashes
 from activations.pending import CapturedRow, ShardWriter
-from experiments.run.model_run import resolve_model
+from experiments.run.known_models import resolve_model
 
 SITES = tuple(Site(layer, "resid_post") for layer in range(8))
 POSITIONS, WIDTH, BATCH, DISTINCT, MINIBATCH = 4, 2048, 64, 16, 256

@@ -70,7 +70,7 @@ def _load(
     model: str, dtype: DtypeChoice, device: str, quantized: QuantizedChoice | None, spread: bool
 ) -> "LoadedModel":
     from activations import load_model
-    from experiments.run.model_run import resolve_model
+    from experiments.run.known_models import resolve_model
 
     bits: Any = quantized.value if quantized else None
     return load_model(resolve_model(model), dtype.value, device, bits, "auto" if spread else None)

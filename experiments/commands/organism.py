@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from activations.errors import HintprobeError
+from experiments.commands.lora import register as register_lora
 from experiments.commands.running import AsJson, aside, print_json, stoppable
-from experiments.organisms.lora.command import register as register_lora
 
 if TYPE_CHECKING:
     from experiments.organisms.verify import Verified

@@ -20,7 +20,7 @@ def score_file(
     """Score a file; the probe and the transcripts are read before the model is loaded."""
     from activations import load_model
     from experiments.detectors.scoring import check_use, score_transcripts
-    from experiments.run.model_run import resolve_model
+    from experiments.run.known_models import resolve_model
     from experiments.run.progress import Reporter
     from experiments.transcripts.completed import read_completed
     from probes import load_probe

@@ -13,9 +13,8 @@ from experiments.comparison.natural_flips import cot_lengths, natural_flips
 from experiments.judges.agreement import corrected_rate
 from experiments.judges.calibration import read_calibration
 from experiments.records import Label
+from experiments.records.stages import rollouts_table, verdicts_table
 from experiments.run.model_run import ModelRun
-from experiments.stages.generate import rollouts_table
-from experiments.stages.judge import verdicts_table
 from probes import cluster_bootstrap
 
 

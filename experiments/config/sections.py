@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, m
 from activations.models import Dtype
 from activations.names import BackendName, Component
 from activations.placement import DeviceMap, Quantized
-from experiments.engines.clients import Endpoint
-from experiments.questions.fields import FieldMap
+from experiments.config.endpoint import Endpoint
+from experiments.config.field_map import FieldMap
 from experiments.records import Direction, Kind, Reach
 
 

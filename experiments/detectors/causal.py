@@ -10,8 +10,8 @@ from experiments.detectors.cells import DetectorCells
 from experiments.detectors.rows import Rows
 from experiments.interventions.redraw import up_to_answer
 from experiments.records import LETTERS
+from experiments.records.stages import items_table, rollouts_table
 from experiments.run.model_run import ModelRun
-from experiments.stages.generate import items_table, rollouts_table
 from probes.reliance import Written, prompt_drops
 
 NAME = "causal_neutral"

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from activations import ModelStore, Site
 from experiments.detectors.rows import Rows
-from experiments.prompts.positions import PositionRow
-from experiments.records import Family
+from experiments.records import Family, PositionRow
 from probes.linear import Scaling
 
 Array = NDArray[np.float64]

@@ -6,12 +6,9 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from experiments.prompts.positions import PositionRow
-from experiments.records import Item, Label, Rollout
+from experiments.records import Item, Label, PositionRow, Rollout
+from experiments.records.stages import items_table, labels_table, positions_table, rollouts_table
 from experiments.run.model_run import ModelRun
-from experiments.stages.capture import positions_table
-from experiments.stages.generate import items_table, rollouts_table
-from experiments.stages.judge import labels_table
 from probes import Contrast
 
 

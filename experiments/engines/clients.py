@@ -11,12 +11,10 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeVar
-from urllib.parse import urlsplit
-
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from typing import Any, TypeVar
 
 from activations.errors import HintprobeError
+from experiments.config.endpoint import Endpoint
 from experiments.engines.replies import Reply, read_chat, read_completion
 
 Job = TypeVar("Job")
@@ -42,44 +40,6 @@ class EndpointError(HintprobeError):
 
 class BudgetSpentError(HintprobeError):
     """The budget of an endpoint is used up; nothing further was asked."""
-
-
-class Endpoint(BaseModel):
-    """An OpenAI-compatible server, and what may be spent on it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    base_url: str = Field("", description="address of the server's API, such as http://127.0.0.1:8000/v1")
-    model: str = Field("", description="name by which the server knows the model")
-    served_as: str | None = Field(
-        None,
-        description="name that replies must carry where it is not `model` or a dated revision of it; a reply of "
-        "another model is an error",
-    )
-    api_key_env: str | None = Field(
-        None, description="environment variable that holds the key; the key itself is never written anywhere"
-    )
-    concurrency: int = Field(8, description="requests in flight at a time", ge=1, le=1024)
-    retries: int = Field(6, description="retries of a request that failed, with back-off", ge=0, le=100)
-    timeout: float = Field(600.0, description="seconds until a request is given up", gt=0)
-    limit_field: Literal["max_tokens", "max_completion_tokens"] = Field(
-        "max_tokens", description="name by which a chat request limits the completion"
-    )
-    max_requests: int | None = Field(None, description="budget: requests", ge=1)
-    max_total_tokens: int | None = Field(None, description="budget: prompt and completion tokens", ge=1)
-    max_cost: float | None = Field(None, description="budget: cost, in the currency of the prices", gt=0)
-    price_in: float = Field(0.0, description="price of a million prompt tokens", ge=0)
-    price_out: float = Field(0.0, description="price of a million completion tokens", ge=0)
-
-    @field_validator("base_url")
-    @classmethod
-    def _no_secrets(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.username or parts.password or parts.query:
-            raise ValueError("a base_url is written into results and must hold no user, password or query")
-        if value and parts.scheme not in ("http", "https"):
-            raise ValueError("a base_url begins with http:// or https://")
-        return value
 
 
 @dataclass(frozen=True)

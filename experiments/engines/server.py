@@ -13,8 +13,9 @@ from typing import Any
 
 from activations.errors import HintprobeError
 from activations.spans import encode
+from experiments.config.endpoint import Endpoint
 from experiments.engines.base import Answered, Ask, IdsSource, Keep
-from experiments.engines.clients import Client, Endpoint, EndpointError, Usage
+from experiments.engines.clients import Client, EndpointError, Usage
 from experiments.engines.replies import Reply
 from experiments.records.tables import read_json, write_json
 

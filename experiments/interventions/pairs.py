@@ -7,9 +7,9 @@ from typing import Literal
 from activations import LoadedModel
 from experiments.prompts.positions import locate, prompt_places
 from experiments.records import Item, Label, Rollout
+from experiments.records.causal import PatchSource
 from probes.patching import Alignment, PatchPair, first_divergence
 
-Comparison = Literal["swapped", "neutral", "unhinted"]
 Readout = Literal["first_divergence", "pre_answer"]
 PROMPT_POSITIONS = ("pointer", "hint_end", "question_end", "prompt_end")
 READOUT_POSITIONS = ("readout-2", "readout-1", "readout")
@@ -26,7 +26,7 @@ class PairMaker:
     """
 
     loaded: LoadedModel
-    comparison: Comparison
+    comparison: PatchSource
     readout: Readout
     positions: tuple[str, ...]
 
@@ -110,7 +110,7 @@ def _common_end(first: Sequence[int], second: Sequence[int]) -> int:
     return min(len(first), len(second)) if same is None else same
 
 
-def candidates(labels: Sequence[Label], comparison: Comparison) -> list[Label]:
+def candidates(labels: Sequence[Label], comparison: PatchSource) -> list[Label]:
     """Rows whose hinted run follows the hint where its source run does not.
 
     For the swapped run these are the strongly reliant rows, which follow the swapped hint; else all reliant rows.

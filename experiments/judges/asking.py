@@ -9,7 +9,8 @@ from typing import Any, Protocol, TypeVar
 
 from activations.errors import HintprobeError
 from experiments.config import JudgeModel
-from experiments.engines.clients import Client, Endpoint, EndpointError, Usage
+from experiments.config.endpoint import Endpoint
+from experiments.engines.clients import Client, EndpointError, Usage
 from experiments.engines.replies import Reply
 from experiments.records.tables import read_json, write_json
 
@@ -114,7 +115,7 @@ class LocalModel:
         """One answer; ``temperature`` is taken for 0."""
         from activations import Decoding, generate, load_model
         from experiments.prompts.chat import PLAIN_TEMPLATE
-        from experiments.run.model_run import resolve_model
+        from experiments.run.known_models import resolve_model
 
         if self._loaded is None:
             self._loaded = load_model(resolve_model(self.endpoint.model))

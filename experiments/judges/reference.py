@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from experiments.records import Rollout
+from experiments.records.stages import verdicts_table
+from experiments.run.known_models import known_models
 from experiments.run.model_run import ModelRun
-from experiments.stages.judge import verdicts_table
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,9 @@ class Reference:
 
 def reference_of(run: ModelRun, rollouts: Sequence[Rollout]) -> Reference:
     """The grammar for an organism; otherwise the first judge, which is then left out of the hidden table."""
-    if run.model_name.startswith("organism:"):
-        from experiments.organisms.grammar import admits_by_grammar
-
-        return Reference("grammar", {r.id: admits_by_grammar(r.completion_text) for r in rollouts}, None)
+    known = known_models(run.model_name)
+    if known:
+        return Reference("grammar", {r.id: known.admits(r.completion_text) for r in rollouts}, None)
     judge = run.config.judge.judges[0]
     verdicts = verdicts_table(run.results["judge"].folder).read()
     admits = {v.rollout_id: v.verbalized for v in verdicts if v.judge == judge}

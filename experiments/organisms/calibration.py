@@ -14,13 +14,14 @@ from experiments.organisms.promises import load_promises
 from experiments.organisms.shares import auroc_figure, share
 from experiments.pipeline import limited_threads, write_summary
 from experiments.records.seeds import stream
+from experiments.records.stages import verdicts_table
 from experiments.records.tables import read_json, write_json
 from experiments.run.model_run import ModelRun
 from experiments.run.progress import Reporter
 from experiments.stages.capture import run_capture
 from experiments.stages.compare import COMPARISON, frozen_figures, run_compare
 from experiments.stages.generate import run_generate
-from experiments.stages.judge import run_judge, verdicts_table
+from experiments.stages.judge import run_judge
 from experiments.stages.patch import run_patch
 from experiments.stages.probe import refuse_untrained, run_probe
 

@@ -13,9 +13,8 @@ from experiments.organisms.reading import coin_shown
 from experiments.organisms.world import Task, World, build_world
 from experiments.questions.datasets import ORGANISM_WORLD
 from experiments.records import LETTERS, Item, Rollout
+from experiments.records.stages import items_table, labels_table, rollouts_table
 from experiments.report.runs import Run, read_run
-from experiments.stages.generate import items_table, rollouts_table
-from experiments.stages.judge import labels_table
 
 COLUMNS = {
     "model": "the organism, as the configuration names it",

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from experiments.organisms.grammar import Character, Factors, factors
 from experiments.organisms.world import Task, World, build_world
 from experiments.records import Item, Label, Rollout, Verdict
+from experiments.records.stages import items_table, labels_table, rollouts_table, verdicts_table
 from experiments.run.model_run import ModelRun
-from experiments.stages.generate import items_table, rollouts_table
-from experiments.stages.judge import labels_table, verdicts_table
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from activations import LoadedModel, Site
 from activations.sites import decoder_blocks
 from experiments.interventions.pairs import PairMaker
 from experiments.organisms.joined import Measured
+from experiments.records.stages import rollouts_table
 from experiments.run.model_run import ModelRun
-from experiments.stages.generate import rollouts_table
 from probes import cluster_bootstrap
 from probes.patching import PatchEffects, PatchPair, patch_pairs
 from probes.patching.grid import Cell

@@ -14,9 +14,9 @@ from activations.store import read_note
 from experiments.config import Config
 from experiments.planning.costs import DTYPE_BYTES, Work
 from experiments.planning.shapes import ModelShape
+from experiments.records.stages import rollouts_table
 from experiments.run.model_run import ModelRun, StageResult, StillThere, found_in
 from experiments.stages.capture import captured_sites, places
-from experiments.stages.generate import rollouts_table
 
 STAGES = ("generate", "judge", "capture", "probe", "patch", "mediate", "directions", "compare")
 

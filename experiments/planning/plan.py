@@ -26,7 +26,7 @@ from experiments.planning.shapes import ModelShape, shape_of
 from experiments.prompts.items import item_prompt, plan_items
 from experiments.questions.pool import load_questions
 from experiments.records import Item
-from experiments.run.model_run import resolve_model
+from experiments.run.known_models import resolve_model
 from experiments.stages.capture import captured_sites
 
 CHARACTERS_PER_TOKEN = 3.8

@@ -4,27 +4,16 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import Field
-
 from activations.errors import HintprobeError
 from activations.spans import Encoded, encode, tokens_of_span
 from experiments.answers.parser import THINK_CLOSE, find_answer
 from experiments.prompts.chat import place_spans
-from experiments.records import Item, Record, Rollout
+from experiments.records import Item, Rollout
 
 _FRACTION = re.compile(r"cot_(0(?:\.\d+)?|1(?:\.0+)?)$")
 _COUNTED = re.compile(r"cot_token_(\d+)$")
 """Unlike a fraction, a count does not hang on how long the text turns out, which is known only after the token."""
 NAMES = ("pointer", "hint_end", "question_end", "prompt_end", "think_start", "think_end", "pre_answer")
-
-
-class PositionRow(Record):
-    """Where the named positions of one rollout are."""
-
-    rollout_id: str = Field(description="the rollout")
-    row_hash: str = Field(description="SHA-256 of prompt and completion token ids, hexadecimal")
-    tokens: dict[str, int] = Field(description="token index of each position that was resolved")
-    unresolved: dict[str, str] = Field(description="reason for each position that was not")
 
 
 @dataclass(frozen=True)

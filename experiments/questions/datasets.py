@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from experiments.questions.fields import FieldMap
+from experiments.config.field_map import FieldMap
 
 ORGANISM_WORLD = "organism-world"
 """The source of the model organisms' own questions."""

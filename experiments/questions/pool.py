@@ -6,11 +6,13 @@ from pathlib import Path
 
 from activations.errors import HintprobeError
 from experiments.config import QuestionsConfig
+from experiments.config.field_map import FieldMap
 from experiments.questions.datasets import DATASETS, ORGANISM_WORLD
-from experiments.questions.fields import BadRowError, FieldMap, to_question
+from experiments.questions.fields import BadRowError, to_question
 from experiments.questions.rows import Row, read_file, read_folder, read_hub
 from experiments.records import Question
 from experiments.records.seeds import stream
+from experiments.run.known_models import known_source
 
 
 def read_questions(
@@ -69,16 +71,6 @@ def _source_rows(config: QuestionsConfig) -> tuple[Iterator[Row], FieldMap, str]
     return read_hub(hub, part, split, config.revision), fields, config.source
 
 
-def _world(config: QuestionsConfig) -> list[Question]:
-    from experiments.organisms.world import build_world
-
-    world = build_world(config.world_seed)
-    split = config.split or "held_out"
-    if split not in ("held_out", "train"):
-        raise HintprobeError(f"The organisms' world has no split {split!r}; expected held_out or train.")
-    return [task.question() for task in (world.held_out if split == "held_out" else world.train)]
-
-
 def _of_subjects(pool: Sequence[Question], subjects: Sequence[str]) -> list[Question]:
     if not subjects:
         return list(pool)
@@ -98,8 +90,9 @@ def load_questions(config: QuestionsConfig, limit: int, seed: int) -> tuple[list
         HintprobeError: the source cannot be read, a row is not a question, or nothing is left.
     """
     dropped: dict[str, int] = {}
-    if config.source == ORGANISM_WORLD:
-        pool = _world(config)
+    known = known_source(config.source)
+    if known:
+        pool = known.questions(config)
     else:
         rows, fields, label = _source_rows(config)
         pool, dropped = read_questions(rows, fields, label, seed)

@@ -4,11 +4,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from experiments.records import Behaviour, Reach, Record
+from experiments.records.rows import Behaviour, Reach, Record
 from probes.knockout import Keys, Path
+from probes.patching import Control
 
 Treatment = Literal["hinted", "neutral"]
 CutSpan = Literal["hint", "pointer"]
+PatchSource = Literal["swapped", "neutral", "unhinted"]
 Outcome = Literal["logit_difference", "probability"]
 
 
@@ -115,6 +117,33 @@ class SubspaceEffect(Record):
     low: float | None = Field(description="lower end of the 95% cluster-bootstrap interval")
     high: float | None = Field(description="upper end")
     in_row_space: float = Field(description="share of the direction's squared length in the row space")
+
+
+class PatchCell(Record):
+    """What replacing one site at one position did, over all pairs of a comparison."""
+
+    comparison: PatchSource = Field(description="whose states are exchanged with the hinted run's")
+    direction: Literal["noising", "denoising"] = Field(
+        description="noising: the other run's states in the hinted run; denoising: the hinted run's in the other"
+    )
+    site: str = Field(description="component and layer")
+    head: int | None = Field(description="one head of head_z; null for the whole width")
+    position: str = Field(description="named position")
+    control: Control | None = Field(
+        description="placebo: other positions as far from the readout, another question's states, or random directions "
+        "of the same length; null for the patch itself"
+    )
+    recovery: float | None = Field(
+        description="share of the logit-difference gap closed, a ratio of means over pairs; null where no pair counts"
+    )
+    low: float | None = Field(description="lower end of the 95% cluster-bootstrap interval")
+    high: float | None = Field(description="upper end")
+    probability: float | None = Field(description="the same share for the probability of the base run's token")
+    kl: float | None = Field(description="mean KL divergence from the base run's next-token distribution, nats")
+    flips: float | None = Field(description="share of pairs whose preferred token changed sides")
+    n: int = Field(description="pairs that count")
+    small_gap: int = Field(description="pairs left out because the two runs differ by less than `patch.least_gap`")
+    unpatched: int = Field(description="pairs left out because they lack the cell (no partner token)")
 
 
 CAUSAL_RECORDS: tuple[type[Record], ...] = (

@@ -279,3 +279,12 @@ class CotScore(Record):
     ends_sentence: bool = Field(description="the token ends a sentence")
     score: float = Field(description="log-odds of reliance")
     probability: float = Field(description="the same, calibrated on the training folds at the probe's own position")
+
+
+class PositionRow(Record):
+    """Where the named positions of one rollout are."""
+
+    rollout_id: str = Field(description="the rollout")
+    row_hash: str = Field(description="SHA-256 of prompt and completion token ids, hexadecimal")
+    tokens: dict[str, int] = Field(description="token index of each position that was resolved")
+    unresolved: dict[str, str] = Field(description="reason for each position that was not")

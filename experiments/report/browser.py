@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from experiments.records import Label, Prompt, Rollout, Verdict
+from experiments.records.stages import cot_scores_table, items_table, labels_table, rollouts_table, verdicts_table
 from experiments.report.runs import Run
-from experiments.stages.generate import items_table, rollouts_table
-from experiments.stages.judge import labels_table, verdicts_table
-from experiments.stages.probe import cot_scores_table
 
 BUDGET = 4_000_000
 """Bytes of a page that items may take; with the rest it stays under 6 MB."""

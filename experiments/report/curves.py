@@ -11,8 +11,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from experiments.records import Label, ScoreRow
-from experiments.stages.judge import labels_table
-from experiments.stages.probe import scores_table
+from experiments.records.stages import labels_table, scores_table
 
 GRID = np.linspace(0.0, 1.0, 201)
 BINS = 10

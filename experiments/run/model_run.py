@@ -16,6 +16,7 @@ from activations.errors import HintprobeError
 from experiments.config import Config
 from experiments.records.seeds import stable_int
 from experiments.records.tables import read_json, write_json
+from experiments.run.known_models import resolve_model
 from experiments.run.progress import Reporter
 
 RECORDS_VERSION = 1
@@ -50,19 +51,6 @@ def found_in(folder: Path, still_there: StillThere) -> dict[str, Any]:
     marker = folder / "done.json"
     done: dict[str, Any] = read_json(marker) if marker.exists() else {}
     return done if done and still_there(folder, done["account"]) else {}
-
-
-def resolve_model(name: str) -> str:
-    """Turn ``organism:NAME`` into the folder of a shipped organism; anything else is returned as it is."""
-    if not name.startswith("organism:"):
-        return name
-    from experiments.organisms.recipe import SHIPPED
-
-    folder = SHIPPED / name.removeprefix("organism:")
-    if not folder.is_dir():
-        known = sorted(path.name for path in SHIPPED.iterdir() if path.is_dir())
-        raise HintprobeError(f"There is no organism named {folder.name!r}. Known: {', '.join(known)}.")
-    return str(folder)
 
 
 def provenance(config: Config) -> dict[str, Any]:

@@ -12,18 +12,12 @@ from activations.shard import VERSION
 from activations.sites import decoder_blocks
 from activations.store import read_note, size_text
 from experiments.config import CaptureConfig
-from experiments.prompts.positions import PositionRow, locate
-from experiments.records import Rollout
-from experiments.records.tables import RecordTable
+from experiments.prompts.positions import locate
+from experiments.records import PositionRow, Rollout
+from experiments.records.stages import items_table, positions_table, rollouts_table
 from experiments.run.model_run import ModelRun, StageResult
-from experiments.stages.generate import items_table, rollouts_table
 
 CAPTURED = ("hinted", "unhinted")
-
-
-def positions_table(folder: Path) -> RecordTable[PositionRow]:
-    """Where the named positions of each captured rollout are."""
-    return RecordTable(folder / "positions.jsonl", PositionRow)
 
 
 def captured_sites(settings: CaptureConfig, n_layers: int) -> list[Site]:

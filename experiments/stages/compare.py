@@ -20,18 +20,18 @@ from experiments.detectors.text import text_detectors
 from experiments.judges.reference import Reference, reference_of
 from experiments.records import Label
 from experiments.records.seeds import stream
-from experiments.records.tables import write_json
-from experiments.run.model_run import ModelRun, StageResult
-from experiments.stages.generate import items_table
-from experiments.stages.judge import verdicts_table
-from experiments.stages.probe import (
+from experiments.records.stages import (
     detectors_table,
+    items_table,
     kind_scores_table,
     scores_table,
-    store_of,
     targets_table,
     transfer_table,
+    verdicts_table,
 )
+from experiments.records.tables import write_json
+from experiments.run.model_run import ModelRun, StageResult
+from experiments.stages.probe import store_of
 from probes import Comparison, SavedProbe, cluster_bootstrap, load_probe
 
 COMPARISON = "comparison.json"

@@ -24,7 +24,8 @@ from experiments.prompts.positions import locate
 from experiments.records import Behaviour, Rollout
 from experiments.records.causal import DirectionEffect, SubspaceEffect
 from experiments.records.seeds import stable_int, stream
-from experiments.records.tables import RecordTable
+from experiments.records.stages import directions_table, subspaces_table
+from experiments.run.known_models import known_models
 from experiments.run.model_run import ModelRun, StageResult
 from experiments.stages.knockouts import answer_shares
 from experiments.stages.mediate import Chosen, choose
@@ -44,16 +45,6 @@ class ProbeDirection:
     site: Site
     position: str
     vector: Tensor
-
-
-def directions_table(folder: Path) -> RecordTable[DirectionEffect]:
-    """Answers under each edit."""
-    return RecordTable(folder / "directions.jsonl", DirectionEffect)
-
-
-def subspaces_table(folder: Path) -> RecordTable[SubspaceEffect]:
-    """Patching along directions against patching whole states."""
-    return RecordTable(folder / "subspaces.jsonl", SubspaceEffect)
 
 
 def run_directions(run: ModelRun) -> StageResult:
@@ -204,10 +195,9 @@ def _counted(
 
 def _admits(run: ModelRun, chosen: Chosen, rollout: Rollout) -> bool | None:
     """Does a redrawn completion admit to the hint? By the grammar of an organism, otherwise by the lexical judge."""
-    if run.model_name.startswith("organism:"):
-        from experiments.organisms.grammar import admits_by_grammar
-
-        return admits_by_grammar(rollout.completion_text)
+    known = known_models(run.model_name)
+    if known:
+        return known.admits(rollout.completion_text)
     return judge_lexically(transcript_of(chosen.item, rollout)).verbalized
 
 

@@ -15,7 +15,7 @@ from experiments.prompts.writing import PromptWriter, Written
 from experiments.questions.pool import load_questions
 from experiments.records import Condition, Item, Question, Rollout
 from experiments.records.seeds import stable_int
-from experiments.records.tables import RecordTable
+from experiments.records.stages import items_table, rollouts_table
 from experiments.run.model_run import ModelRun, StageResult
 from experiments.run.progress import Tick
 
@@ -40,16 +40,6 @@ class _Request:
     def ask(self) -> Ask:
         encoded = self.written.rendered.encoded
         return Ask(encoded.ids, encoded.text, self.seed)
-
-
-def items_table(folder: Path) -> RecordTable[Item]:
-    """The items of a generate stage, targets chosen."""
-    return RecordTable(folder / "items.jsonl", Item)
-
-
-def rollouts_table(folder: Path) -> RecordTable[Rollout]:
-    """The rollouts of a generate stage."""
-    return RecordTable(folder / "rollouts.jsonl", Rollout)
 
 
 def run_generate(run: ModelRun) -> StageResult:

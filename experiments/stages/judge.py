@@ -8,22 +8,12 @@ from typing import Any
 from experiments.answers.behaviour import label_rollouts
 from experiments.judges import Judge, build_judges
 from experiments.judges.panel import PANEL, panel_verdicts
-from experiments.records import Label, Verdict
+from experiments.records import Verdict
+from experiments.records.stages import items_table, labels_table, rollouts_table, verdicts_table
 from experiments.records.tables import RecordTable
 from experiments.run.model_run import ModelRun, StageResult
 from experiments.run.progress import Reporter
-from experiments.stages.generate import items_table, rollouts_table
 from experiments.transcripts import Transcript, transcript_of
-
-
-def verdicts_table(folder: Path) -> RecordTable[Verdict]:
-    """The verdicts of a judge stage."""
-    return RecordTable(folder / "verdicts.jsonl", Verdict)
-
-
-def labels_table(folder: Path) -> RecordTable[Label]:
-    """The behaviour labels of a judge stage."""
-    return RecordTable(folder / "labels.jsonl", Label)
 
 
 def run_judge(run: ModelRun) -> StageResult:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path as FilePath
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ from experiments.interventions.redraw import Draw, up_to_answer
 from experiments.prompts.positions import answer_part, prompt_places
 from experiments.records import LETTERS, Behaviour, Item, Label, Rollout
 from experiments.records.causal import CutRedrawn, CutSpan, KnockoutEffect
-from experiments.records.tables import RecordTable
 from experiments.run.model_run import ModelRun
 from probes import cluster_bootstrap
 from probes.estimates import mean_of
@@ -38,16 +36,6 @@ class Cut:
         letter = own if own not in (None, self.label.target) else self.label.swap_target
         others = [x for x in LETTERS[: self.label.n_options] if x != self.label.target]
         return LETTERS.index(letter if letter is not None else others[0])
-
-
-def knockouts_table(folder: FilePath) -> RecordTable[KnockoutEffect]:
-    """Effects with the text fixed."""
-    return RecordTable(folder / "knockouts.jsonl", KnockoutEffect)
-
-
-def cut_table(folder: FilePath) -> RecordTable[CutRedrawn]:
-    """Answers with the text written again."""
-    return RecordTable(folder / "cut.jsonl", CutRedrawn)
 
 
 def plan_cuts(

@@ -16,11 +16,18 @@ from experiments.interventions.redraw import Draw, draw_fresh, fresh_seed, up_to
 from experiments.records import LETTERS, Behaviour, Condition, Item, Label, Rollout
 from experiments.records.causal import CutRedrawn, KnockoutEffect, MediationEffect, MediationRow, Outcome, Treatment
 from experiments.records.seeds import stream
-from experiments.records.tables import RecordTable
+from experiments.records.stages import (
+    cut_table,
+    effects_table,
+    fresh_table,
+    items_table,
+    knockouts_table,
+    labels_table,
+    mediation_table,
+    rollouts_table,
+)
 from experiments.run.model_run import ModelRun, StageResult
-from experiments.stages.generate import items_table, rollouts_table
-from experiments.stages.judge import labels_table
-from experiments.stages.knockouts import cut_table, fixed_text, knockouts_table, plan_cuts, written_again
+from experiments.stages.knockouts import fixed_text, plan_cuts, written_again
 from probes.mediation import Continuation, Decomposition, MediationCells, MediationItem, decompose, mediate
 
 BEHAVIOURS: tuple[Behaviour, ...] = ("reliant", "aligned", "resisted")
@@ -28,21 +35,6 @@ TREATMENTS: tuple[Treatment, ...] = ("hinted", "neutral")
 OUTCOMES: tuple[Outcome, ...] = ("logit_difference", "probability")
 GREEDY_INSTEAD = 0.7
 """Temperature of fresh draws where the run itself was greedy: greedy draws would be those that chose the rows."""
-
-
-def mediation_table(folder: Path) -> RecordTable[MediationRow]:
-    """Items in their four cells."""
-    return RecordTable(folder / "mediation.jsonl", MediationRow)
-
-
-def effects_table(folder: Path) -> RecordTable[MediationEffect]:
-    """Effects averaged over items."""
-    return RecordTable(folder / "effects.jsonl", MediationEffect)
-
-
-def fresh_table(folder: Path) -> RecordTable[Rollout]:
-    """The completions drawn afresh."""
-    return RecordTable(folder / "fresh.jsonl", Rollout)
 
 
 @dataclass(frozen=True)

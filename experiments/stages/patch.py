@@ -4,53 +4,18 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import Field
 
 from activations.sites import Site, decoder_blocks
-from experiments.interventions.pairs import Comparison, PairMaker, candidates
-from experiments.records import Record
+from experiments.interventions.pairs import PairMaker, candidates
+from experiments.records.causal import PatchCell, PatchSource
 from experiments.records.seeds import stream
-from experiments.records.tables import RecordTable
+from experiments.records.stages import cells_table, items_table, labels_table, rollouts_table
 from experiments.run.model_run import ModelRun, StageResult
-from experiments.stages.generate import items_table, rollouts_table
-from experiments.stages.judge import labels_table
 from probes import cluster_bootstrap
-from probes.patching import Control, PatchEffects, PatchPair, n_cells, patch_pairs
-
-
-class PatchCell(Record):
-    """What replacing one site at one position did, over all pairs of a comparison."""
-
-    comparison: Comparison = Field(description="whose states are exchanged with the hinted run's")
-    direction: Literal["noising", "denoising"] = Field(
-        description="noising: the other run's states in the hinted run; denoising: the hinted run's in the other"
-    )
-    site: str = Field(description="component and layer")
-    head: int | None = Field(description="one head of head_z; null for the whole width")
-    position: str = Field(description="named position")
-    control: Control | None = Field(
-        description="placebo: other positions as far from the readout, another question's states, or random directions "
-        "of the same length; null for the patch itself"
-    )
-    recovery: float | None = Field(
-        description="share of the logit-difference gap closed, a ratio of means over pairs; null where no pair counts"
-    )
-    low: float | None = Field(description="lower end of the 95% cluster-bootstrap interval")
-    high: float | None = Field(description="upper end")
-    probability: float | None = Field(description="the same share for the probability of the base run's token")
-    kl: float | None = Field(description="mean KL divergence from the base run's next-token distribution, nats")
-    flips: float | None = Field(description="share of pairs whose preferred token changed sides")
-    n: int = Field(description="pairs that count")
-    small_gap: int = Field(description="pairs left out because the two runs differ by less than `patch.least_gap`")
-    unpatched: int = Field(description="pairs left out because they lack the cell (no partner token)")
-
-
-def cells_table(folder: Path) -> RecordTable[PatchCell]:
-    """The patched cells."""
-    return RecordTable(folder / "cells.jsonl", PatchCell)
+from probes.patching import PatchEffects, PatchPair, n_cells, patch_pairs
 
 
 def run_patch(run: ModelRun) -> StageResult:
@@ -62,7 +27,7 @@ def run_patch(run: ModelRun) -> StageResult:
     return run.stage("patch", depends, lambda folder: _patch(run, folder), uses_model=True)
 
 
-def _pairs(run: ModelRun, comparison: Comparison, reasons: Counter[str], rng: np.random.Generator) -> list[PatchPair]:
+def _pairs(run: ModelRun, comparison: PatchSource, reasons: Counter[str], rng: np.random.Generator) -> list[PatchPair]:
     generated = run.results["generate"].folder
     item_of = {item.id: item for item in items_table(generated).read()}
     rollouts = {rollout.id: rollout for rollout in rollouts_table(generated).read()}
@@ -128,7 +93,7 @@ def _effects(run: ModelRun, pairs: Sequence[PatchPair], rng: np.random.Generator
         )
 
 
-def _add(account: dict[str, Any], comparison: Comparison, direction: str, effects: PatchEffects) -> None:
+def _add(account: dict[str, Any], comparison: PatchSource, direction: str, effects: PatchEffects) -> None:
     """Enter what a grid cost, what its pairs lacked, and how far its two runs are apart."""
     cost = asdict(effects.account)
     account["cells"] += cost["cells"]

@@ -21,42 +21,19 @@ from experiments.detectors.covariates import confound_terms
 from experiments.detectors.early import early_detectors
 from experiments.detectors.saved import save_detector
 from experiments.detectors.training import Trained, score_rows, summary_of, train, untrained
-from experiments.records import CotScore, DetectorSummary, KindScores, ScoreRow, TargetRow, TransferCell, Verdict
+from experiments.records import TargetRow, TransferCell, Verdict
 from experiments.records.seeds import stable_int, stream
-from experiments.records.tables import RecordTable
+from experiments.records.stages import (
+    cot_scores_table,
+    detectors_table,
+    kind_scores_table,
+    scores_table,
+    targets_table,
+    transfer_table,
+    verdicts_table,
+)
 from experiments.run.model_run import ModelRun, StageResult
-from experiments.stages.judge import verdicts_table
 from probes import Folds, NestedResult, Riders, Search, control_labels, cross_cell_aurocs, residualise
-
-
-def scores_table(folder: Path, main: bool = True) -> RecordTable[ScoreRow]:
-    """Held-out scores of every detector of the main target, or of the others."""
-    return RecordTable(folder / ("scores.jsonl" if main else "scores-other.jsonl"), ScoreRow)
-
-
-def detectors_table(folder: Path, main: bool = True) -> RecordTable[DetectorSummary]:
-    """How every detector of the main target, or of the others, was trained."""
-    return RecordTable(folder / ("detectors.jsonl" if main else "detectors-other.jsonl"), DetectorSummary)
-
-
-def targets_table(folder: Path) -> RecordTable[TargetRow]:
-    """The rows of every target."""
-    return RecordTable(folder / "targets.jsonl", TargetRow)
-
-
-def transfer_table(folder: Path) -> RecordTable[TransferCell]:
-    """Probes of one position read at another."""
-    return RecordTable(folder / "transfer.jsonl", TransferCell)
-
-
-def kind_scores_table(folder: Path) -> RecordTable[KindScores]:
-    """Held-out scores of probes trained on one kind of hint alone."""
-    return RecordTable(folder / "kind_scores.jsonl", KindScores)
-
-
-def cot_scores_table(folder: Path) -> RecordTable[CotScore]:
-    """A held-out probe's score along chains of thought."""
-    return RecordTable(folder / "cot_scores.jsonl", CotScore)
 
 
 def run_probe(run: ModelRun) -> StageResult:

@@ -24,7 +24,7 @@ from experiments.organisms.lora.lessons import Lessons
 from experiments.organisms.lora.state import Workplace, write_folder
 from experiments.organisms.recipe import load_recipe
 from experiments.records.tables import write_json
-from experiments.run.model_run import resolve_model
+from experiments.run.known_models import resolve_model
 from experiments.run.progress import Reporter, Tick
 
 

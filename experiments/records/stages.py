@@ -1,0 +1,122 @@
+"""Every table that a stage writes: its file's name and its record, given the stage's folder."""
+
+from pathlib import Path
+
+from experiments.records.causal import (
+    CutRedrawn,
+    DirectionEffect,
+    KnockoutEffect,
+    MediationEffect,
+    MediationRow,
+    PatchCell,
+    SubspaceEffect,
+)
+from experiments.records.rows import (
+    CotScore,
+    DetectorSummary,
+    Item,
+    KindScores,
+    Label,
+    PositionRow,
+    Rollout,
+    ScoreRow,
+    TargetRow,
+    TransferCell,
+    Verdict,
+)
+from experiments.records.tables import RecordTable
+
+
+def items_table(folder: Path) -> RecordTable[Item]:
+    """The items of a generate stage, targets chosen."""
+    return RecordTable(folder / "items.jsonl", Item)
+
+
+def rollouts_table(folder: Path) -> RecordTable[Rollout]:
+    """The rollouts of a generate stage."""
+    return RecordTable(folder / "rollouts.jsonl", Rollout)
+
+
+def positions_table(folder: Path) -> RecordTable[PositionRow]:
+    """Where the named positions of each captured rollout are."""
+    return RecordTable(folder / "positions.jsonl", PositionRow)
+
+
+def verdicts_table(folder: Path) -> RecordTable[Verdict]:
+    """The verdicts of a judge stage."""
+    return RecordTable(folder / "verdicts.jsonl", Verdict)
+
+
+def labels_table(folder: Path) -> RecordTable[Label]:
+    """The behaviour labels of a judge stage."""
+    return RecordTable(folder / "labels.jsonl", Label)
+
+
+def scores_table(folder: Path, main: bool = True) -> RecordTable[ScoreRow]:
+    """Held-out scores of every detector of the main target, or of the others."""
+    return RecordTable(folder / ("scores.jsonl" if main else "scores-other.jsonl"), ScoreRow)
+
+
+def detectors_table(folder: Path, main: bool = True) -> RecordTable[DetectorSummary]:
+    """How every detector of the main target, or of the others, was trained."""
+    return RecordTable(folder / ("detectors.jsonl" if main else "detectors-other.jsonl"), DetectorSummary)
+
+
+def targets_table(folder: Path) -> RecordTable[TargetRow]:
+    """The rows of every target."""
+    return RecordTable(folder / "targets.jsonl", TargetRow)
+
+
+def transfer_table(folder: Path) -> RecordTable[TransferCell]:
+    """Probes of one position read at another."""
+    return RecordTable(folder / "transfer.jsonl", TransferCell)
+
+
+def kind_scores_table(folder: Path) -> RecordTable[KindScores]:
+    """Held-out scores of probes trained on one kind of hint alone."""
+    return RecordTable(folder / "kind_scores.jsonl", KindScores)
+
+
+def cot_scores_table(folder: Path) -> RecordTable[CotScore]:
+    """A held-out probe's score along chains of thought."""
+    return RecordTable(folder / "cot_scores.jsonl", CotScore)
+
+
+def cells_table(folder: Path) -> RecordTable[PatchCell]:
+    """The patched cells."""
+    return RecordTable(folder / "cells.jsonl", PatchCell)
+
+
+def mediation_table(folder: Path) -> RecordTable[MediationRow]:
+    """Items in their four cells."""
+    return RecordTable(folder / "mediation.jsonl", MediationRow)
+
+
+def effects_table(folder: Path) -> RecordTable[MediationEffect]:
+    """Effects averaged over items."""
+    return RecordTable(folder / "effects.jsonl", MediationEffect)
+
+
+def fresh_table(folder: Path) -> RecordTable[Rollout]:
+    """The completions drawn afresh."""
+    return RecordTable(folder / "fresh.jsonl", Rollout)
+
+
+def knockouts_table(folder: Path) -> RecordTable[KnockoutEffect]:
+    """Effects with the text fixed."""
+    return RecordTable(folder / "knockouts.jsonl", KnockoutEffect)
+
+
+def cut_table(folder: Path) -> RecordTable[CutRedrawn]:
+    """Answers with the text written again."""
+    return RecordTable(folder / "cut.jsonl", CutRedrawn)
+
+
+def directions_table(folder: Path) -> RecordTable[DirectionEffect]:
+    """Answers under each edit."""
+    return RecordTable(folder / "directions.jsonl", DirectionEffect)
+
+
+def subspaces_table(folder: Path) -> RecordTable[SubspaceEffect]:
+    """Patching along directions against patching whole states."""
+    return RecordTable(folder / "subspaces.jsonl", SubspaceEffect)
