@@ -5,10 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
-Rows = NDArray[np.intp]
+from probes.arrays import Array, Rows
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class Comparison:
     n_rows: int
 
     @classmethod
-    def of(cls, labels: Bool[NDArray[np.bool_], "row"], strata: Sequence[str]) -> "Comparison":
+    def of(cls, labels: Bool[np.ndarray, "row"], strata: Sequence[str]) -> "Comparison":
         """Pairs within strata; ``strata`` names each row's."""
         blocks = []
         code = np.unique(np.asarray(strata, dtype=str), return_inverse=True)[1]
@@ -48,8 +46,8 @@ class Comparison:
         return np.concatenate([g[0].ravel() for g in grids]), np.concatenate([g[1].ravel() for g in grids])
 
     def auroc(
-        self, scores: Float[Array, "*score row"], weights: Float[Array, "resample row"] | None = None
-    ) -> Float[Array, "*score resample"]:
+        self, scores: Float[np.ndarray, "*score row"], weights: Float[np.ndarray, "resample row"] | None = None
+    ) -> Float[np.ndarray, "*score resample"]:
         """Share of pairs in which the positive scores higher, ties counting half; NaN without a pair.
 
         Each pair weighs the product of its rows' weights, so that a stratum weighs its number of pairs. A comparison
@@ -77,9 +75,7 @@ class Comparison:
         return result.reshape(*leading, len(drawn))
 
 
-def stratified_auroc(
-    scores: Float[Array, "row"], labels: Bool[NDArray[np.bool_], "row"], strata: Sequence[str]
-) -> float:
+def stratified_auroc(scores: Float[np.ndarray, "row"], labels: Bool[np.ndarray, "row"], strata: Sequence[str]) -> float:
     """AUROC that compares positives with negatives of the same stratum only, strata weighted by their pairs.
 
     NaN where no stratum holds both classes.

@@ -5,16 +5,16 @@ from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float
-from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-Array = NDArray[np.float64]
+from probes.arrays import Array
+
 Key = TypeVar("Key")
 
 
 def cluster_bootstrap(
     groups: Sequence[str], n_resamples: int, rng: np.random.Generator
-) -> Float[Array, "resample row"]:
+) -> Float[np.ndarray, "resample row"]:
     """How often each row is drawn when whole groups are resampled with replacement (Davison & Hinkley 1997, 3.8)."""
     _, index = np.unique(np.asarray(groups), return_inverse=True)
     n_groups = int(index.max()) + 1
@@ -23,7 +23,7 @@ def cluster_bootstrap(
     return weights
 
 
-def interval(samples: Float[Array, "resample"], level: float = 0.95) -> tuple[float, float] | None:
+def interval(samples: Float[np.ndarray, "resample"], level: float = 0.95) -> tuple[float, float] | None:
     """Percentile interval; None where over a tenth of the resamples gave no figure."""
     finite = samples[np.isfinite(samples)]
     if len(finite) < 0.9 * len(samples):
@@ -33,8 +33,8 @@ def interval(samples: Float[Array, "resample"], level: float = 0.95) -> tuple[fl
 
 
 def mcnemar(
-    first: Bool[NDArray[np.bool_], "row"],
-    second: Bool[NDArray[np.bool_], "row"],
+    first: Bool[np.ndarray, "row"],
+    second: Bool[np.ndarray, "row"],
     groups: Sequence[str],
     rng: np.random.Generator,
     n_flips: int = 10_000,
@@ -72,7 +72,7 @@ def holm(p_values: Mapping[Key, float]) -> dict[Key, float]:
     return {key: adjusted[key] for key in p_values}
 
 
-def paired_p_value(differences: Float[Array, "resample"]) -> float:
+def paired_p_value(differences: Float[np.ndarray, "resample"]) -> float:
     """Two-sided bootstrap p-value that a paired difference is zero: twice the smaller tail beyond zero."""
     finite = differences[np.isfinite(differences)]
     tail = min((finite <= 0).sum(), (finite >= 0).sum())

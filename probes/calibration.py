@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
-from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-Array = NDArray[np.float64]
+from probes.arrays import Array
 
 
 @dataclass(frozen=True)
@@ -21,14 +20,14 @@ class Platt:
     offset: float
 
     @classmethod
-    def fit(cls, scores: Float[Array, "row"], labels: Bool[NDArray[np.bool_], "row"]) -> "Platt":
+    def fit(cls, scores: Float[np.ndarray, "row"], labels: Bool[np.ndarray, "row"]) -> "Platt":
         """Fit slope and offset by nearly unpenalised logistic regression of the labels on the scores."""
         centre, spread = float(scores.mean()), float(scores.std()) or 1.0
         model = LogisticRegression(C=1e3).fit(((scores - centre) / spread)[:, None], labels)
         slope = float(model.coef_[0, 0]) / spread
         return cls(slope, float(model.intercept_[0]) - slope * centre)
 
-    def probability(self, scores: Float[Array, "row"]) -> Float[Array, "row"]:
+    def probability(self, scores: Float[np.ndarray, "row"]) -> Float[np.ndarray, "row"]:
         """Probability of the positive class."""
         result: Array = (1 + np.tanh((self.slope * scores + self.offset) / 2)) / 2
         return result

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
 from activations.errors import HintprobeError
-
-Bools = NDArray[np.bool_]
+from probes.arrays import Bools
 
 
 @dataclass(frozen=True)

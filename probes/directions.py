@@ -10,19 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor
 
 from activations import Add, Edit, LoadedModel, ProjectOut, Replace, Site, capture_batch, visiting
 from activations.batching import PaddedBatch, by_length, pad_left
 from activations.errors import HintprobeError
 from activations.positions import Indices
+from probes.arrays import Array
 from probes.readout import read_options
 
-Array = NDArray[np.float64]
 Part = Literal["full", "direction", "row_space", "null_space"]
 PARTS: tuple[Part, ...] = ("full", "direction", "row_space", "null_space")
 _ENERGY = 0.99

@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from probes.arrays import Array
 from probes.bootstrap import interval
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from activations import Completion, Decoding, Knockout, LoadedModel, generate, onwards
+from probes.arrays import Array
 from probes.mediation import Continuation
 from probes.readout import read_options
 
-Array = NDArray[np.float64]
 Path = Literal["everything", "prompt", "text", "answer"]
 Keys = Literal["span", "placebo"]
 PATHS: tuple[Path, ...] = get_args(Path)

@@ -5,9 +5,9 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from probes.arrays import Array
+
 Scaling = Literal["feature", "block"]
 """``feature``: every feature to unit variance; ``block``: all by one factor, so that their weights to each other (of
 TF-IDF, say) are kept."""

@@ -18,15 +18,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from activations import LoadedModel
 from activations.errors import HintprobeError
+from probes.arrays import Array
 from probes.bootstrap import cluster_bootstrap
 from probes.estimates import Estimate, mean_of, ratio_of
 from probes.readout import Options, read_options
 
-Array = NDArray[np.float64]
 Effect = Literal["total", "pure_direct", "total_direct", "pure_text", "total_text", "interaction"]
 SHARED: tuple[Effect, ...] = ("pure_direct", "total_direct", "pure_text", "total_text", "interaction")
 """Effects that are also given as shares of the total."""

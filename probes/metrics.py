@@ -8,12 +8,10 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 from activations.errors import HintprobeError
-
-Array = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+from probes.arrays import Array
 
 
-def refuse_degenerate(name: str, labels: Bool[Bools, "row"], groups: Sequence[str], min_groups: int) -> None:
+def refuse_degenerate(name: str, labels: Bool[np.ndarray, "row"], groups: Sequence[str], min_groups: int) -> None:
     """Refuse a cell on which no figure would mean anything.
 
     Raises:
@@ -30,8 +28,10 @@ def refuse_degenerate(name: str, labels: Bool[Bools, "row"], groups: Sequence[st
 
 
 def average_precision(
-    scores: Float[Array, "row"], labels: Bool[Bools, "row"], weights: Float[Array, "resample row"] | None = None
-) -> Float[Array, "resample"]:
+    scores: Float[np.ndarray, "row"],
+    labels: Bool[np.ndarray, "row"],
+    weights: Float[np.ndarray, "resample row"] | None = None,
+) -> Float[np.ndarray, "resample"]:
     """Area under the precision-recall curve as average precision, per resample; NaN without a positive.
 
     Rows of equal score stand or fall together, as in scikit-learn.
@@ -49,7 +49,7 @@ def average_precision(
     return result
 
 
-def threshold_at(negatives: Float[Array, "row"], rate: float) -> float:
+def threshold_at(negatives: Float[np.ndarray, "row"], rate: float) -> float:
     """Lowest threshold that at most ``rate`` of the negatives exceed strictly."""
     ordered = np.sort(negatives)[::-1]
     return float(ordered[min(int(np.floor(rate * len(ordered) + 1e-9)), len(ordered) - 1)])
@@ -70,7 +70,10 @@ class OperatingPoint:
 
 
 def operating_point(
-    scores: Float[Array, "row"], labels: Bool[Bools, "row"], controls: Float[Array, "control"], rate: float
+    scores: Float[np.ndarray, "row"],
+    labels: Bool[np.ndarray, "row"],
+    controls: Float[np.ndarray, "control"],
+    rate: float,
 ) -> OperatingPoint:
     """Recall at a false-positive rate whose threshold comes from other rows.
 
@@ -92,8 +95,10 @@ def operating_point(
 
 
 def balanced_accuracy(
-    flagged: Bool[Bools, "row"], labels: Bool[Bools, "row"], weights: Float[Array, "resample row"] | None = None
-) -> Float[Array, "resample"]:
+    flagged: Bool[np.ndarray, "row"],
+    labels: Bool[np.ndarray, "row"],
+    weights: Float[np.ndarray, "resample row"] | None = None,
+) -> Float[np.ndarray, "resample"]:
     """Mean of the shares of positives flagged and of negatives not flagged, per resample; NaN without both."""
     drawn = np.ones((1, len(labels))) if weights is None else weights
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -103,7 +108,7 @@ def balanced_accuracy(
     return result
 
 
-def brier(probability: Float[Array, "row"], labels: Bool[Bools, "row"]) -> float:
+def brier(probability: Float[np.ndarray, "row"], labels: Bool[np.ndarray, "row"]) -> float:
     """Mean squared error of the probabilities (Brier 1950)."""
     return float(np.mean((probability - labels) ** 2))
 
@@ -118,8 +123,8 @@ class Reliability:
         n: its rows.
     """
 
-    stated: Float[Array, "bin"]
-    observed: Float[Array, "bin"]
+    stated: Float[np.ndarray, "bin"]
+    observed: Float[np.ndarray, "bin"]
     n: NDArray[np.intp]
 
     @property
@@ -128,7 +133,9 @@ class Reliability:
         return float(np.average(np.abs(self.stated - self.observed), weights=self.n))
 
 
-def reliability(probability: Float[Array, "row"], labels: Bool[Bools, "row"], n_bins: int = 10) -> Reliability:
+def reliability(
+    probability: Float[np.ndarray, "row"], labels: Bool[np.ndarray, "row"], n_bins: int = 10
+) -> Reliability:
     """The reliability curve of probabilities."""
     index = np.minimum((probability * n_bins).astype(int), n_bins - 1)
     n = np.bincount(index, minlength=n_bins)
@@ -138,6 +145,8 @@ def reliability(probability: Float[Array, "row"], labels: Bool[Bools, "row"], n_
     return Reliability(stated, observed, n[kept])
 
 
-def expected_calibration_error(probability: Float[Array, "row"], labels: Bool[Bools, "row"], n_bins: int = 10) -> float:
+def expected_calibration_error(
+    probability: Float[np.ndarray, "row"], labels: Bool[np.ndarray, "row"], n_bins: int = 10
+) -> float:
     """Mean gap between stated and observed rate over equal-width bins, weighted by rows (Guo et al. 2017)."""
     return reliability(probability, labels, n_bins).expected_error

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from activations.errors import HintprobeError
+from probes.arrays import Array, Bools
 from probes.auroc import stratified_auroc
 from probes.calibration import Platt
-from probes.contrast import Bools, Contrast, Folds, fold_strata, permuted_labels
-from probes.linear import Array, LinearScore, Scaling
+from probes.contrast import Contrast, Folds, fold_strata, permuted_labels
+from probes.linear import LinearScore, Scaling
 from probes.search import Problem, solve_cell
 
 

@@ -5,15 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from activations import Edit, LoadedModel, editing
 from activations.batching import Ids, PaddedBatch, by_length, pad_left, with_backoff
 from activations.edits import check_edits, check_fired
 from activations.errors import HintprobeError
-
-Array = NDArray[np.float64]
+from probes.arrays import Array
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor
 
 from activations import LoadedModel
 from activations.batching import Ids, PaddedBatch, by_length, pad_left, with_backoff
 from activations.errors import HintprobeError
 from activations.kv_cache import roomy_cache
+from probes.arrays import Array
 
-Array = NDArray[np.float64]
 _CHUNK = 256
 """Columns whose logits over the vocabulary are held at once."""
 

@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from probes.arrays import Array
 from probes.calibration import Platt
-from probes.linear import Array
 from probes.nested import FoldOutcome, NestedResult
 
 

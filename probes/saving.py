@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
@@ -24,7 +23,6 @@ PROBES: dict[str, type[Probe]] = {
 """Probes that can be saved, by name."""
 
 _ARRAYS, _CARD = "probe.safetensors", "probe.json"
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -58,14 +56,18 @@ class SavedProbe:
     probe: Probe
     card: ProbeCard
 
-    def scores(self, x: Float[Array, "row d"] | Sequence[Float[Array, "position d"]]) -> Float[Array, "row"]:
+    def scores(
+        self, x: Float[np.ndarray, "row d"] | Sequence[Float[np.ndarray, "position d"]]
+    ) -> Float[np.ndarray, "row"]:
         """Score of activations at the probe's site: of one position a row, or of every position along one rollout.
 
         An attention probe takes one matrix of positions for each row.
         """
         return self.probe.decision_function(x)
 
-    def probabilities(self, x: Float[Array, "row d"] | Sequence[Float[Array, "position d"]]) -> Float[Array, "row"]:
+    def probabilities(
+        self, x: Float[np.ndarray, "row d"] | Sequence[Float[np.ndarray, "position d"]]
+    ) -> Float[np.ndarray, "row"]:
         """Calibrated probability of the positive class.
 
         Raises:

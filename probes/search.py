@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from probes.arrays import Array, Bools
 from probes.auroc import Comparison
-from probes.contrast import Bools
-from probes.linear import Array, LinearScore, Scaling, moments
+from probes.linear import LinearScore, Scaling, moments
 from probes.logistic import solve_logistic
 
 
@@ -97,10 +97,10 @@ class Problem:
 class _Fitted:
     """Scores of one cell for several problems."""
 
-    inner: Float[NDArray[np.float64], "row penalty problem"]
-    test: Float[NDArray[np.float64], "row penalty problem"]
-    coef: Float[NDArray[np.float64], "penalty problem d"]
-    intercept: Float[NDArray[np.float64], "penalty problem"]
+    inner: Float[np.ndarray, "row penalty problem"]
+    test: Float[np.ndarray, "row penalty problem"]
+    coef: Float[np.ndarray, "penalty problem d"]
+    intercept: Float[np.ndarray, "penalty problem"]
 
 
 def solve_cell(

@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from probes.arrays import Array
 from probes.contrast import Contrast, grouped_folds
-from probes.linear import Array, LinearScore
+from probes.linear import LinearScore
 from probes.logistic import solve_logistic
 from probes.nested import FoldOutcome, Search, check_cells, outcome_of
 from probes.search import Problem, solve_cell

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from probes.arrays import Array
 from probes.contrast import Contrast
-from probes.linear import Array, moments
+from probes.linear import moments
 from probes.logistic import solve_logistic
 from probes.nested import check_cells, headline
 

@@ -27,9 +27,9 @@ class Cell:
     """
 
     name: str
-    x: Float[NDArray[np.float32], "row feature"]
-    labels: Bool[NDArray[np.bool_], "row"]
-    masks: Bool[NDArray[np.bool_], "row mask"]
+    x: Float[np.ndarray, "row feature"]
+    labels: Bool[np.ndarray, "row"]
+    masks: Bool[np.ndarray, "row mask"]
 
 
 def _cell(name: str, x: NDArray[np.floating], labels: NDArray[np.bool_], rng: np.random.Generator) -> Cell:

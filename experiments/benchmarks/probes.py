@@ -33,7 +33,7 @@ from probes import Comparison, LogisticSolution, cluster_bootstrap, mean_differe
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 FITS = len(PENALTIES) * (FOLDS + 1)
 TOLERANCE, DEFAULT_TOLERANCE, TIGHT = 1e-5, 1e-4, 1e-7
-Coefficients = Float[NDArray[np.float64], "penalty mask feature"]
+Coefficients = Float[np.ndarray, "penalty mask feature"]
 Result = TypeVar("Result")
 
 

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from experiments.comparison.faithfulness import FaithfulnessRow, used_rows
 from probes import cluster_bootstrap, interval
+from probes.arrays import Array
 
-Array = NDArray[np.float64]
 Entry = dict[str, Any]
 
 

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from experiments.records import DetectorSummary, ScoreRow, TargetRow
 from probes import Comparison, brier, cluster_bootstrap, expected_calibration_error, interval, threshold_at
+from probes.arrays import Array, Bools
 
-Array = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 Figure = dict[str, float | None]
 MIN_NEGATIVES_FOR_1PCT = 300
 

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from activations import ModelStore, Site
 from experiments.detectors.rows import Rows
 from experiments.records import Family, PositionRow
+from probes.arrays import Array
 from probes.linear import Scaling
 
-Array = NDArray[np.float64]
 Cells = dict[str, Array]
 
 RESOLVED_SHARE = 0.9

@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from experiments.detectors.cells import Array, DetectorCells
+from experiments.detectors.cells import DetectorCells
 from experiments.detectors.rows import Rows
 from probes import quantile_bins
+from probes.arrays import Array
 
 CONFIDENCE = "unhinted confidence (top-two margin, blind to h)"
 

@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
-from experiments.detectors.cells import Array, DetectorCells
+from experiments.detectors.cells import DetectorCells
 from experiments.detectors.rows import Rows
 from experiments.judges.hint_view import view_hint
 from experiments.judges.mention import mentions_of, sentences_of
 from experiments.records import Item, Rollout
 from experiments.transcripts import transcript_of
+from probes.arrays import Array
 
 _WORDS = r"<[^>]+>|[A-Za-z]+|[^\sA-Za-z]"
 

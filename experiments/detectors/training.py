@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.detectors.cells import Array, DetectorCells
+from experiments.detectors.cells import DetectorCells
 from experiments.detectors.rows import Rows, one_per_prompt
 from experiments.records import DetectorSummary, ScoreRow
 from probes import Contrast, Folds, LinearScore, NestedResult, Platt, Riders, Search, forest_cv, nested_cv
+from probes.arrays import Array
 from probes.nested import FoldOutcome
 
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import NDArray
 
 from probes import cluster_bootstrap, interval
+from probes.arrays import Array
 
-Array = NDArray[np.float64]
 FIGURES = ("raw_agreement", "kappa", "ac1", "prevalence", "judged_prevalence", "sensitivity", "specificity")
 
 

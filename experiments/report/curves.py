@@ -29,9 +29,9 @@ class Curves:
     """
 
     name: str
-    roc: Float[NDArray[np.float64], "grid"]
-    predicted: Float[NDArray[np.float64], "bin"]
-    observed: Float[NDArray[np.float64], "bin"]
+    roc: Float[np.ndarray, "grid"]
+    predicted: Float[np.ndarray, "bin"]
+    observed: Float[np.ndarray, "bin"]
     counts: NDArray[np.intp]
 
 

@@ -12,10 +12,11 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from activations.errors import HintprobeError
-from probes.estimators.base import Array, Probe
+from probes.arrays import Array
+from probes.estimators.base import Probe
 from probes.linear import moments
 
-Row = Float[Array, "position d"]
+Row = Float[np.ndarray, "position d"]
 
 
 @dataclass(frozen=True)
@@ -126,27 +127,27 @@ class AttentionProbe(Probe):
             )
         return _Ragged.of((tokens - self.mean_) / self.scale_, lengths, "cpu"), lengths
 
-    def decision_function(self, X: Sequence[Row]) -> Float[Array, "row"]:
+    def decision_function(self, X: Sequence[Row]) -> Float[np.ndarray, "row"]:
         """Log-odds of the second class for each row of positions."""
         rows, _ = self._ragged(X)
         pooled, _ = _read(rows, torch.from_numpy(self.query_), torch.from_numpy(self.coef_))
         score: Array = pooled.numpy() + self.intercept_[0]
         return score
 
-    def attention(self, X: Sequence[Row]) -> list[Float[Array, "position"]]:
+    def attention(self, X: Sequence[Row]) -> list[Float[np.ndarray, "position"]]:
         """Where the probe looks: the weights of each row's positions, which sum to one."""
         rows, lengths = self._ragged(X)
         _, weights = _read(rows, torch.from_numpy(self.query_), torch.from_numpy(self.coef_))
         return [w[:n] for w, n in zip(weights.numpy(), lengths, strict=True)]
 
-    def position_scores(self, X: Sequence[Row]) -> list[Float[Array, "position"]]:
+    def position_scores(self, X: Sequence[Row]) -> list[Float[np.ndarray, "position"]]:
         """What the probe would say of each position if it looked nowhere else; log-odds."""
         rows, lengths = self._ragged(X)
         values = rows.tokens.numpy() @ self.coef_ + self.intercept_[0]
         return np.split(values, np.cumsum(lengths)[:-1])
 
     @property
-    def direction_(self) -> Float[Array, "d"]:
+    def direction_(self) -> Float[np.ndarray, "d"]:
         """The direction in activation space that is read at the positions attended to."""
         check_is_fitted(self)
         direction: Array = self.coef_ / self.scale_
@@ -160,7 +161,7 @@ def _read(rows: _Ragged, query: Tensor, coef: Tensor) -> tuple[Float[Tensor, "ro
     return (weights * rows.padded(both[:, 1], 0.0)).sum(1), weights
 
 
-def _joined(X: Sequence[Row]) -> tuple[Float[Array, "token d"], list[int]]:
+def _joined(X: Sequence[Row]) -> tuple[Float[np.ndarray, "token d"], list[int]]:
     """All positions of all rows, and how many each row has."""
     rows = [np.asarray(row, dtype=np.float64) for row in X]
     if not rows or any(row.ndim != 2 or len(row) == 0 or row.shape[1] != rows[0].shape[1] for row in rows):

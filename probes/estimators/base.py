@@ -11,9 +11,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from probes.arrays import Array
 from probes.linear import moments
-
-Array = NDArray[np.float64]
 
 
 class Probe(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):  # type: ignore[misc]
@@ -28,10 +27,10 @@ class Probe(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):  # type: ignore[
     """Fitted attributes that a saved probe consists of."""
 
     @abstractmethod
-    def decision_function(self, X: Any) -> Float[Array, "row"]:
+    def decision_function(self, X: Any) -> Float[np.ndarray, "row"]:
         """Score of each row: above zero where the second class is likelier; log-odds where the probe has them."""
 
-    def predict_proba(self, X: Any) -> Float[Array, "row 2"]:
+    def predict_proba(self, X: Any) -> Float[np.ndarray, "row 2"]:
         """Logistic function of the score; a probability only where scores are log-odds or were calibrated."""
         # tanh does not overflow where exp would.
         positive = (1 + np.tanh(self.decision_function(X) / 2)) / 2
@@ -43,7 +42,7 @@ class Probe(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):  # type: ignore[
         labels: NDArray[np.generic] = self.classes_[positive.astype(int)]
         return labels
 
-    def _take_classes(self, y: Any) -> Bool[NDArray[np.bool_], "row"]:
+    def _take_classes(self, y: Any) -> Bool[np.ndarray, "row"]:
         """Keep the two classes; which rows are of the second?"""
         check_classification_targets(y)
         self.classes_ = np.unique(y)
@@ -88,19 +87,19 @@ class BinaryProbe(Probe):
         self._fit((data - self.mean_) / self.scale_, positive)
         return self
 
-    def _moments(self, x: Float[Array, "row d"]) -> tuple[Array, Array]:
+    def _moments(self, x: Float[np.ndarray, "row d"]) -> tuple[Array, Array]:
         """Preprocessing; standardises unless a probe has reason not to."""
         return moments(x)
 
     @abstractmethod
-    def _fit(self, z: Float[Array, "row d"], positive: Bool[NDArray[np.bool_], "row"]) -> None:
+    def _fit(self, z: Float[np.ndarray, "row d"], positive: Bool[np.ndarray, "row"]) -> None:
         """Fit on preprocessed features."""
 
     @abstractmethod
-    def _score(self, z: Float[Array, "row d"]) -> Float[Array, "row"]:
+    def _score(self, z: Float[np.ndarray, "row d"]) -> Float[np.ndarray, "row"]:
         """Score of preprocessed features, positive where the second class is likelier."""
 
-    def decision_function(self, X: ArrayLike) -> Float[Array, "row"]:
+    def decision_function(self, X: ArrayLike) -> Float[np.ndarray, "row"]:
         """Score of each row: above zero where the second class is likelier; log-odds where the probe has them."""
         check_is_fitted(self)
         x = np.asarray(validate_data(self, X, reset=False), dtype=np.float64)
@@ -118,12 +117,12 @@ class LinearProbe(BinaryProbe):
     ARRAYS: ClassVar[tuple[str, ...]] = ("mean_", "scale_", "coef_", "intercept_")
 
     @property
-    def direction_(self) -> Float[Array, "d"]:
+    def direction_(self) -> Float[np.ndarray, "d"]:
         """The probe's direction in activation space: the score rises along it fastest."""
         check_is_fitted(self)
         direction: Array = self.coef_[0] / self.scale_
         return direction
 
-    def _score(self, z: Float[Array, "row d"]) -> Float[Array, "row"]:
+    def _score(self, z: Float[np.ndarray, "row d"]) -> Float[np.ndarray, "row"]:
         score: Array = z @ self.coef_[0] + self.intercept_[0]
         return score

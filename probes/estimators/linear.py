@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from numpy.typing import NDArray
 from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.linear_model import Ridge
 
-from probes.estimators.base import Array, LinearProbe
+from probes.arrays import Array
+from probes.estimators.base import LinearProbe
 from probes.logistic import solve_logistic
 
 
@@ -21,7 +21,7 @@ class LogisticProbe(LinearProbe):
     def __init__(self, C: float = 1.0) -> None:
         self.C = C
 
-    def _fit(self, z: Float[Array, "row d"], positive: Bool[NDArray[np.bool_], "row"]) -> None:
+    def _fit(self, z: Float[np.ndarray, "row d"], positive: Bool[np.ndarray, "row"]) -> None:
         everything = torch.ones(len(z), 1, dtype=torch.bool)
         solution = solve_logistic(
             torch.from_numpy(z), torch.from_numpy(positive)[:, None], everything, [self.C], 1e-8, 5000
@@ -44,11 +44,11 @@ class MeanDifferenceProbe(LinearProbe):
     def __init__(self, whiten: bool = False) -> None:
         self.whiten = whiten
 
-    def _moments(self, x: Float[Array, "row d"]) -> tuple[Array, Array]:
+    def _moments(self, x: Float[np.ndarray, "row d"]) -> tuple[Array, Array]:
         # Scaling features would turn the difference of the means away from its direction in activation space.
         return x.mean(0), np.ones(x.shape[1])
 
-    def _fit(self, z: Float[Array, "row d"], positive: Bool[NDArray[np.bool_], "row"]) -> None:
+    def _fit(self, z: Float[np.ndarray, "row d"], positive: Bool[np.ndarray, "row"]) -> None:
         low, high = z[~positive].mean(0), z[positive].mean(0)
         coef, offset = high - low, 0.0
         if self.whiten:
@@ -58,7 +58,7 @@ class MeanDifferenceProbe(LinearProbe):
         self.intercept_ = np.array([offset - (high + low) @ coef / 2])
 
 
-def _unwhiten(within: Float[Array, "row d"], difference: Float[Array, "d"]) -> Float[Array, "d"]:
+def _unwhiten(within: Float[np.ndarray, "row d"], difference: Float[np.ndarray, "d"]) -> Float[np.ndarray, "d"]:
     """Inverse of the shrunk covariance of centred rows times a vector."""
     share = float(ledoit_wolf_shrinkage(within, assume_centered=True))
     _, singular, right = np.linalg.svd(within, full_matrices=False)
@@ -80,7 +80,7 @@ class RidgeProbe(LinearProbe):
     def __init__(self, alpha: float = 1.0) -> None:
         self.alpha = alpha
 
-    def _fit(self, z: Float[Array, "row d"], positive: Bool[NDArray[np.bool_], "row"]) -> None:
+    def _fit(self, z: Float[np.ndarray, "row d"], positive: Bool[np.ndarray, "row"]) -> None:
         model = Ridge(alpha=self.alpha).fit(z, np.where(positive, 1.0, -1.0))
         self.coef_ = model.coef_[None]
         self.intercept_ = np.array([model.intercept_])

@@ -5,11 +5,11 @@ from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float
-from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
-from probes.estimators.base import Array, BinaryProbe
+from probes.arrays import Array
+from probes.estimators.base import BinaryProbe
 
 
 class MLPProbe(BinaryProbe):
@@ -36,7 +36,7 @@ class MLPProbe(BinaryProbe):
         self.max_steps = max_steps
         self.random_state = random_state
 
-    def _fit(self, z: Float[Array, "row d"], positive: Bool[NDArray[np.bool_], "row"]) -> None:
+    def _fit(self, z: Float[np.ndarray, "row d"], positive: Bool[np.ndarray, "row"]) -> None:
         model = MLPClassifier(
             (self.hidden,),
             solver="lbfgs",
@@ -50,6 +50,6 @@ class MLPProbe(BinaryProbe):
         self.hidden_, self.output_ = model.coefs_[0], model.coefs_[1][:, 0]
         self.hidden_bias_, self.output_bias_ = model.intercepts_
 
-    def _score(self, z: Float[Array, "row d"]) -> Float[Array, "row"]:
+    def _score(self, z: Float[np.ndarray, "row d"]) -> Float[np.ndarray, "row"]:
         score: Array = np.maximum(z @ self.hidden_ + self.hidden_bias_, 0) @ self.output_ + self.output_bias_[0]
         return score

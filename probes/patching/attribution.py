@@ -21,9 +21,9 @@ from activations.errors import HintprobeError
 from activations.hooks import Visitor
 from activations.partial import KeptRun, keep_run
 from activations.sites import decoder_blocks
+from probes.arrays import Array
 from probes.patching.engine import Patch, default_budget, grouped, part_of, putter, starts_of
 from probes.patching.grid import Cell, PatchEffects, grid_cells, patch_pairs
-from probes.patching.metrics import Array
 from probes.patching.pairs import PatchPair
 
 

@@ -16,8 +16,9 @@ from activations.errors import HintprobeError
 from activations.hooks import head_shape
 from activations.partial import KeptRun, keep_run
 from activations.sites import decoder_blocks
+from probes.arrays import Array
 from probes.patching.engine import Account, Patch, part_of, run_patches
-from probes.patching.metrics import METRICS, Array, Metric, Recovery, Reference, measure, recovery
+from probes.patching.metrics import METRICS, Metric, Recovery, Reference, measure, recovery
 from probes.patching.pairs import PatchPair
 from probes.patching.placebos import Control, matched_positions, other_pairs, random_directions, same_length
 

@@ -9,12 +9,11 @@ from typing import Literal
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from numpy.typing import NDArray
 from torch import Tensor
 
+from probes.arrays import Array
 from probes.estimates import ratio_of
 
-Array = NDArray[np.float64]
 Metric = Literal["logit_difference", "probability", "source_probability", "kl", "flip"]
 METRICS: tuple[Metric, ...] = ("logit_difference", "probability", "source_probability", "kl", "flip")
 
