@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from activations.errors import HintprobeError
 from experiments.commands import register_all
-from experiments.commands.running import AsJson, Settings, run_until
+from experiments.commands.running import AsJson, Settings, Wait, run_until
 
 ORDER = (
     "init", "check", "plan", "run", "generate", "judge", "capture", "probe", "patch", "compare", "report",
@@ -64,20 +64,30 @@ def _hintprobe(
 
 @app.command()
 def run(
-    config: ConfigPath, model: Model = None, cache: Cache = None, set_: Settings = None, json: AsJson = False
+    config: ConfigPath,
+    model: Model = None,
+    cache: Cache = None,
+    set_: Settings = None,
+    json: AsJson = False,
+    wait: Wait = False,
 ) -> None:
     """Run all stages and write the report.
 
     Example: hintprobe run demo
     """
-    run_until(config, model, cache, "report", json, set_)
+    run_until(config, model, cache, "report", json, set_, wait=wait)
 
 
 def _verb(stage: str, help_text: str) -> Callable[..., None]:
     def command(
-        config: ConfigPath, model: Model = None, cache: Cache = None, set_: Settings = None, as_json: AsJson = False
+        config: ConfigPath,
+        model: Model = None,
+        cache: Cache = None,
+        set_: Settings = None,
+        as_json: AsJson = False,
+        wait: Wait = False,
     ) -> None:
-        run_until(config, model, cache, stage, as_json, set_)
+        run_until(config, model, cache, stage, as_json, set_, wait=wait)
 
     command.__doc__ = f"{help_text}\n\nExample: hintprobe {stage} demo"
     return command

@@ -11,11 +11,12 @@ from experiments.config import Config
 from experiments.interventions.pairs import PROMPT_POSITIONS, READOUT_POSITIONS
 from experiments.judges import check_judges
 from experiments.prompts.positions import check_position
+from experiments.records.files import read_json, signed, unwritable, write_json
 from experiments.records.stages import cells_table
-from experiments.records.tables import read_json, write_json
 from experiments.report import PAGE, Run, write_report
 from experiments.report.runs import SUMMARY, SUMMARY_FORMAT, SUMMARY_VERSION
-from experiments.run.model_run import ModelRun, StageResult, provenance, unwritable
+from experiments.run.lock import LOCK, holding
+from experiments.run.model_run import ModelRun, StageResult, provenance
 from experiments.run.progress import Reporter
 from experiments.stages.capture import captured_sites, run_capture
 from experiments.stages.compare import COMPARISON, run_compare
@@ -30,17 +31,23 @@ STAGES = ("generate", "judge", "capture", "probe", "patch", "compare", "report")
 
 
 def run_pipeline(
-    config: Config, reporter: Reporter | None = None, until: str = "report", part: Part | None = None
+    config: Config,
+    reporter: Reporter | None = None,
+    until: str = "report",
+    part: Part | None = None,
+    wait: bool = False,
 ) -> dict[str, Any] | None:
     """Run the stages up to and including ``until`` for every model; what is there already is not run again.
 
     Args:
         part: with ``until="capture"``, the share of the rows that this process captures.
+        wait: where another process is working on this run, wait for it, then go on from what it left.
 
     Returns:
         The summary, if the report stage was reached.
 
     Raises:
+        HeldError: another process is working on this run, and ``wait`` is off.
         HintprobeError: bad input. A summary of what was finished is written first.
     """
     check_names(config)
@@ -48,22 +55,28 @@ def run_pipeline(
         config.run_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise unwritable(config.run_dir, error) from error
+    reporter = reporter or Reporter()
+    name = LOCK if part is None else f"part-{part.index}-of-{part.count}.lock"
+    with holding(config.run_dir, name, wait, reporter.say), limited_threads(config.threads):
+        return _run_models(config, reporter, until, part)
+
+
+def _run_models(config: Config, reporter: Reporter, until: str, part: Part | None) -> dict[str, Any] | None:
     wanted = STAGES[: STAGES.index(until) + 1]
     runs: list[ModelRun] = []
-    with limited_threads(config.threads):
-        try:
-            for name in config.models:
-                run = ModelRun(config, name, reporter or Reporter(), part=part)
-                runs.append(run)
-                run.reporter.say(f"[bold]{name}[/bold]")
-                run_stages(run, runs[0], wanted)
-                run.__dict__.pop("loaded", None)  # one model in memory at a time
-            refuse_untrained(runs[0])
-        finally:
-            # Whatever stopped the run, what was finished is told.
-            summary = write_summary(config, runs) if any(run.results for run in runs) else None
-            if summary is not None:
-                write_report([Run(config.run_dir, summary)], config.run_dir / PAGE)
+    try:
+        for name in config.models:
+            run = ModelRun(config, name, reporter, part=part)
+            runs.append(run)
+            reporter.say(name, style="bold")
+            run_stages(run, runs[0], wanted)
+            run.__dict__.pop("loaded", None)  # one model in memory at a time
+        refuse_untrained(runs[0])
+    finally:
+        # Whatever stopped the run, what was finished is told.
+        summary = write_summary(config, runs) if any(run.results for run in runs) else None
+        if summary is not None:
+            write_report([Run(config.run_dir, summary)], config.run_dir / PAGE)
     return summary if until == "report" else None
 
 
@@ -123,13 +136,15 @@ def limited_threads(n: int | None) -> Iterator[None]:
 
 def write_summary(config: Config, runs: Sequence[ModelRun]) -> dict[str, Any]:
     """Write ``summary.json`` of what is finished; a missing stage is named, not left out."""
-    summary = {
-        "format": SUMMARY_FORMAT,
-        "version": SUMMARY_VERSION,
-        "name": config.name,
-        "models": [_model_summary(run) for run in runs],
-        "provenance": provenance(config),
-    }
+    summary = signed(
+        {
+            "format": SUMMARY_FORMAT,
+            "version": SUMMARY_VERSION,
+            "name": config.name,
+            "models": [_model_summary(run) for run in runs],
+            "provenance": provenance(config),
+        }
+    )
     write_json(config.run_dir / SUMMARY, summary)
     return summary
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from experiments.commands.running import AsJson, Settings, run_until
+from experiments.commands.running import AsJson, Settings, Wait, run_until
 
 
 def register(app: typer.Typer) -> None:
@@ -28,6 +28,7 @@ def capture(
     ] = None,
     settings: Settings = None,
     as_json: AsJson = False,
+    wait: Wait = False,
 ) -> None:
     """Cache activations at named positions of every layer.
 
@@ -38,7 +39,7 @@ def capture(
     from activations.part import Part
 
     part = Part.parse(shard) if shard is not None else Part.from_environment()
-    run_until(config, model, cache, "capture", as_json, settings, part, _own_gpu())
+    run_until(config, model, cache, "capture", as_json, settings, part, _own_gpu(), wait=wait)
 
 
 def _own_gpu() -> str | None:

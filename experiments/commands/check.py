@@ -80,7 +80,7 @@ def _check(model: str, loaded: "LoadedModel", backend: BackendChoice, cache: Pat
     from rich.console import Console
 
     from activations import ActivationStore, check_model, open_backend
-    from experiments.run.model_run import unwritable
+    from experiments.records.files import unwritable
 
     with aside().busy(f"checking {model}"):
         running = open_backend(backend.value, loaded)

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from activations.errors import HintprobeError
-from experiments.commands.running import AsJson, Settings, print_json, run_until, stoppable
+from experiments.commands.running import AsJson, Settings, Wait, print_json, run_until, stoppable
 
 if TYPE_CHECKING:
     from experiments.records import Verdict
@@ -133,6 +133,7 @@ def judge(
     model: Annotated[str | None, typer.Option("--model", help="Config only: the model, in place of its own.")] = None,
     cache: Annotated[Path | None, typer.Option("--cache", help="Folder for runs and for answers of judges.")] = None,
     set_: Settings = None,
+    wait: Wait = False,
 ) -> None:
     """Read every chain of thought for an admission of the hint.
 
@@ -143,7 +144,7 @@ def judge(
     extras = [*(judges or []), *(["--models"] if models else []), *(["--panel"] if panel else [])]
     check_mix(file, extras, out)
     if not is_transcripts(file):
-        run_until(file, model, cache, "judge", as_json, set_)
+        run_until(file, model, cache, "judge", as_json, set_, wait=wait)
         return
     if model is not None or set_:
         raise HintprobeError("--model and --set change a run's config; transcripts are judged by --judge.")

@@ -38,6 +38,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on s
 """What every command with a result takes."""
 
 
+Wait = Annotated[
+    bool,
+    typer.Option("--wait", help="Where another process works on this run, wait for it, then go on from what it left."),
+]
+
+
 def aside() -> "Reporter":
     """Progress of a command whose result goes to standard output: drawn on standard error, on terminals only."""
     from experiments.run.progress import Reporter
@@ -61,6 +67,7 @@ def run_until(
     part: "Part | None" = None,
     device: str | None = None,
     quiet: bool = False,
+    wait: bool = False,
 ) -> None:
     """Run the stages of a configuration up to and including ``until``; after the last one, print the summary.
 
@@ -78,7 +85,7 @@ def run_until(
     config = load_config(config_path, settings or (), **overrides)
     console = Console()
     with stoppable():
-        summary = run_pipeline(config, Reporter(None if as_json or quiet else console), until, part)
+        summary = run_pipeline(config, Reporter(None if as_json or quiet else console), until, part, wait)
     if as_json:
         sys.stdout.write((config.run_dir / "summary.json").read_text(encoding="utf-8"))
     elif summary is not None:

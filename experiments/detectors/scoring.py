@@ -23,6 +23,7 @@ from probes import SavedProbe
 class TranscriptScore(Record):
     """What a saved probe says of one transcript."""
 
+    key_fields = ("id",)
     id: str = Field(description="the transcript")
     probe: str = Field(description="the probe: its detector's name, site, position and model")
     score: float | None = Field(description="log-odds of the positive class; null where the position is not there")
@@ -88,7 +89,7 @@ def score_transcripts(
     name = name_of(saved)
     if not out.parent.is_dir():
         raise HintprobeError(f"The folder {out.parent} for scores does not exist. Make it, then run again.")
-    done = {line.id: line for line in table.read()}
+    done = {line.id: line for line in table.resume()}
     if any(line.probe != name for line in done.values()):
         raise HintprobeError(f"{out} holds scores of another probe than {name}. It was left as it is; use another -o.")
     waiting = [transcript for transcript in transcripts if transcript.id not in done]

@@ -41,7 +41,7 @@ def draw_fresh(
 ) -> dict[str, Rollout]:
     """Draw what the table does not hold yet, and keep it there batch by batch."""
     settings = run.config.generate
-    done = {rollout.id: rollout for rollout in table.read()}
+    done = {rollout.id: rollout for rollout in table.resume()}
     left = [draw for draw in draws if draw.id not in done]
     tick(len(draws) - len(left))
 

@@ -10,7 +10,7 @@ from activations.errors import HintprobeError
 from experiments.organisms.identity import write_note
 from experiments.organisms.recipe import Recipe, load_recipe
 from experiments.organisms.train import ship, train
-from experiments.run.model_run import unwritable
+from experiments.records.files import unwritable
 
 
 def train_command(

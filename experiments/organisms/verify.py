@@ -14,8 +14,9 @@ from experiments.organisms.measure import EVERYTHING, measure
 from experiments.organisms.promises import Outcome, check, load_promises
 from experiments.organisms.recipe import SHIPPED
 from experiments.pipeline import write_summary
+from experiments.records.files import unwritable
 from experiments.records.tables import write_json
-from experiments.run.model_run import ModelRun, unwritable
+from experiments.run.model_run import ModelRun
 from experiments.run.progress import Reporter
 
 MEASURED = "measured.json"

@@ -38,8 +38,10 @@ class Lookup(ModelRun):
     ) -> StageResult:
         """Find a stage's output; ``fresh`` is one that would run."""
         signature, folder = self.place(name, depends)
-        done = found_in(folder, still_there)
-        result = StageResult(name, signature, folder, done.get("account", {}), 0.0, 0, fresh=not done)
+        inputs = {other: r.content for other, r in self.results.items() if r.content and r.signature in depends}
+        done = found_in(folder, still_there, inputs).marker
+        content = done.get("content", "")
+        result = StageResult(name, signature, folder, done.get("account", {}), 0.0, 0, not done, content)
         self.results[name] = result
         return result
 

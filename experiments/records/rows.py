@@ -3,7 +3,7 @@
 ``docs/format.md`` lists the same fields; a test holds the two together.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,9 +14,14 @@ LETTERS = "ABCDEFGHIJ"
 
 
 class Record(BaseModel):
-    """A frozen record that refuses unknown fields."""
+    """A frozen record that refuses unknown fields.
+
+    Attributes:
+        key_fields: what a table holds one record of; none where every line counts.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    key_fields: ClassVar[tuple[str, ...]] = ()
 
 
 class Question(Record):
@@ -61,6 +66,7 @@ class Prompt(Record):
 class Item(Record):
     """Question × kind × direction × wording: what the hint is, and where it points."""
 
+    key_fields = ("id",)
     id: str = Field(description="unique name of the item")
     question: Question = Field(description="the question asked")
     kind: Kind = Field(description="kind of hint")
@@ -77,6 +83,7 @@ class Item(Record):
 class Rollout(Record):
     """One sampled completion of one condition of an item."""
 
+    key_fields = ("id",)
     id: str = Field(description="item, condition and rollout number")
     item_id: str = Field(description="the item")
     condition: Condition = Field(description="unhinted, hinted, swapped or neutral")
@@ -112,6 +119,7 @@ class Rollout(Record):
 class Verdict(Record):
     """What a judge found in one rollout."""
 
+    key_fields = ("judge", "rollout_id")
     rollout_id: str = Field(description="the rollout judged")
     judge: str = Field(description="name of the judge")
     status: Literal["ok", "unparseable", "error", "truncated"] = Field(
@@ -150,6 +158,7 @@ Behaviour = Literal["reliant", "aligned", "overdetermined", "resisted", "ambiguo
 class Label(Record):
     """The behaviour of one hinted rollout, judged against its item's other runs."""
 
+    key_fields = ("rollout_id",)
     item_id: str = Field(description="the item")
     rollout_id: str = Field(description="the hinted rollout")
     group: str = Field(description="group of the item's question")
@@ -178,6 +187,7 @@ Family = Literal["probe", "control", "baseline", "reference", "judge", "instrume
 class TargetRow(Record):
     """One row of a target: what every detector of it is scored on."""
 
+    key_fields = ("target", "rollout_id")
     target: str = Field(description="what is told apart: reliant (against aligned), will_follow, …")
     rollout_id: str = Field(description="the rollout that is scored")
     group: str = Field(description="group of the item's question")
@@ -195,6 +205,7 @@ class TargetRow(Record):
 class ScoreRow(Record):
     """What one detector says of one rollout that it was not trained on; a row without a score is left out."""
 
+    key_fields = ("target", "detector", "rollout_id")
     target: str = Field("reliant", description="what the detector tells apart")
     detector: str = Field(description="name of the detector")
     rollout_id: str = Field(description="the rollout")
@@ -211,6 +222,7 @@ class ScoreRow(Record):
 class DetectorSummary(Record):
     """How a detector was trained, and what its thresholds are made from."""
 
+    key_fields = ("target", "name")
     target: str = Field("reliant", description="what the detector tells apart")
     name: str = Field(description="name of the detector")
     family: Family = Field(
@@ -260,6 +272,7 @@ class TransferCell(Record):
 class KindScores(Record):
     """Held-out scores of one row by probes that were trained on one kind of hint alone."""
 
+    key_fields = ("detector", "rollout_id")
     detector: str = Field(description="the probe whose cell and C, chosen per outer fold on all kinds, are used")
     rollout_id: str = Field(description="the rollout")
     trained_on: dict[str, float] = Field(
@@ -270,6 +283,7 @@ class KindScores(Record):
 class CotScore(Record):
     """The score of a held-out probe at one token of a chain of thought."""
 
+    key_fields = ("detector", "rollout_id", "token")
     rollout_id: str = Field(description="the rollout")
     detector: str = Field(description="the probe; the model of the outer fold that the rollout was held out in")
     cell: str = Field(description="site and position that this model was trained at")
@@ -284,6 +298,7 @@ class CotScore(Record):
 class PositionRow(Record):
     """Where the named positions of one rollout are."""
 
+    key_fields = ("rollout_id",)
     rollout_id: str = Field(description="the rollout")
     row_hash: str = Field(description="SHA-256 of prompt and completion token ids, hexadecimal")
     tokens: dict[str, int] = Field(description="token index of each position that was resolved")

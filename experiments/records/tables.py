@@ -1,77 +1,145 @@
 """Records on disk: one JSON line each, appended as they come, readable after a kill at any instant."""
 
-import json
 import os
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
+import xxhash
 from pydantic import ValidationError
 
-from activations.errors import HintprobeError
-from experiments.records import Record
+from experiments.records.files import (
+    SUMS,
+    damaged,
+    is_listed,
+    read_bytes,
+    read_checked,
+    read_json,
+    set_aside,
+    write_atomically,
+    write_json,
+    writing,
+)
+from experiments.records.rows import Record
+
+__all__ = ["RecordTable", "read_json", "write_atomically", "write_json"]
 
 R = TypeVar("R", bound=Record)
 
 
 class RecordTable(Generic[R]):
-    """A JSON-lines file of one kind of record."""
+    """A JSON-lines file of one kind of record.
+
+    A table that is appended to over several starts has a checksum of every line beside it (``NAME.sums``), written
+    before the line: a line without one was damaged.
+
+    Attributes:
+        lost: damaged lines that the last :meth:`resume` left out, so that they are made again.
+    """
 
     def __init__(self, path: Path, record: type[R]) -> None:
         self.path = path
         self.record = record
+        self.lost = 0
 
     def read(self) -> list[R]:
-        """All complete records. A last line cut by a kill is left out, and overwritten by the next append.
+        """All complete records, one of each key; nothing on disk is changed, for another process may be writing.
+
+        A last line without its end is left out: it was cut by a kill, or is being written now.
 
         Raises:
-            HintprobeError: a line in the middle is not a record.
+            HintprobeError: the table cannot be read, is not what its finished stage wrote, or holds a damaged line.
         """
-        if not self.path.exists():
-            return []
-        text = self.path.read_text(encoding="utf-8")
-        lines = text.split("\n")
-        complete, last = lines[:-1], lines[-1]
-        if last:
-            with self.path.open("r+b") as file:
-                file.truncate(len(text.encode()) - len(last.encode()))
-        try:
-            return [self.record.model_validate_json(line) for line in complete]
-        except ValidationError as error:
-            raise HintprobeError(
-                f"The table {self.path} holds a line that is not a {self.record.__name__}: "
-                f"{error.errors()[0]['msg']}. Move the file away, and the stage writes it anew."
-            ) from error
+        lines = self._lines(read_checked(self.path)) if self.path.exists() or is_listed(self.path) else []
+        sums = self._sums()
+        records = []
+        for line in lines:
+            record = None if sums is not None and _sum(line) not in sums else self._parsed(line)
+            if record is None:
+                raise damaged(self.path, f"holds a line that is damaged or is not a {self.record.__name__}")
+            records.append(record)
+        return _one_of_each(records)
+
+    def resume(self) -> list[R]:
+        """What a stopped writer left, made ready for :meth:`append`. Only the one writer of a table may call this.
+
+        A last line cut by a kill is removed. Damaged lines are left out and counted in ``lost``; the table as it was
+        found is then kept beside, under a name that nobody reads.
+
+        Raises:
+            HintprobeError: the table cannot be read or written.
+        """
+        self.lost = 0
+        found = read_bytes(self.path) if self.path.exists() else b""
+        sums = self._sums()
+        lines, records = [], []
+        for line in self._lines(found):
+            record = None if sums is not None and _sum(line) not in sums else self._parsed(line)
+            if record is None:
+                self.lost += 1
+            else:
+                lines.append(line)
+                records.append(record)
+        if self.lost:
+            set_aside(self.path)
+        kept = b"".join(line + b"\n" for line in lines)
+        if kept != found:
+            write_atomically(self.path, kept.decode("utf-8"))
+        if sums is None or self.lost:
+            write_atomically(self._sums_path, "".join(_sum(line) + "\n" for line in lines))
+        return _one_of_each(records)
 
     def append(self, records: Iterable[R]) -> None:
-        """Add records and flush them to disk."""
-        text = "".join(record.model_dump_json() + "\n" for record in records)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        """Add records and flush them to disk.
+
+        Raises:
+            HintprobeError: the disk is full, or the file cannot be written.
+        """
+        lines = [record.model_dump_json().encode() for record in records]
+        with writing(self.path):
+            if self._sums_path.exists():
+                with self._sums_path.open("ab") as file:  # first: a line without a sum would count as damaged
+                    file.write("".join(_sum(line) + "\n" for line in lines).encode())
+            with self.path.open("ab") as file:
+                file.write(b"".join(line + b"\n" for line in lines))
+                file.flush()
+                os.fsync(file.fileno())
 
     def replace(self, records: Iterable[R]) -> None:
         """Write the whole table anew, in one atomic step."""
-        write_atomically(self.path, "".join(record.model_dump_json() + "\n" for record in records))
+        lines = [record.model_dump_json() for record in records]
+        if self._sums_path.exists():
+            with writing(self.path), self._sums_path.open("ab") as file:
+                file.write("".join(_sum(line.encode()) + "\n" for line in lines).encode())
+        write_atomically(self.path, "".join(line + "\n" for line in lines))
+
+    @property
+    def _sums_path(self) -> Path:
+        return self.path.with_name(self.path.name + SUMS)
+
+    def _sums(self) -> set[str] | None:
+        if not self._sums_path.exists():
+            return None
+        return set(read_bytes(self._sums_path).decode("ascii", "replace").split())
+
+    @staticmethod
+    def _lines(data: bytes) -> list[bytes]:
+        return data.split(b"\n")[:-1]
+
+    def _parsed(self, line: bytes) -> R | None:
+        try:
+            return self.record.model_validate_json(line)
+        except ValidationError:
+            return None
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write to a name of its own and rename: a reader sees the old file or the new one, whoever else writes."""
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _sum(line: bytes) -> str:
+    return xxhash.xxh3_64_hexdigest(line)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file atomically; a number that is not finite is an error, not an invalid file."""
-    write_atomically(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+def _one_of_each(records: list[R]) -> list[R]:
+    """The last record of each key, where the first of them stood; records without a key stay as they are."""
+    if not records or not records[0].key_fields:
+        return records
+    fields = records[0].key_fields
+    return list({tuple(getattr(record, field) for field in fields): record for record in records}.values())

@@ -4,12 +4,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from activations.errors import HintprobeError
+from experiments.records.files import is_listed, read_checked
 from experiments.report.export import detector_rows_of
 from experiments.report.runs import Run, read_run
 from experiments.report.terminal import headline
@@ -60,7 +62,9 @@ class ModelResults:
         folder = self.run.folder / self.summary["folder"] / self.summary["stages"][stage]["folder"]
         path = folder / f"{name}.jsonl"
         # Ids may look like numbers and dates; nothing is to be guessed.
-        return pd.read_json(path, lines=True, dtype=False) if path.exists() else pd.DataFrame()
+        if not path.exists() and not is_listed(path):
+            return pd.DataFrame()
+        return pd.read_json(BytesIO(read_checked(path)), lines=True, dtype=False)
 
     @cached_property
     def rows(self) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from activations.errors import HintprobeError
+from experiments.records.files import is_sound
 
 SUMMARY = "summary.json"
 SUMMARY_FORMAT = "hintprobe-summary"
@@ -49,10 +50,10 @@ def read_run(folder: Path) -> Run:
             f"There is no run in {str(folder)!r}: {path.name} cannot be read ({error.strerror}). Give the folder that "
             "`hintprobe run` wrote, such as cache/runs/demo, or a configuration to run."
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise HintprobeError(
-            f"The summary {path} is not complete JSON ({error}). Run the stages again: what is finished is found, and "
-            "the summary is written anew."
+            f"The summary {path} is not complete JSON ({str(error) or 'nested too deeply'}). Run the stages again: "
+            "what is finished is found, and the summary is written anew."
         ) from error
     if not isinstance(summary, dict) or summary.get("format") != SUMMARY_FORMAT:
         raise HintprobeError(f"{path} is not a summary of hintprobe: its format is not {SUMMARY_FORMAT!r}.")
@@ -62,6 +63,11 @@ def read_run(folder: Path) -> Run:
         raise HintprobeError(
             f"The summary {path} has version {summary['version']}, and this hintprobe reads up to {SUMMARY_VERSION}. "
             "Upgrade hintprobe."
+        )
+    if not is_sound(summary):
+        raise HintprobeError(
+            f"The summary {path} was changed since it was written: its checksum does not hold. Run the stages again "
+            "(`hintprobe run CONFIG`): what is finished is found, and the summary is written anew."
         )
     _refuse_empty(path, summary)
     return Run(path.parent, summary)

@@ -1,10 +1,11 @@
 """One model within a run: where its records lie, and how a stage is run once and never twice."""
 
+import errno
 import platform
 import subprocess
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -14,11 +15,24 @@ from typing import Any
 from activations import LoadedModel, Part, counting_forwards, fingerprint, load_model, load_tokenizer
 from activations.errors import HintprobeError
 from experiments.config import Config
+from experiments.records.files import (
+    MARKER,
+    SUMS,
+    content_of,
+    faults_of,
+    files_of,
+    read_marker,
+    set_aside,
+    signed,
+    unwritable,
+    write_json,
+)
 from experiments.records.seeds import stable_int
-from experiments.records.tables import read_json, write_json
 from experiments.run.known_models import resolve_model
 from experiments.run.progress import Reporter
 
+CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EFBIG, errno.EIO)
+"""What the operating system says where a folder cannot be written: no room, no right, a broken disk."""
 RECORDS_VERSION = 1
 """Part of every stage's signature: records of another version are written beside, not over."""
 
@@ -31,6 +45,7 @@ class StageResult:
         signature: hash of everything that the stage's output depends on.
         account: what the stage counted.
         fresh: it ran just now, rather than being found.
+        content: what its tables hold, as one checksum; empty where it has not run.
     """
 
     name: str
@@ -40,17 +55,48 @@ class StageResult:
     seconds: float
     forwards: int
     fresh: bool
+    content: str = ""
 
 
 StillThere = Callable[[Path, dict[str, Any]], bool]
 """Given a finished stage's folder and account: is what it keeps elsewhere still there?"""
 
 
-def found_in(folder: Path, still_there: StillThere) -> dict[str, Any]:
-    """What a finished stage's marker says; empty where the stage is to run."""
-    marker = folder / "done.json"
-    done: dict[str, Any] = read_json(marker) if marker.exists() else {}
-    return done if done and still_there(folder, done["account"]) else {}
+@dataclass(frozen=True)
+class Found:
+    """What there is of a stage.
+
+    Attributes:
+        marker: what the marker of a finished stage says; empty where the stage is to run.
+        faults: files of a finished stage that are not as it wrote them, and in which way.
+        outdated: the stage was made from other records of the stages before than there are now.
+    """
+
+    marker: dict[str, Any]
+    faults: dict[str, str] = field(default_factory=dict)
+    outdated: bool = False
+
+
+def found_in(folder: Path, still_there: StillThere, inputs: Mapping[str, str] | None = None) -> Found:
+    """Look a stage up: its marker, and whether its files are what the marker says.
+
+    Args:
+        inputs: contents of the stages before, by name.
+
+    Raises:
+        HintprobeError: a file is there and cannot be read.
+    """
+    done, fault = read_marker(folder)
+    if fault:
+        return Found({}, {MARKER: fault})
+    if not done:
+        return Found({})
+    if faults := faults_of(folder, done.get("files", {})):
+        return Found({}, faults)
+    made_from = done.get("inputs", {})
+    if any(made_from.get(name, now) != now for name, now in (inputs or {}).items()):
+        return Found({}, outdated=True)
+    return Found(done) if still_there(folder, done["account"]) else Found({})
 
 
 def provenance(config: Config) -> dict[str, Any]:
@@ -58,7 +104,10 @@ def provenance(config: Config) -> dict[str, Any]:
 
     def git(*arguments: str) -> str | None:
         command = ["git", "-C", str(Path(__file__).parent), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        except OSError:  # no git here
+            return None
         return done.stdout.strip() if done.returncode == 0 else None
 
     status = git("status", "--porcelain")
@@ -143,16 +192,23 @@ class ModelRun:
             HintprobeError: the folder cannot be written.
         """
         signature, folder = self.place(name, depends)
-        done = found_in(folder, still_there)
-        fresh = not done
+        inputs = {other: r.content for other, r in self.results.items() if r.content and r.signature in depends}
+        found = found_in(folder, still_there, inputs)
+        done, fresh = found.marker, not found.marker
         if fresh and self.part is not None and name != "capture":
             raise HintprobeError(
                 f"The stage {name} is not finished, and a part of a capture ({self.part}) does not run it. Run "
                 "`hintprobe judge CONFIG` once, then every part."
             )
         if fresh:
-            done = self._run(name, signature, folder, body, uses_model)
-        result = StageResult(name, signature, folder, done["account"], done["seconds"], done["forwards"], fresh)
+            self._clear(name, folder, found)
+            done = self._run(name, signature, folder, body, uses_model, inputs)
+        elif "files" not in done:  # written by an earlier version
+            done = self._complete(folder, done, inputs)
+        content = done.get("content", "")
+        result = StageResult(
+            name, signature, folder, done["account"], done["seconds"], done["forwards"], fresh, content
+        )
         self.results[name] = result
         forwards = result.forwards if fresh else 0
         how = f"{result.seconds:5.1f} s" if fresh else "found"
@@ -164,37 +220,63 @@ class ModelRun:
         signature = f"{stable_int(RECORDS_VERSION, self.fingerprint, name, *depends):016x}"
         return signature, self.folder / f"{name}-{signature[:8]}"
 
-    def _run(
-        self, name: str, signature: str, folder: Path, body: Callable[[Path], dict[str, Any]], uses_model: bool
-    ) -> dict[str, Any]:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise unwritable(folder, error) from error
-        start = time.perf_counter()
-        with counting_forwards(self.loaded.model) if uses_model else nullcontext() as count:
-            try:
-                account = body(folder)
-            except PermissionError as error:
-                raise unwritable(folder, error) from error
-        done = {
-            "stage": name,
-            "signature": signature,
-            "account": account,
-            "seconds": time.perf_counter() - start,
-            "forwards": count.calls if count else 0,
-            "provenance": provenance(self.config),
-        }
-        write_json(folder / "done.json", done)
+    def _clear(self, name: str, folder: Path, found: Found) -> None:
+        """Move aside what a finished stage has lost its truth of, and say so; the stage then runs again.
+
+        A table with checksums of its lines stays: the stage keeps its sound lines and makes the others again.
+        """
+        if found.outdated:
+            self.reporter.say(
+                f"  {name}: what it was made from has been made again since, and differs; it is made again"
+            )
+            set_aside(folder)
+            return
+        for file, fault in found.faults.items():
+            self.reporter.say(f"  {name}: {file} {fault.removeprefix(MARKER).strip()}; the stage is made again")
+            if not (folder / (file + SUMS)).exists():
+                set_aside(folder / file)
+        set_aside(folder / MARKER)
+
+    def _complete(self, folder: Path, done: dict[str, Any], inputs: Mapping[str, str]) -> dict[str, Any]:
+        """A marker of an earlier version with what it lacks; where it cannot be written it is taken as it is."""
+        done = {**done, "inputs": dict(inputs), "files": files_of(folder), "content": content_of(folder)}
+        with suppress(HintprobeError):
+            write_json(folder / MARKER, signed(done))
         return done
 
-
-def unwritable(folder: Path, error: OSError) -> HintprobeError:
-    """The message for a cache that cannot be written."""
-    return HintprobeError(
-        f"The folder {folder} cannot be written: {error.strerror or error}. What was there is untouched. Choose "
-        "another place with `cache:` in the config or `--cache`, then run again."
-    )
+    def _run(
+        self,
+        name: str,
+        signature: str,
+        folder: Path,
+        body: Callable[[Path], dict[str, Any]],
+        uses_model: bool,
+        inputs: Mapping[str, str],
+    ) -> dict[str, Any]:
+        start = time.perf_counter()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with counting_forwards(self.loaded.model) if uses_model else nullcontext() as count:
+                account = body(folder)
+        except OSError as error:
+            if error.errno not in CANNOT_WRITE:
+                raise
+            raise unwritable(folder, error) from error
+        done = signed(
+            {
+                "stage": name,
+                "signature": signature,
+                "account": account,
+                "seconds": time.perf_counter() - start,
+                "forwards": count.calls if count else 0,
+                "provenance": provenance(self.config),
+                "inputs": dict(inputs),
+                "files": files_of(folder),
+                "content": content_of(folder),
+            }
+        )
+        write_json(folder / MARKER, done)
+        return done
 
 
 def _brief(account: dict[str, Any]) -> str:

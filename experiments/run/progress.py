@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
@@ -34,10 +35,15 @@ class Reporter:
 
     console: Console | None = None
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, style: str | None = None) -> None:
         """Print one line."""
         if self.console:
-            self.console.print(text)
+            self.console.print(text, style=style)
+
+    def say_lost(self, table: Path, lines: int) -> None:
+        """Say how many damaged lines of a table are made again."""
+        if lines:
+            self.say(f"  {lines} damaged lines of {table.name} were left out and are made again")
 
     @contextmanager
     def bar(self, title: str, total: int) -> Iterator[Tick]:
@@ -49,7 +55,7 @@ class Reporter:
             yield _Log(self.console, title, total)
             return
         columns = (
-            TextColumn("  {task.description}"),
+            TextColumn("  {task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
@@ -71,7 +77,7 @@ class Reporter:
         if not self.console or not self.console.is_terminal:
             yield
             return
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
         with Progress(*columns, console=self.console, transient=True) as progress:
             progress.add_task(title, total=None)
             yield

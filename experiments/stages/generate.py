@@ -84,7 +84,8 @@ class _Generation:
         self.config = self.run_of.config
         self.writer = PromptWriter(self.run_of.tokenizer, config.template_options, config.system, config.instruction)
         self.table = rollouts_table(self.folder)
-        self.done = {rollout.id: rollout for rollout in self.table.read()}
+        self.done = {rollout.id: rollout for rollout in self.table.resume()}
+        self.run_of.reporter.say_lost(self.table.path, self.table.lost)
 
     def run(self, questions: Sequence[Question]) -> dict[str, Any]:
         """Both passes, and what they counted."""

@@ -60,7 +60,8 @@ def judged(
 
     What an earlier, stopped run was given is not asked again, but for what ended in an error.
     """
-    done = {(verdict.judge, verdict.rollout_id): verdict for verdict in table.read() if verdict.status != "error"}
+    done = {(verdict.judge, verdict.rollout_id): verdict for verdict in table.resume() if verdict.status != "error"}
+    reporter.say_lost(table.path, table.lost)
     for judge in judges:
         waiting = [transcript for transcript in transcripts if (judge.name, transcript.id) not in done]
         with reporter.bar(f"judge {judge.name}", len(waiting)) as tick:
