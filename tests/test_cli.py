@@ -298,7 +298,7 @@ def test_the_command_line_starts_without_heavy_libraries():
 
 
 def test_a_configuration_is_read_and_written_without_heavy_libraries():
-    code = "import sys; from experiments.planning import template; from experiments import config_file; "
+    code = "import sys; from experiments.planning import template; from experiments.config import file; "
     code += "print(sorted({'torch', 'transformers', 'pandas', 'scipy', 'sklearn'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
