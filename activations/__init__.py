@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from activations.errors import HintprobeError
     from activations.generating import Completion, Decoding, generate
     from activations.hooks import counting_forwards, head_shape, visiting
+    from activations.model_store import ModelStore
     from activations.models import LoadedModel, fingerprint, load_model, load_tokenizer
     from activations.part import Part
     from activations.planner import CaptureAccount, CapturePlan, fill, plan_capture
     from activations.positions import onwards
     from activations.rows import SiteRows
     from activations.sites import Site, residual_sites
-    from activations.store import ActivationStore, ModelStore
+    from activations.store import ActivationStore
     from activations.view import ActivationView
 
 __all__ = [

@@ -2,15 +2,17 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int
 
 from activations.entries import Entries
+from activations.model_store import ModelStore
+from activations.shard import GoneShardError
 from activations.shard_values import Shard
 from activations.sites import Site
-from activations.store import ModelStore
 
 TARGET_BYTES = 2**30
 """Size of a merged shard. A shard of more than half of it is left as it is."""
@@ -34,7 +36,8 @@ def compact(store: ModelStore, target_bytes: int = TARGET_BYTES) -> Compaction:
     """Merge small shards of the same sites; each is deleted once the merged one is on disk and was read back.
 
     A process that is killed meanwhile leaves values that are there twice, never a gap; the next call goes on. Readers
-    that are open find the merged shards by themselves.
+    that are open find the merged shards by themselves, and so do captures. What two calls at once merge twice is
+    there twice until the next one.
 
     Raises:
         HintprobeError: a shard is damaged, or the disk is too small for the merged shards beside the old ones.
@@ -47,8 +50,9 @@ def compact(store: ModelStore, target_bytes: int = TARGET_BYTES) -> Compaction:
     merged = 0
     for shards in groups.values():
         for lot in _lots(shards, target_bytes):
-            _merge(store, lot)
-            merged += len(lot)
+            with suppress(GoneShardError):  # another process merges them
+                _merge(store, lot)
+                merged += len(lot)
     store.refresh()
     return Compaction(before, len(store.shards()), merged)
 

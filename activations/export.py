@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from activations.errors import HintprobeError
+from activations.model_store import ModelStore, read_note
 from activations.shard import from_numpy
 from activations.shard_values import Shard
-from activations.store import ModelStore, read_note
 
 ExportFormat = Literal["safetensors", "parquet"]
 _GROUP_ROWS = 1024

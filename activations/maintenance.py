@@ -4,15 +4,19 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any
 
 from activations.errors import HintprobeError
-from activations.shard import UNFINISHED, DamagedShardError, is_abandoned, read_index
+from activations.model_store import IDENTITY, ModelStore, read_note
+from activations.shard import DamagedShardError, GoneShardError, read_index
 from activations.shard_values import verify_shard
 from activations.sites import Site
-from activations.store import IDENTITY, ActivationStore, ModelStore, read_note
+from activations.store import ActivationStore
+from activations.users import IN_USE, UNFINISHED, is_abandoned, users
 
 ASIDE = "aside"
 """Folder within a part that damaged and unfinished files are moved to."""
@@ -59,13 +63,16 @@ def summarise(store: ActivationStore, part: str) -> PartSummary:
         HintprobeError: its note is damaged.
     """
     folder = store.path / part
-    paths = ModelStore(folder).paths()
-    rows = entries = 0
+    rows = entries = shards = n_bytes = 0
     sites: set[str] = set()
     unreadable = None
-    for path in paths:
+    for path in ModelStore(folder).paths():
         try:
+            shards, n_bytes = shards + 1, n_bytes + path.stat().st_size
             index = read_index(path)
+        except (GoneShardError, FileNotFoundError):
+            shards -= 1  # merged into another meanwhile
+            continue
         except HintprobeError as error:
             unreadable = unreadable or str(error)
             continue
@@ -74,8 +81,8 @@ def summarise(store: ActivationStore, part: str) -> PartSummary:
     return PartSummary(
         part=part,
         identity=read_note(folder),
-        shards=len(paths),
-        n_bytes=sum(path.stat().st_size for path in paths),
+        shards=shards,
+        n_bytes=n_bytes,
         rows=rows,
         entries=entries,
         sites=[str(site) for site in sorted(map(Site.parse, sites))],
@@ -90,6 +97,8 @@ def complaints(store: ActivationStore, part: str) -> Iterator[tuple[Path, Hintpr
     for path in ModelStore(store.path / part).paths():
         try:
             verify_shard(path)
+        except GoneShardError:
+            continue  # merged into another meanwhile
         except HintprobeError as error:
             yield path, error
         else:
@@ -116,16 +125,18 @@ def repair(store: ActivationStore, part: str) -> list[Moved]:
     folder = store.path / part
     found = [(path, "left behind by a writer that is gone") for path in _unfinished(folder) if is_abandoned(path)]
     found += [(path, str(error)) for path, error in complaints(store, part) if isinstance(error, DamagedShardError)]
-    return [_move(path, reason) for path, reason in found]
+    return [moved for path, reason in found if (moved := _move(path, reason))]
 
 
-def _move(path: Path, reason: str) -> Moved:
+def _move(path: Path, reason: str) -> Moved | None:
     to = path.parent / ASIDE / path.name.removeprefix(".")
     try:
         to.parent.mkdir(exist_ok=True)
         if to.exists():
             to = to.with_name(f"{uuid.uuid4().hex[:8]}-{to.name}")
         os.rename(path, to)
+    except FileNotFoundError:
+        return None  # another process repaired it, or deleted it
     except OSError as error:
         raise HintprobeError(
             f"{path} could not be moved to {to.parent}: {error.strerror}. It is untouched. Give write access to the "
@@ -135,41 +146,68 @@ def _move(path: Path, reason: str) -> Moved:
 
 
 def removable(store: ActivationStore, parts: Sequence[str], aside: bool, unfinished: bool) -> list[Path]:
-    """What a clean-up would delete: whole parts, files moved aside, files of writers that are gone.
+    """What a clean-up would delete: whole parts, files moved aside, files of processes that are gone.
+
+    What a symbolic link leads to lies outside the store: of a part that is one, the link is named and nothing else.
 
     Raises:
-        HintprobeError: there is no such part.
+        HintprobeError: there is no such part, or a process uses it.
     """
     for part in parts:
         if part not in store.parts():
             raise HintprobeError(f"{store.path} has no part {part!r}. It has: {', '.join(store.parts()) or 'none'}.")
+        _check_unused(store.path / part)
     found = [store.path / part for part in parts]
     for folder in (store.path / part for part in store.parts() if part not in parts):
-        found += sorted((folder / ASIDE).glob("*")) if aside else []
-        found += [path for path in _unfinished(folder) if is_abandoned(path)] if unfinished else []
+        if folder.is_symlink():
+            continue
+        aside_folder = folder / ASIDE
+        if aside:
+            found += [aside_folder] if aside_folder.is_symlink() else sorted(aside_folder.glob("*"))
+        if unfinished:
+            marks = [*_unfinished(folder), *sorted(folder.glob(f".*{IN_USE}"))]
+            found += [path for path in marks if is_abandoned(path)]
     return found
 
 
+def _check_unused(folder: Path) -> None:
+    if not folder.is_symlink() and (found := users(folder)):
+        raise HintprobeError(
+            f"{folder} is in use by {', '.join(found)}. Nothing was deleted. Wait until that has ended, or stop it, "
+            "and run the same again."
+        )
+
+
 def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files below a folder."""
-    return (
-        sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) if path.is_dir() else path.stat().st_size
-    )
+    """Bytes of a file, or of all files below a folder; what a symbolic link leads to does not count."""
+    total = 0
+    for file in path.rglob("*") if path.is_dir() and not path.is_symlink() else [path]:
+        with suppress(FileNotFoundError):  # gone meanwhile
+            status = file.lstat()
+            total += 0 if S_ISDIR(status.st_mode) else status.st_size
+    return total
 
 
-def remove(paths: Sequence[Path]) -> None:
+def remove(store: ActivationStore, paths: Sequence[Path]) -> None:
     """Delete them. A part loses its note first: what a kill leaves of it is then no part any more.
 
+    Symbolic links are deleted as links; nothing outside the store is touched.
+
     Raises:
-        HintprobeError: something cannot be deleted.
+        HintprobeError: a path outside the store, a part that a process uses, or something that cannot be deleted.
     """
+    inside = store.path.resolve()
+    for path in paths:
+        if not path.parent.resolve().is_relative_to(inside):
+            raise HintprobeError(f"{path} does not lie inside the store {store.path}. It is untouched.")
     try:
         for path in paths:
-            if path.is_dir():
+            if path.is_symlink() or not path.is_dir():
+                path.unlink(missing_ok=True)
+            else:
+                _check_unused(path)
                 (path / IDENTITY).unlink(missing_ok=True)
                 shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
     except OSError as error:
         raise HintprobeError(
             f"{path} could not be deleted: {error.strerror}. Give write access to the store and run the same again."

@@ -13,9 +13,9 @@ from torch import Tensor
 from activations.batching import Ids
 from activations.capturing import Captured
 from activations.entries import Entries, hashes
+from activations.model_store import ModelStore
 from activations.shard import to_numpy
 from activations.sites import Site
-from activations.store import ModelStore
 
 SHARD_BYTES = 2**28
 """A shard is written once so much is together. A kill can cost three: one being gathered, two being written."""

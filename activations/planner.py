@@ -10,10 +10,10 @@ from activations.backends import Backend
 from activations.batching import Ids
 from activations.capturing import capture
 from activations.entries import Entries, hashes, row_hash
+from activations.model_store import ModelStore
 from activations.models import LoadedModel
 from activations.pending import CapturedRow, ShardWriter
 from activations.sites import Site
-from activations.store import ModelStore
 
 WantedPositions = Sequence[Sequence[int | None]]
 """Per row, a token index for each named position, always in the same order; None where the row has none."""

@@ -1,6 +1,5 @@
 """Rows of one site, wherever they lie: read when they are asked for, all or a few at a time."""
 
-import ctypes
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,8 +41,6 @@ class SiteRows:
             )
         ((self._tag, self._feature),) = kinds
         self._parts, self._part, self._slot = parts, part, slot
-        self._window, start = _window(parts)
-        self._at = start[part] + slot * parts[0].entry_bytes
         self._spans = [(int(s.min()), int(s.max()) + 1) for s in (slot[part == k] for k in range(len(parts)))]
         self._open = True
 
@@ -100,11 +97,19 @@ class SiteRows:
         return self.numpy().astype(dtype or None, copy=False)
 
     def _take(self, rows: Int[np.ndarray, "some"]) -> NDArray[np.generic]:
-        """Few rows, scattered: their blocks are checked once, then all are gathered in one call."""
+        """Few rows, scattered: their blocks are checked once, then the rows of each part are gathered in one call."""
         if self._open:
             self._check(rows)
-        values: NDArray[np.generic] = self._window[self._at[rows]].view(self._parts[0].values.dtype)
-        return values.reshape(len(rows), *self._feature)
+        part, slot = self._part[rows], self._slot[rows]
+        if len(self._parts) == 1:
+            return self._parts[0].values.take(slot, axis=0)
+        out = np.empty((len(rows), *self._feature), dtype=self._parts[0].values.dtype)
+        order = np.argsort(part, kind="stable")
+        ends = np.searchsorted(part[order], np.arange(len(self._parts) + 1))
+        for k in np.unique(part).tolist():
+            here = order[ends[k] : ends[k + 1]]
+            out[here] = self._parts[k].values[slot[here]]
+        return out
 
     def _check(self, rows: Int[np.ndarray, "some"]) -> None:
         part, slot = self._part[rows], self._slot[rows]
@@ -137,20 +142,3 @@ class SiteRows:
         for k, start, row, n in runs:
             self._parts[k].copy_run(start, out[row : row + n])
         return out
-
-
-def _window(parts: Sequence[SiteValues]) -> tuple[NDArray[np.uint8], Int[np.ndarray, "part"]]:
-    """One view over the mappings of all parts, whose row k is the ``entry_bytes`` bytes from the k-th byte on.
-
-    numpy gathers from one array at a time, and a minibatch has rows of many shards. Between the mappings the view spans
-    memory that is not ours, which is never touched: the places asked for are those of entries.
-
-    Returns:
-        The view, and where in it each part begins.
-    """
-    start = [part.values.ctypes.data for part in parts]
-    base, end = min(start), max(at + part.values.nbytes for at, part in zip(start, parts, strict=True))
-    memory = np.ctypeslib.as_array((ctypes.c_uint8 * (end - base)).from_address(base))
-    size = parts[0].entry_bytes
-    window = np.lib.stride_tricks.as_strided(memory, (end - base - size + 1, size), (1, 1), writeable=False)
-    return window, np.array(start, dtype=np.int64) - base

@@ -2,9 +2,6 @@
 
 import hashlib
 import os
-import socket
-import time
-import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,19 +17,18 @@ from activations.checksums import SUM_BYTES, as_bytes, block_sums, n_blocks
 from activations.entries import HASH_BYTES, Entries
 from activations.errors import HintprobeError
 from activations.sites import Site
+from activations.users import unfinished_name
 
 FORMAT = "hintprobe-activations"
 VERSION = 2
 DTYPES = ("bfloat16", "float16", "float32", "float64")
 SUFFIX = ".h5"
-UNFINISHED = ".tmp"
 
 INDEX = ("row", "row_of", "token", "site", "checksum")
 """Datasets of the index, in the order in which they enter the content hash."""
 SITE_TABLE = np.dtype([("name", "S48"), ("dtype", "S8"), ("bytes", "<i8")])
 _PAGE = 4096
 _PIECE_BYTES = 2**20
-_SILENCE_S = 3600
 
 
 @dataclass(frozen=True)
@@ -92,28 +88,6 @@ def _fsync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def unfinished_name() -> str:
-    """Name of a file in the making: whose it is can be told, so that `repair` leaves a living writer's alone."""
-    return f".{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex}{UNFINISHED}"
-
-
-def is_abandoned(path: Path) -> bool:
-    """Is this unfinished file's writer gone? One of another machine is taken to be so after an hour of silence."""
-    host, _, rest = path.name.removeprefix(".").rpartition(".")[0].rpartition(".")[0].rpartition(".")
-    if host == socket.gethostname() and rest.isdigit():
-        try:
-            os.kill(int(rest), 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:
-            return False
-        return False
-    try:
-        return time.time() - path.stat().st_mtime > _SILENCE_S
-    except FileNotFoundError:
-        return False
 
 
 def write_shard(folder: Path, entries: Entries, values: Iterable[tuple[Site | str, torch.Tensor]]) -> Path:
@@ -193,6 +167,17 @@ class DamagedShardError(HintprobeError):
     """A shard that cannot be trusted; what `repair` moves aside."""
 
 
+class GoneShardError(HintprobeError):
+    """A shard that is not there any more, such as one that was merged into another meanwhile."""
+
+
+def gone(path: Path) -> GoneShardError:
+    """The message for a shard that was there and is not."""
+    return GoneShardError(
+        f"The shard {path} cannot be read: there is none. Give access to it, or run the capture stage again."
+    )
+
+
 def damaged(path: Path, what: str) -> DamagedShardError:
     """The message for a shard that cannot be trusted."""
     return DamagedShardError(
@@ -237,10 +222,11 @@ def reading(path: Path) -> Iterator[h5py.File]:
         with h5py.File(path, "r", locking=False) as file:
             _check_format(path, file)
             yield file
-    except (FileNotFoundError, PermissionError) as error:
-        reason = "there is none" if isinstance(error, FileNotFoundError) else "permission denied"
+    except FileNotFoundError as error:
+        raise gone(path) from error
+    except PermissionError as error:
         raise HintprobeError(
-            f"The shard {path} cannot be read: {reason}. Give access to it, or run the capture stage again."
+            f"The shard {path} cannot be read: permission denied. Give access to it, or run the capture stage again."
         ) from error
     except (OSError, KeyError, ValueError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
         raise damaged(path, f"it is not a complete HDF5 file of this format ({_first_line(error)})") from error

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from activations.checksums import BLOCK_BYTES, SUM_BYTES, as_bytes, block_sum
 from activations.errors import HintprobeError
-from activations.shard import ShardIndex, damaged, read_index, reading, stamp_of, stored_dtype
+from activations.shard import ShardIndex, damaged, gone, read_index, reading, stamp_of, stored_dtype
 
 _STEP_BLOCKS = 8
 """Checked and then copied piece by piece: what was just hashed is still in the processor's cache."""
@@ -132,6 +132,8 @@ class Shard:
     def _check_unchanged(self) -> None:
         try:
             stamp = stamp_of(self.path)
+        except FileNotFoundError as error:
+            raise gone(self.path) from error
         except OSError as error:
             raise HintprobeError(
                 f"The shard {self.path} cannot be read: {error.strerror}. Run the capture stage again."

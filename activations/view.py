@@ -12,9 +12,9 @@ from torch import Tensor
 
 from activations.entries import row_hash
 from activations.errors import HintprobeError
+from activations.model_store import ModelStore
 from activations.rows import SiteRows
 from activations.sites import Site
-from activations.store import ModelStore
 
 if TYPE_CHECKING:
     import pandas as pd

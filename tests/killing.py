@@ -24,7 +24,7 @@ import activations.planner
 from activations import ActivationStore, ModelStore, Part, Site, row_hash
 from activations.batching import by_length
 from activations.maintenance import repair
-from activations.shard import UNFINISHED
+from activations.users import UNFINISHED
 
 SITES = [Site(0, "resid_post"), Site(3, "resid_post")]
 WIDTH, ROWS, POSITIONS = 512, 60, 3

@@ -1,7 +1,10 @@
 """Arrows go one way: experiments → probes → activations; and the check of that is checked."""
 
 import ast
+from collections.abc import Mapping
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parent.parent
 ALLOWED = {
@@ -70,3 +73,63 @@ def test_no_prints_outside_the_command_line():
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
     ]
     assert printing == []
+
+
+def modules_of(package: Path) -> dict[str, Path]:
+    """Every module below a package's folder by its dotted name; packages by that of their ``__init__``."""
+    names = {path: ".".join(path.relative_to(package.parent).with_suffix("").parts) for path in package.rglob("*.py")}
+    return {name.removesuffix(".__init__"): path for path, name in names.items()}
+
+
+def imported_modules(path: Path, known: Mapping[str, Path]) -> set[str]:
+    """Known modules that a file imports, inside functions too; what only a type checker reads does not count."""
+    found: set[str] = set()
+    todo: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            todo += node.orelse
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = {alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {full if full in known else node.module for full in inner.values()}
+        todo += ast.iter_child_nodes(node)
+    return found & set(known)
+
+
+def circles(package: Path) -> list[str]:
+    """Modules of a package from which imports lead back to themselves."""
+    known = modules_of(package)
+    arrows = {name: imported_modules(path, known) for name, path in known.items()}
+
+    def reached(start: str) -> set[str]:
+        seen, todo = set(), [start]
+        while todo:
+            new = arrows[todo.pop()] - seen
+            seen |= new
+            todo += new
+        return seen
+
+    return sorted(name for name in known if name in reached(name))
+
+
+@pytest.mark.parametrize("package", ["activations", "probes"])
+def test_no_circle_inside_a_package(package):
+    assert circles(ROOT / package) == []
+
+
+def test_the_circle_test_sees_circles(tmp_path):
+    package = tmp_path / "activations"
+    package.mkdir()
+    files = {
+        "a": "from activations import b\n",
+        "b": "def f():\n    from activations.c import x\n",
+        "c": "import activations.a\n",
+        "d": "from activations.a import y\nif TYPE_CHECKING:\n    from activations.e import z\n",
+        "e": "import activations.d\n",
+    }
+    for name, text in files.items():
+        (package / f"{name}.py").write_text(text)
+    assert circles(package) == ["activations.a", "activations.b", "activations.c"]

@@ -1,8 +1,12 @@
 """Looking after a store: what is shown is there, what is merged is the same, what is deleted was named."""
 
+import gc
 import json
 import os
+import shutil
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -15,8 +19,8 @@ from typer.testing import CliRunner
 from activations import ActivationStore, HintprobeError, ModelStore, fill, residual_sites, row_hash
 from activations.compact import compact
 from activations.entries import Entries
-from activations.maintenance import repair, summarise
-from activations.shard import unfinished_name
+from activations.maintenance import remove, repair, summarise
+from activations.users import unfinished_name
 from experiments.cli import app
 
 SITES = residual_sites(LAYERS)
@@ -164,6 +168,68 @@ def test_gc_deletes_what_was_asked_for_and_only_with_yes(tiny: Tiny, store, part
         done = CliRunner().invoke(app, ["cache", "gc", str(store.path), *arguments])
         assert isinstance(done.exception, HintprobeError)
         assert words in str(done.exception)
+
+
+def test_gc_removes_nothing_outside_the_store(store, part, tmp_path: Path):
+    outside = tmp_path / "outside"
+    elsewhere, theirs = outside / "part", outside / "files"
+    shutil.copytree(part.folder, elsewhere)
+    (elsewhere / "aside").mkdir()
+    theirs.mkdir()
+    dead = f".{socket.gethostname()}.{2**22 + 1}.{'0' * 32}.tmp"
+    for path in (elsewhere / "aside" / "x.h5", elsewhere / dead, theirs / "mine.txt"):
+        path.write_text("kept")
+    (store.path / "linked").symlink_to(elsewhere)
+    (part.folder / "aside").symlink_to(theirs)
+    before = sorted(path for path in outside.rglob("*"))
+    removed = run("gc", store.path, "--aside", "--unfinished", "--yes")["paths"]
+    assert removed == [str(part.folder / "aside")], "the link itself, and nothing of the linked part"
+    run("gc", store.path, "--part", "linked", "--yes")
+    assert store.parts() == [part.folder.name]
+    assert not (store.path / "linked").is_symlink()
+    (part.folder / "aside").mkdir()
+    (part.folder / "aside" / "file").symlink_to(theirs / "mine.txt")
+    (part.folder / "aside" / "folder").symlink_to(theirs)
+    run("gc", store.path, "--aside", "--yes")
+    assert list((part.folder / "aside").iterdir()) == []
+    assert sorted(path for path in outside.rglob("*")) == before
+    with pytest.raises(HintprobeError, match="does not lie inside the store"):
+        remove(store, [theirs / "mine.txt"])
+    assert (theirs / "mine.txt").read_text() == "kept"
+
+
+def test_gc_refuses_a_part_that_another_process_uses_until_it_ends(store, part):
+    command = (
+        "import sys; from activations import ActivationStore\n"
+        "store = ActivationStore(sys.argv[1]).named(sys.argv[2])\n"
+        "print('open', flush=True); sys.stdin.read()"
+    )
+    arguments = [sys.executable, "-c", command, str(store.path), part.folder.name]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        done = CliRunner().invoke(app, ["cache", "gc", str(store.path), "--part", part.folder.name, "--yes"])
+        assert f"in use by process {process.pid} on" in str(done.exception)
+        assert len(part.paths()) == 6
+        process.kill()
+    killed = f".{process.pid}."
+    assert [path for path in part.folder.glob(".*.use") if killed in path.name], "a killed process leaves its mark"
+    run("gc", store.path, "--unfinished", "--yes")
+    assert not [path for path in part.folder.glob(".*.use") if killed in path.name]
+    run("gc", store.path, "--part", part.folder.name, "--yes")
+    assert store.parts() == []
+
+
+def test_a_mark_ends_with_what_it_was_made_for(store, part):
+    def marks() -> int:
+        return len(list(part.folder.glob(".*.use")))
+
+    before = marks()
+    opened = store.named(part.folder.name)
+    assert marks() == before + 1
+    del opened
+    gc.collect()
+    assert marks() == before
 
 
 def test_a_place_without_a_store_is_refused(tmp_path: Path):

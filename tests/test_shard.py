@@ -15,9 +15,9 @@ import torch
 from activations import HintprobeError, Site
 from activations.checksums import BLOCK_BYTES
 from activations.entries import Entries, Entry
+from activations.model_store import ModelStore
 from activations.shard import VERSION, from_numpy, read_index, write_shard
 from activations.shard_values import Shard, verify_shard
-from activations.store import ModelStore
 
 SITES = (Site(0, "resid_pre"), Site(0, "resid_post"), Site(11, "resid_post"))
 
@@ -227,7 +227,7 @@ LIMITED = """
     from pathlib import Path
     import torch
     from activations import HintprobeError, Site
-    from activations.store import ModelStore
+    from activations.model_store import ModelStore
 
     store = ModelStore(Path(sys.argv[1]))
     store.write([(b"a" * 32, 0)], {Site(0, "resid_post"): torch.zeros(1, 100)})

@@ -1,5 +1,6 @@
 """What a store does when something is broken or absent: it says so, names it, and loses nothing."""
 
+import shutil
 from pathlib import Path
 
 import h5py
@@ -101,6 +102,6 @@ def test_a_place_that_cannot_be_written_is_told_in_words(loaded, tmp_path: Path)
 
 def test_a_folder_that_vanishes_is_told_in_words(loaded, store, rows):
     (store.folder / "identity.json").unlink()
-    store.folder.rmdir()
+    shutil.rmtree(store.folder)
     with pytest.raises(HintprobeError, match=r"could not be written to .*What was written before is safe"):
         fill(loaded, store, rows, POSITIONS, SITES)

@@ -24,8 +24,8 @@ from activations import (
     residual_sites,
     row_hash,
 )
+from activations.model_store import ModelStore, size_text
 from activations.planner import site_width
-from activations.store import ModelStore, size_text
 
 SITES = [*residual_sites(LAYERS), Site(1, "head_z"), Site(2, "mlp_out")]
 POSITIONS = [(4, 0), (16,)]
@@ -81,7 +81,7 @@ READ_ONLY = """
     from pathlib import Path
     import torch
     from activations import HintprobeError, Site
-    from activations.store import ModelStore
+    from activations.model_store import ModelStore
 
     os.setuid(65534)
     store, site, entry = ModelStore(Path(sys.argv[1])), Site(0, "resid_post"), (b"a" * 32, 0)

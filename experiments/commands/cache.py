@@ -52,7 +52,7 @@ def ls(store: Store = DEFAULT, as_json: AsJson = False) -> None:
     Example: hintprobe cache ls cache/store
     """
     from activations.maintenance import summarise
-    from activations.store import size_text
+    from activations.model_store import size_text
 
     opened = _open(store)
     parts = [summarise(opened, part) for part in opened.parts()]
@@ -127,16 +127,21 @@ def gc(
     Example: hintprobe cache gc cache/store --aside --yes
     """
     from activations.maintenance import removable, remove, size_of
-    from activations.store import size_text
+    from activations.model_store import size_text
 
     if not (part or aside or unfinished):
         raise HintprobeError("Nothing was chosen. Say what to delete: --part NAME, --aside, --unfinished.")
-    paths = removable(_open(store), part or (), aside, unfinished)
+    opened = _open(store)
+    paths = removable(opened, part or (), aside, unfinished)
     sizes = [size_of(path) for path in paths]
+    links = {path: path.is_symlink() for path in paths}
     if yes:
-        remove(paths)
+        remove(opened, paths)
     verb = "deleted" if yes else "would delete (add --yes)"
-    lines = [f"{verb} {path} ({size_text(size)})" for path, size in zip(paths, sizes, strict=True)]
+    lines = [
+        f"{verb} {'the link ' if links[path] else ''}{path} ({size_text(size)})"
+        for path, size in zip(paths, sizes, strict=True)
+    ]
     result = {"store": str(store), "deleted": yes, "paths": [str(path) for path in paths], "bytes": sum(sizes)}
     _tell(as_json, result, lines or ["nothing to delete"])
 

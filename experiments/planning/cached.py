@@ -7,10 +7,10 @@ from typing import Any
 
 from activations import ActivationStore, ModelStore
 from activations.errors import HintprobeError
+from activations.model_store import read_note
 from activations.models import resolved_dtype, tokenizer_hash
 from activations.placement import usable_device
 from activations.planner import plan_missing
-from activations.store import read_note
 from experiments.config import Config
 from experiments.planning.costs import DTYPE_BYTES, Work
 from experiments.planning.shapes import ModelShape

@@ -8,9 +8,9 @@ from activations import ActivationStore, Site, fill, open_backend, plan_capture,
 from activations.batching import Ids
 from activations.entries import Entries
 from activations.errors import HintprobeError
+from activations.model_store import read_note, size_text
 from activations.shard import VERSION
 from activations.sites import decoder_blocks
-from activations.store import read_note, size_text
 from experiments.config import CaptureConfig
 from experiments.prompts.positions import locate
 from experiments.records import PositionRow, Rollout
