@@ -102,8 +102,9 @@ class SiteRows:
             self._check(rows)
         part, slot = self._part[rows], self._slot[rows]
         if len(self._parts) == 1:
-            return self._parts[0].values.take(slot, axis=0)
-        out = np.empty((len(rows), *self._feature), dtype=self._parts[0].values.dtype)
+            one: NDArray[np.generic] = self._parts[0].values.take(slot, axis=0)
+            return one
+        out: NDArray[np.generic] = np.empty((len(rows), *self._feature), dtype=self._parts[0].values.dtype)
         order = np.argsort(part, kind="stable")
         ends = np.searchsorted(part[order], np.arange(len(self._parts) + 1))
         for k in np.unique(part).tolist():
