@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from activations.backends import Backend, open_backend
     from activations.capturing import capture, capture_batch
     from activations.check import CheckReport, check_model
+    from activations.choosing import Decoding
     from activations.edits import Add, Edit, Knockout, Mean, ProjectOut, Replace, SiteEdit, Zero, editing
     from activations.entries import row_hash
     from activations.errors import HintprobeError
-    from activations.generating import Completion, Decoding, generate
+    from activations.generating import Completion, generate
     from activations.hooks import counting_forwards, head_shape, visiting
     from activations.model_store import ModelStore
     from activations.models import LoadedModel, fingerprint, load_model, load_tokenizer

@@ -1,7 +1,7 @@
 """Rows of token ids → padded batches under a token budget."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
@@ -14,15 +14,28 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class PaddedBatch:
-    """Rows padded to one width. ``offset[i]`` is added to an unpadded index to find it in the batch."""
+    """Rows padded to one width. ``offset[i]`` is added to an unpadded index to find it in the batch.
+
+    Attributes:
+        masked: whether a forward is told which tokens are real; where no padding stands before a real token, a causal
+            model need not be.
+    """
 
     ids: Int[Tensor, "batch seq"]
     mask: Bool[Tensor, "batch seq"]
     offset: Int[Tensor, "batch"]
+    masked: bool = True
+
+    @property
+    def attention_mask(self) -> Bool[Tensor, "batch seq"] | None:
+        """What a forward is told of ``mask``."""
+        return self.mask if self.masked else None
 
     @property
     def position_ids(self) -> Int[Tensor, "batch seq"]:
         """Positions counted from each row's first real token: padded then equals unpadded."""
+        if not self.masked:
+            return torch.arange(self.ids.shape[1], device=self.ids.device).expand(len(self.ids), -1)
         return (self.mask.long().cumsum(-1) - 1).clamp(min=0)
 
 
@@ -32,9 +45,10 @@ def pad_left(rows: Sequence[Ids], pad: int, device: torch.device) -> PaddedBatch
     return _padded(rows, [width - len(row) for row in rows], pad, device)
 
 
-def pad_right(rows: Sequence[Ids], pad: int, device: torch.device) -> PaddedBatch:
-    """Pad on the right, so that every row starts at the same index."""
-    return _padded(rows, [0] * len(rows), pad, device)
+def pad_right(rows: Sequence[Ids], pad: int, device: torch.device, masked: bool = True) -> PaddedBatch:
+    """Pad on the right, so that every row starts at the same index; see :class:`PaddedBatch` for ``masked``."""
+    batch = _padded(rows, [0] * len(rows), pad, device)
+    return batch if masked else replace(batch, masked=False)
 
 
 def _padded(rows: Sequence[Ids], starts: Sequence[int], pad: int, device: torch.device) -> PaddedBatch:
@@ -44,7 +58,8 @@ def _padded(rows: Sequence[Ids], starts: Sequence[int], pad: int, device: torch.
     for i, (row, start) in enumerate(zip(rows, starts, strict=True)):
         ids[i, start : start + len(row)] = torch.tensor(list(row))
         mask[i, start : start + len(row)] = True
-    return PaddedBatch(ids.to(device), mask.to(device), torch.tensor(list(starts)).to(device))
+    full = all(len(row) == width for row in rows)
+    return PaddedBatch(ids.to(device), mask.to(device), torch.tensor(list(starts)).to(device), masked=not full)
 
 
 @dataclass

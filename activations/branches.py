@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from activations.batching import Ids, by_length, pad_left, with_backoff
+from activations.forward import Step, forward
 from activations.models import LoadedModel
 
 
@@ -67,30 +68,18 @@ def branch_logits(
 def _from_trunks(
     loaded: LoadedModel, trunks: Sequence[Ids], branches: Sequence[Sequence[Branch]]
 ) -> list[list[Float[Tensor, "read"]]]:
-    pad, device = loaded.tokenizer.pad_token_id, loaded.device
+    pad, device = loaded.pad_id, loaded.device
     longest = [max(1, *(branch.cut for branch in own)) for own in branches]
     trunk = pad_left([ids[:n] for ids, n in zip(trunks, longest, strict=True)], pad, device)
     cache = DynamicCache(config=loaded.model.config)
-    loaded.model.base_model(
-        input_ids=trunk.ids,
-        attention_mask=trunk.mask.long(),
-        position_ids=trunk.position_ids,
-        past_key_values=cache,
-        use_cache=True,
-    )
+    forward(loaded.model, trunk, head=False, cache=cache)
     found: list[list[Float[Tensor, read]]] = [[] for _ in trunks]
     for own in zip(*branches, strict=True):
         suffix = pad_left([branch.suffix for branch in own], pad, device)
         kept = torch.tensor([branch.cut for branch in own], device=device)[:, None]
         seen = trunk.mask & (trunk.position_ids < kept)
-        output = loaded.model(
-            input_ids=suffix.ids,
-            attention_mask=torch.cat([seen, suffix.mask], dim=1).long(),
-            position_ids=suffix.position_ids + kept,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
+        step = Step(suffix.ids, torch.cat([seen, suffix.mask], dim=1), suffix.position_ids + kept)
+        output = forward(loaded.model, step, cache=cache, last_only=True)
         cache.crop(-suffix.ids.shape[1])
         logits = output.logits[:, -1].float().cpu()
         for row, branch in enumerate(own):
@@ -104,14 +93,8 @@ def _one_by_one(
     found: list[list[Float[Tensor, read]]] = [[] for _ in trunks]
     for own in zip(*branches, strict=True):
         rows = [tuple(ids[: branch.cut]) + branch.suffix for ids, branch in zip(trunks, own, strict=True)]
-        batch = pad_left(rows, loaded.tokenizer.pad_token_id, loaded.device)
-        output = loaded.model(
-            input_ids=batch.ids,
-            attention_mask=batch.mask.long(),
-            position_ids=batch.position_ids,
-            use_cache=False,
-            logits_to_keep=1,
-        )
+        batch = pad_left(rows, loaded.pad_id, loaded.device)
+        output = forward(loaded.model, batch, last_only=True)
         logits = output.logits[:, -1].float().cpu()
         for row, branch in enumerate(own):
             found[row].append(logits[row, list(branch.read)])

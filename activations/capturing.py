@@ -27,7 +27,7 @@ def padded_positions(batch: PaddedBatch, positions: Positions) -> Int[Tensor, "b
 def _start(backend: Backend, rows: Sequence[Ids], positions: Positions, sites: Sequence[Site]) -> Transfer:
     """Run one batch; what was read is under way to the CPU when this returns."""
     loaded = backend.loaded
-    batch = pad_left(rows, loaded.tokenizer.pad_token_id, loaded.device)
+    batch = pad_left(rows, loaded.pad_id, loaded.device)
     return Transfer(backend.read(batch, padded_positions(batch, positions), sites))
 
 

@@ -5,18 +5,20 @@ comparisons need, so the loop is ours. Greedy output equals ``generate(do_sample
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from activations.batching import Ids, PaddedBatch, by_length, pad_left, with_backoff
+from activations.abilities import Abilities, abilities
+from activations.batching import Ids, PaddedBatch, pad_left, with_backoff
+from activations.choosing import Decoding, best_two, draw, penalised
 from activations.edits import Edit, check_edits, check_fired, editing
 from activations.errors import HintprobeError
+from activations.forward import Step, forward
 from activations.kv_cache import roomy_cache
 from activations.models import LoadedModel
 from activations.positions import Window
@@ -28,27 +30,12 @@ FinishReason = Literal["stop", "length"]
 
 
 @dataclass(frozen=True)
-class Decoding:
-    """How to pick tokens.
-
-    Attributes:
-        temperature: 0 takes the most likely token; above, Gumbel noise is added to logits / temperature.
-        max_new_tokens: where an unfinished completion is cut.
-        token_budget: padded tokens per batch, prompt and completion together.
-    """
-
-    temperature: float = 0.0
-    max_new_tokens: int = 256
-    token_budget: int = 32_768
-
-
-@dataclass(frozen=True)
 class Completion:
     """What one row produced.
 
     Attributes:
         ids: new tokens, the end token included where it was reached.
-        margins: top-two logit difference at each new token, in nats.
+        margins: top-two logit difference at each new token, in nats, before any penalty or truncation.
     """
 
     ids: tuple[int, ...]
@@ -57,13 +44,23 @@ class Completion:
 
 
 @dataclass
-class _Running:
-    """A batch while it is being decoded."""
+class _Row:
+    """A row while it is being completed.
 
-    batch: PaddedBatch
-    window: Window
-    cache: Any = None
-    step: int = 0
+    Attributes:
+        stream: its seed, and how many tokens were drawn with it before.
+        limit: new tokens that it may have.
+    """
+
+    stream: tuple[int, int]
+    limit: int
+    ids: list[int] = field(default_factory=list)
+    margins: list[float] = field(default_factory=list)
+    stopped: bool = False
+
+    @property
+    def completion(self) -> Completion:
+        return Completion(tuple(self.ids), tuple(self.margins), "stop" if self.stopped else "length")
 
 
 def stop_ids(loaded: LoadedModel) -> set[int]:
@@ -73,87 +70,160 @@ def stop_ids(loaded: LoadedModel) -> set[int]:
     return {token for token in [*listed, loaded.tokenizer.eos_token_id] if token is not None}
 
 
-def _gumbel(draws: Sequence[tuple[int, int]], vocabulary: int) -> Float[Tensor, "batch vocabulary"]:
-    """Noise that depends on a row's seed and the step alone: two prompts of one seed share it."""
-    return torch.stack([torch.from_numpy(np.random.default_rng(key).gumbel(size=vocabulary)).float() for key in draws])
+class _Batch:
+    """Rows that are decoded together.
+
+    Attributes:
+        ids, mask: prompts, padded on the left, and columns for the tokens to come; ``width`` of them are filled.
+        seen: which tokens each row holds, where a repetition penalty needs it.
+    """
+
+    def __init__(
+        self, loaded: LoadedModel, prompts: Sequence[Ids], new: int, window: Window | None, can: Abilities
+    ) -> None:
+        self.loaded, self.window, self.can = loaded, window, can
+        batch = pad_left(prompts, loaded.pad_id, loaded.device)
+        self.width, self.new = batch.ids.shape[1], batch.ids.shape[1]
+        self.ids = torch.nn.functional.pad(batch.ids, (0, new))
+        self.mask = torch.nn.functional.pad(batch.mask, (0, new), value=True)
+        self.offset, self.masked = batch.offset, batch.masked
+        self.cache: Any = roomy_cache(loaded.model, min(new, _ROOM)) if can.caches else None
+        self.seen: Bool[Tensor, "row vocabulary"] | None = None
+
+    def track(self, vocabulary: int) -> None:
+        """Keep account of the tokens that each row holds; padding is none of them."""
+        self.seen = torch.zeros(len(self.ids), vocabulary + 1, dtype=torch.bool, device=self.ids.device)
+        real = self.ids[:, : self.width].masked_fill(~self.mask[:, : self.width], vocabulary)
+        self.seen.scatter_(1, real.clamp(max=vocabulary), True)
+
+    def logits(self) -> Float[Tensor, "row vocabulary"]:
+        """Logits of the next token."""
+        new = self.new if self.cache is not None else self.width
+        mask = self.mask[:, : self.width]
+        if self.window is not None:
+            self.window.batch = PaddedBatch(self.ids[:, : self.width], mask, self.offset)
+            self.window.n_new = new
+        columns = torch.arange(self.width - new, self.width, device=self.ids.device)
+        positions = (columns - self.offset[:, None]).clamp(min=0)
+        step = Step(self.ids[:, self.width - new : self.width], mask if self.masked else None, positions)
+        output = forward(self.loaded.model, step, cache=self.cache, last_only=True)
+        logits: Tensor = output.logits[:, -1].float()
+        return logits
+
+    def extend(self, token: Int[Tensor, "row"]) -> None:
+        """Append one real token to every row."""
+        self.ids[:, self.width] = token
+        self.width, self.new = self.width + 1, 1
+        if self.seen is not None:
+            self.seen.scatter_(1, token[:, None], True)
+
+    def take(self, rows: Sequence[int]) -> None:
+        """Go on with these rows, some of them perhaps more than once."""
+        index = torch.tensor(rows, dtype=torch.long, device=self.ids.device)
+        self.ids, self.mask, self.offset = self.ids[index], self.mask[index], self.offset[index]
+        if self.seen is not None:
+            self.seen = self.seen[index]
+        if self.cache is not None:
+            self.cache.reorder_cache(index)
+        if self.window is not None:
+            self.window.rows = [self.window.rows[k] for k in rows]
 
 
-def _next_logits(loaded: LoadedModel, state: _Running, ids: Int[Tensor, "batch new"]) -> Float[Tensor, "batch vocab"]:
-    n_new = ids.shape[1]
-    state.window.batch, state.window.n_new = state.batch, n_new
-    output = loaded.model(
-        input_ids=ids,
-        attention_mask=state.batch.mask.long(),
-        position_ids=state.batch.position_ids[:, -n_new:],
-        past_key_values=state.cache,
-        use_cache=True,
-        logits_to_keep=1,
-    )
-    state.cache = output.past_key_values
-    logits: Tensor = output.logits[:, -1].float()
-    return logits
+def _decode(batch: _Batch, rows: Sequence[_Row], prompt_of: Sequence[int], decoding: Decoding) -> None:
+    """Draw until every row has ended; a row's noise is that of its seed, from its first step on.
 
-
-def _extend(state: _Running, token: Int[Tensor, "batch"]) -> None:
-    """Append one real token to every row."""
-    batch = state.batch
-    ids = torch.cat([batch.ids, token[:, None]], dim=1)
-    mask = torch.cat([batch.mask, torch.ones_like(token[:, None], dtype=torch.bool)], dim=1)
-    state.batch = PaddedBatch(ids, mask, batch.offset)
-    state.step += 1
-
-
-def _keep(state: _Running, kept: list[int]) -> None:
-    """Drop finished rows, from the batch, from the edits and from the cache."""
-    rows = torch.tensor(kept, dtype=torch.long, device=state.batch.ids.device)
-    state.batch = PaddedBatch(state.batch.ids[rows], state.batch.mask[rows], state.batch.offset[rows])
-    state.window.rows = [state.window.rows[k] for k in kept]
-    state.cache.batch_select_indices(rows)
-
-
-def _decode(
-    loaded: LoadedModel, state: _Running, decoding: Decoding, streams: Sequence[tuple[int, int]]
-) -> list[Completion]:
-    """Draw until every row has ended; a row's noise is that of its seed, from its first step on."""
-    n_rows = len(state.batch.ids)
-    tokens: list[list[int]] = [[] for _ in range(n_rows)]
-    margins: list[list[float]] = [[] for _ in range(n_rows)]
-    alive, stops, new = list(range(n_rows)), stop_ids(loaded), state.batch.ids
-    finished: set[int] = set()
-    while alive:
-        logits = _next_logits(loaded, state, new)
-        top = logits.topk(2, dim=-1).values
-        gaps = (top[:, 0] - top[:, 1]).tolist()
-        _check_numbers(gaps)
-        if decoding.temperature > 0:
-            draws = [(seed, first + state.step) for seed, first in (streams[i] for i in alive)]
-            noise = _gumbel(draws, logits.shape[-1])
-            logits = logits / decoding.temperature + noise.to(logits.device)
-        chosen = logits.argmax(-1)
+    Args:
+        prompt_of: per row, which of the batch's prompts it completes; each prompt is read once.
+    """
+    stops, penalty = stop_ids(batch.loaded), decoding.penalty(batch.loaded.model)
+    logits = batch.logits()
+    if penalty != 1:
+        batch.track(logits.shape[-1])
+    if list(prompt_of) != list(range(len(batch.ids))):
+        batch.take(prompt_of)
+        logits = logits[torch.tensor(prompt_of, device=logits.device)]
+    alive = list(rows)
+    while True:
+        chosen, gaps = _choose(logits, batch, alive, decoding, penalty)
         stay = []
-        for k, (row, token) in enumerate(zip(alive, chosen.tolist(), strict=True)):
-            tokens[row].append(token)
-            margins[row].append(gaps[k])
-            if token in stops:
-                finished.add(row)
-            elif len(tokens[row]) < decoding.max_new_tokens:
+        for k, (row, token, gap) in enumerate(zip(alive, *_together(chosen, gaps), strict=True)):
+            row.ids.append(token)
+            row.margins.append(gap)
+            row.stopped = token in stops
+            if not row.stopped and len(row.ids) < row.limit:
                 stay.append(k)
-        _extend(state, chosen)
+        if not stay:
+            return
+        batch.extend(chosen)
         if len(stay) < len(alive):
             alive = [alive[k] for k in stay]
-            if alive:
-                _keep(state, stay)
-        new = state.batch.ids[:, -1:]
-    return [
-        Completion(tuple(tokens[i]), tuple(margins[i]), "stop" if i in finished else "length") for i in range(n_rows)
-    ]
+            batch.take(stay)
+        logits = batch.logits()
 
 
-def _check_numbers(gaps: Sequence[float]) -> None:
-    if any(math.isnan(gap) for gap in gaps):
+def _choose(
+    logits: Float[Tensor, "row vocabulary"], batch: _Batch, rows: Sequence[_Row], decoding: Decoding, penalty: float
+) -> tuple[Int[Tensor, "row"], Float[Tensor, "row"]]:
+    """The next token of each row, and the top-two difference of its logits."""
+    chosen, gaps = best_two(logits)
+    if batch.seen is not None:
+        logits = penalised(logits, batch.seen[:, : logits.shape[-1]], penalty)
+        chosen = logits.argmax(-1)
+    if decoding.temperature > 0:
+        chosen = draw(logits, decoding, [(row.stream[0], row.stream[1] + len(row.ids)) for row in rows])
+    return chosen, gaps
+
+
+def _together(chosen: Int[Tensor, "row"], gaps: Float[Tensor, "row"]) -> tuple[list[int], list[float]]:
+    """Both on the CPU, in one transfer."""
+    tokens, margins = torch.stack([chosen.double(), gaps.double()]).tolist()
+    if any(math.isnan(gap) for gap in margins):
         raise HintprobeError(
             "The model's logits are not numbers. An edit may have put in states that are too large (lower its scale), "
             "or the dtype overflows on this model (load it in bfloat16 or float32)."
+        )
+    return [int(token) for token in tokens], margins
+
+
+def _batches(rows: Sequence[Ids], new: int, budget: int, shared: bool, padded: bool) -> Iterator[list[int]]:
+    """Rows sorted by length, longest first, equal prompts side by side, in batches of at most ``budget`` tokens.
+
+    Args:
+        shared: prompts that are equal are read once, so they should be together.
+        padded: rows of other lengths may stand in one batch.
+    """
+    number: dict[Ids, int] = {}
+    order = [number.setdefault(tuple(row), len(number)) for row in rows] if shared else range(len(rows))
+    planned: list[int] = []
+    for i in sorted(range(len(rows)), key=lambda i: (-len(rows[i]), order[i])):
+        if planned:
+            longest = len(rows[planned[0]])
+            full = (len(planned) + 1) * (longest + new) > budget
+            if full or (not padded and len(rows[i]) != longest):
+                yield planned
+                planned = []
+        planned.append(i)
+    if planned:
+        yield planned
+
+
+def check_context(loaded: LoadedModel, rows: Sequence[Ids], new: int = 0) -> None:
+    """Refuse rows that leave the model no room.
+
+    Args:
+        new: tokens that are to follow each row, at least.
+
+    Raises:
+        HintprobeError: a row that is longer than the model's context; it is named.
+    """
+    limit = loaded.context
+    too_long = [i for i, row in enumerate(rows) if limit is not None and len(row) + new > limit]
+    if too_long:
+        i = too_long[0]
+        raise HintprobeError(
+            f"Row {i} has {len(rows[i])} tokens, and the context of {loaded.name} is {limit}"
+            f"{f' with the {new} to come' if new else ''} ({len(too_long)} of {len(rows)} rows are too long). "
+            "Leave them out, or use a model of longer context."
         )
 
 
@@ -167,7 +237,7 @@ def generate(
     on_batch: Callable[[list[int], list[Completion]], None] | None = None,
     drawn: Sequence[int] | None = None,
 ) -> list[Completion]:
-    """Complete every row.
+    """Complete every row. Rows of one prompt read it once. A completion ends where the model's context does.
 
     Args:
         rows: prompt token ids.
@@ -182,8 +252,8 @@ def generate(
         One completion per row, in the order given.
 
     Raises:
-        HintprobeError: sampling without a seed per row, an edit that does not fit the rows or the model or that never
-            fired, or logits that are not numbers.
+        HintprobeError: sampling without a seed per row, a row beyond the model's context, an edit that does not fit
+            the rows or the model or that never fired, or logits that are not numbers.
     """
     if decoding.temperature > 0 and len(seeds or ()) != len(rows):
         raise HintprobeError(
@@ -191,23 +261,35 @@ def generate(
             f"{len(seeds or ())} were given. Pass `seeds`, or temperature 0."
         )
     check_edits(edits, [len(row) for row in rows])
+    check_context(loaded, rows, 1)
     results: dict[int, Completion] = {}
     fired: set[int] = set()
     streams = list(zip(seeds or [0] * len(rows), drawn or [0] * len(rows), strict=True))
-    lengths = [len(row) + decoding.max_new_tokens for row in rows]
+    can, most = abilities(loaded.model), loaded.context
 
     def run(indices: list[int]) -> list[Completion]:
-        batch = pad_left([rows[i] for i in indices], loaded.tokenizer.pad_token_id, loaded.device)
-        with editing(loaded, batch, edits, rows=indices) as window:
-            cache = roomy_cache(loaded.model, min(decoding.max_new_tokens, _ROOM))
-            completions = _decode(loaded, _Running(batch, window, cache), decoding, [streams[i] for i in indices])
+        limits = [min(decoding.max_new_tokens, (most or math.inf) - len(rows[i])) for i in indices]
+        state = [_Row(streams[i], int(limit)) for i, limit in zip(indices, limits, strict=True)]
+        prompts, prompt_of = _distinct([rows[i] for i in indices], shared=not edits)
+        with editing(loaded, pad_left(prompts, loaded.pad_id, loaded.device), edits, rows=indices) as window:
+            batch = _Batch(loaded, prompts, decoding.max_new_tokens, window if edits else None, can)
+            _decode(batch, state, prompt_of, decoding)
         fired.update(window.fired)
-        return completions
+        return [row.completion for row in state]
 
-    for planned in by_length(lengths, decoding.token_budget):
+    for planned in _batches(rows, decoding.max_new_tokens, decoding.token_budget, not edits, can.pads_left):
         for indices, completions in with_backoff(planned, run):
             results.update(zip(indices, completions, strict=True))
             if on_batch:
                 on_batch(indices, completions)
     check_fired(edits, fired)
     return [results[i] for i in range(len(rows))]
+
+
+def _distinct(rows: Sequence[Ids], shared: bool) -> tuple[list[Ids], list[int]]:
+    """The prompts to be read, and which of them each row goes on from; edits make every row one of its own."""
+    if not shared:
+        return list(rows), list(range(len(rows)))
+    number: dict[Ids, int] = {}
+    prompt_of = [number.setdefault(tuple(row), len(number)) for row in rows]
+    return list(number), prompt_of

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from activations.anatomy import BlockParts, Call, UnknownAnatomyError, dissect, paired_stream
 from activations.errors import HintprobeError
+from activations.forward import Step, forward
 from activations.sites import Site, decoder_blocks
 
 Visited = Float[Tensor, "batch seq width"]
@@ -22,6 +23,16 @@ Visitor = Callable[[Visited], Visited | None]
 
 _parts: WeakKeyDictionary[nn.Module, list[BlockParts | str]] = WeakKeyDictionary()
 _tracing: ContextVar[bool] = ContextVar("_tracing", default=False)
+
+
+@contextmanager
+def unseen() -> Iterator[None]:
+    """Forwards inside the context find something out about the model; visitors, edits and counts take no notice."""
+    token = _tracing.set(True)
+    try:
+        yield
+    finally:
+        _tracing.reset(token)
 
 
 class _StopForwardError(Exception):
@@ -33,8 +44,8 @@ class _StopForwardError(Exception):
 
 
 def _first_output(value: Any) -> Any:
-    # Decoder blocks return a tensor in current transformers and a tuple in older ones.
-    return value[0] if isinstance(value, tuple) and value else value
+    # Most decoder blocks return a tensor, some families' a tuple or a list.
+    return value[0] if isinstance(value, tuple | list) and value else value
 
 
 def _first_input(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -140,6 +151,7 @@ def visiting(model: nn.Module, visitors: Mapping[Site, Visitor], stop_after_deep
             if _tracing.get():
                 return None
             silent.discard(site)
+            _check_stream(model, site, tensor)
             changed = visit(tensor)
             if stop_after_deepest and not silent:
                 # A new one each time: kept, it and its traceback's frames would hold each other and a batch's tensors.
@@ -163,6 +175,16 @@ def visiting(model: nn.Module, visitors: Mapping[Site, Visitor], stop_after_deep
     if silent:
         names = ", ".join(str(site) for site in sorted(silent))
         raise HintprobeError(f"No forward reached {names}: a hook that never fired is not a measurement.")
+
+
+def _check_stream(model: nn.Module, site: Site, tensor: Any) -> None:
+    if not isinstance(tensor, Tensor) or tensor.dim() != 3:
+        what = f"a tensor of shape {list(tensor.shape)}" if isinstance(tensor, Tensor) else f"a {type(tensor).__name__}"
+        raise HintprobeError(
+            f"{site} of {type(model).__name__} is {what}, and [batch, token, width] was expected: the model carries "
+            "several streams side by side (as Gemma 3n does), for which sites have no one meaning. It can generate "
+            "and be judged; capture, edits and patching are not for it."
+        )
 
 
 def block_parts(model: nn.Module, layer: int) -> BlockParts:
@@ -212,12 +234,8 @@ def _trace(model: Any) -> list[BlockParts | str]:
     with ExitStack() as stack:
         for block in decoder_blocks(model):
             _trace_block(block, result, stack)
-        token = _tracing.set(True)
-        try:
-            mask = torch.ones_like(ids)
-            model.base_model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False)
-        finally:
-            _tracing.reset(token)
+        with unseen():
+            forward(model, Step(ids, None, positions), head=False)
     return result
 
 
@@ -312,6 +330,26 @@ def intercepting(model: nn.Module, see: Interceptor) -> Iterator[None]:
         yield
 
 
+_extras: WeakKeyDictionary[nn.Module, int | None] = WeakKeyDictionary()
+
+
+@torch.no_grad()
+def _as_blocks_give(model: Any, stream: Visited) -> Any:
+    """A stream in the form in which the model's blocks give theirs out: by itself, or first of several values."""
+    if model not in _extras:
+        seen: list[Any] = []
+        handle = decoder_blocks(model)[-1].register_forward_hook(lambda _module, _args, output: seen.append(output))
+        try:
+            with unseen():
+                ids = torch.zeros(1, 1, dtype=torch.long, device=model.device)
+                forward(model, Step(ids, None, ids), head=False)
+        finally:
+            handle.remove()
+        _extras[model] = None if isinstance(seen[0], Tensor) else len(seen[0]) - 1
+    extras = _extras[model]
+    return stream if extras is None else (stream, *[None] * extras)
+
+
 @contextmanager
 def instead_of_blocks(model: nn.Module, stream: Visited) -> Iterator[None]:
     """Let the decoder skip its blocks and go on from a given stream: final norm, head and all that the family adds.
@@ -320,10 +358,11 @@ def instead_of_blocks(model: nn.Module, stream: Visited) -> Iterator[None]:
         stream: what the last block would give out, ``[batch, seq, d_model]`` of the forward that is then run.
     """
     blocks = decoder_blocks(model)
+    given = _as_blocks_give(model, stream)
     before = [block.__dict__.get("forward") for block in blocks]
     try:
         for block in blocks:
-            block.forward = lambda *_args, **_kwargs: stream
+            block.forward = lambda *_args, **_kwargs: given
         yield
     finally:
         for block, own in zip(blocks, before, strict=True):

@@ -42,19 +42,24 @@ class RoomyLayer(DynamicLayer):
             buffer[:, :, : old.shape[-2]] = old
         return buffer
 
-    def batch_select_indices(self, indices: Tensor) -> None:
-        """Keep some rows, and the room with them."""
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        """Keep some rows, some of them more than once, and the room with them."""
         if self._buffers is None:
             return
         length = int(self.get_seq_length())
-        keys, values = (buffer[indices] for buffer in self._buffers)
+        keys, values = (buffer[beam_idx] for buffer in self._buffers)
         self._buffers = (keys, values)
         self.keys, self.values = keys[:, :, :length], values[:, :, :length]
 
 
 def roomy_cache(model: PreTrainedModel, spare: int) -> DynamicCache:
-    """The cache a model would use, its plain layers replaced by roomy ones; other kinds of layer stay as they are."""
+    """The cache a model would use, on the CPU with its plain layers replaced by roomy ones.
+
+    On CUDA copying a cache costs a step little, and attention over views of a larger buffer costs it more.
+    """
     cache = DynamicCache(config=model.config)
+    if model.device.type == "cuda":
+        return cache
     cache.layers = [RoomyLayer(spare) if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache
 

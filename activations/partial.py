@@ -16,8 +16,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
+from activations.abilities import keeps_all_keys
 from activations.batching import PaddedBatch
 from activations.errors import HintprobeError
+from activations.forward import Step, forward
 from activations.hooks import Visitor, instead_of_blocks, intercepting, visiting
 from activations.kv_cache import KeysTakenError, KeyTaker, PrefixCache, cache_among
 from activations.masks import causal_mask
@@ -40,7 +42,7 @@ class KeptRun:
         streams: what enters each block, ``[batch, seq, d_model]``.
         states: of the other sites that were asked for.
         arguments: what the model passes to each block.
-        cache: keys and values of every block.
+        cache: keys and values of every block; None where the model carries tokens to others by something else.
         last: what leaves the last block at the last token.
         logits: at the last token, ``[batch, vocabulary]``.
     """
@@ -50,7 +52,7 @@ class KeptRun:
     streams: list[Stream]
     states: dict[Site, Tensor]
     arguments: list[dict[str, Any]]
-    cache: DynamicCache
+    cache: DynamicCache | None
     last: Last
     logits: Float[Tensor, "batch vocabulary"]
 
@@ -77,6 +79,8 @@ class KeptRun:
     @cached_property
     def can_start_in_the_middle(self) -> bool:
         """Does a forward from a middle block and token, nothing changed, give the clean run's last state and logits?"""
+        if self.cache is None:
+            return False
         layer, start = min(1, self.n_layers - 1), self.width // 2
         rows = torch.arange(len(self.batch.ids), device=self.batch.ids.device)
         try:
@@ -142,6 +146,7 @@ class KeptRun:
         return _read(self.loaded, last)
 
     def _prefix(self, layer: int, start: int, rows: Tensor) -> tuple[Tensor, Tensor]:
+        assert self.cache is not None
         kept: Any = self.cache.layers[layer]
         keys, values = (part[:, :, :start] for part in (kept.keys, kept.values))
         return (keys, values) if len(keys) == 1 else (keys[rows], values[rows])
@@ -181,7 +186,8 @@ def _read(loaded: LoadedModel, last: Last) -> Tensor:
     for chunk in rows.tensor_split(-(-len(rows) // _READOUT_ROWS)):
         ids = torch.zeros(len(chunk), 1, dtype=torch.long, device=last.device)
         with instead_of_blocks(loaded.model, chunk[:, None]):
-            parts.append(loaded.model(input_ids=ids, use_cache=False, logits_to_keep=1).logits[:, -1].float())
+            output = forward(loaded.model, Step(ids, None, torch.zeros_like(ids)), last_only=True)
+        parts.append(output.logits[:, -1].float())
     return torch.cat(parts)[: len(last)]
 
 
@@ -213,18 +219,12 @@ def keep_run(loaded: LoadedModel, batch: PaddedBatch, sites: Sequence[Site] = ()
     streams: dict[int, Tensor] = {}
     states: dict[Site, Tensor] = {}
     arguments: dict[int, dict[str, Any]] = {}
-    cache = DynamicCache()
+    cache = DynamicCache() if keeps_all_keys(loaded.model) else None
     end = Site(len(decoder_blocks(loaded.model)) - 1, "resid_post")
     wanted = {Site(k, "resid_pre") for k in range(end.layer + 1)} | set(sites) | {end}
     keepers = {site: _keeper(site, streams, states) for site in wanted}
     with intercepting(loaded.model, lambda k, given: arguments.update({k: given})), visiting(loaded.model, keepers):
-        loaded.model.base_model(
-            input_ids=batch.ids,
-            attention_mask=batch.mask.long(),
-            position_ids=batch.position_ids,
-            past_key_values=cache,
-            use_cache=True,
-        )
+        forward(loaded.model, batch, head=False, cache=cache)
     last = states[end][:, -1]
     if end not in sites:
         del states[end]

@@ -17,6 +17,7 @@ from torch import Tensor
 from activations import Add, Edit, LoadedModel, ProjectOut, Replace, Site, capture_batch, visiting
 from activations.batching import PaddedBatch, by_length, pad_left
 from activations.errors import HintprobeError
+from activations.forward import forward
 from activations.positions import Indices
 from probes.arrays import Array
 from probes.readout import read_options
@@ -189,7 +190,7 @@ def _gradients(
     """Gradient of each run's metric with respect to its state, in float64."""
     found: dict[int, Tensor] = {}
     for indices in by_length([len(row) for row in rows], token_budget):
-        batch = pad_left([rows[i] for i in indices], loaded.tokenizer.pad_token_id, loaded.device)
+        batch = pad_left([rows[i] for i in indices], loaded.pad_id, loaded.device)
         gradient = _gradient(loaded, batch, site, torch.tensor([tokens[i] for i in indices]))
         for k, i in enumerate(indices):
             found[i] = gradient[k, at[i] + int(batch.offset[k])].double().cpu()
@@ -206,13 +207,7 @@ def _gradient(
         return leaves[-1]
 
     with torch.enable_grad(), visiting(loaded.model, {site: watch}):
-        output = loaded.model(
-            input_ids=batch.ids,
-            attention_mask=batch.mask.long(),
-            position_ids=batch.position_ids,
-            use_cache=False,
-            logits_to_keep=1,
-        )
+        output = forward(loaded.model, batch, last_only=True)
         chosen = output.logits[:, -1].float().gather(1, tokens.to(loaded.device))
         gradient: Tensor
         (gradient,) = torch.autograd.grad((chosen[:, 0] - chosen[:, 1]).sum(), leaves)

@@ -11,6 +11,7 @@ from activations import Edit, LoadedModel, editing
 from activations.batching import Ids, PaddedBatch, by_length, pad_left, with_backoff
 from activations.edits import check_edits, check_fired
 from activations.errors import HintprobeError
+from activations.forward import forward
 from probes.arrays import Array
 
 
@@ -45,13 +46,7 @@ def last_logits(loaded: LoadedModel, batch: PaddedBatch) -> Tensor:
     Raises:
         HintprobeError: logits that are not finite.
     """
-    output = loaded.model(
-        input_ids=batch.ids,
-        attention_mask=batch.mask.long(),
-        position_ids=batch.position_ids,
-        use_cache=False,
-        logits_to_keep=1,
-    )
+    output = forward(loaded.model, batch, last_only=True)
     logits: Tensor = output.logits[:, -1].float()
     if not torch.isfinite(logits).all():
         raise HintprobeError(
@@ -86,7 +81,7 @@ def read_options(
     logits, total = np.full((len(rows), width), -np.inf), np.zeros(len(rows))
 
     def run(indices: list[int]) -> None:
-        batch = pad_left([rows[i] for i in indices], loaded.tokenizer.pad_token_id, loaded.device)
+        batch = pad_left([rows[i] for i in indices], loaded.pad_id, loaded.device)
         with editing(loaded, batch, edits, rows=indices) as window:
             read = last_logits(loaded, batch)
         fired.update(window.fired)

@@ -16,6 +16,7 @@ from torch import Tensor
 from activations import LoadedModel
 from activations.batching import Ids, PaddedBatch, by_length, pad_left, with_backoff
 from activations.errors import HintprobeError
+from activations.forward import Step, forward
 from activations.kv_cache import roomy_cache
 from probes.arrays import Array
 
@@ -81,7 +82,7 @@ def score_tokens(
     rows = [tuple(prompt) + w.ids for prompt, w in zip(prompts, written, strict=True)]
 
     def run(indices: list[int]) -> None:
-        batch = pad_left([rows[i] for i in indices], loaded.tokenizer.pad_token_id, loaded.device)
+        batch = pad_left([rows[i] for i in indices], loaded.pad_id, loaded.device)
         results.update(_score_batch(loaded, batch, [written[i] for i in indices], [asked[i] for i in indices], indices))
 
     for planned in by_length([len(row) for row in rows], token_budget):
@@ -133,14 +134,8 @@ def _chunks(
     first = columns - width
     bounds = [(0, first), *((a, min(a + _CHUNK, columns - 1)) for a in range(first, columns - 1, _CHUNK))]
     for low, high in bounds:
-        output = loaded.model(
-            input_ids=batch.ids[:, low:high],
-            attention_mask=batch.mask[:, :high].long(),
-            position_ids=batch.position_ids[:, low:high],
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1 if low == 0 else 0,
-        )
+        step = Step(batch.ids[:, low:high], batch.mask[:, :high], batch.position_ids[:, low:high])
+        output = forward(loaded.model, step, cache=cache, last_only=low == 0)
         yield max(0, low + 1 - first), output.logits.float().log_softmax(-1)
 
 

@@ -88,7 +88,7 @@ def test_last_resid_post_becomes_the_last_hidden_state_through_the_final_norm(ti
 
 
 def test_without_position_ids_gpt2_would_be_far_off(tiny: Tiny):
-    """Why ``decoder_forward`` states them: left padding shifts learnt positions."""
+    """Why ``forward`` states them: left padding shifts learnt positions."""
     loaded = tiny("gpt2")
     rows = some_rows(loaded, (5, 17))
     batch = pad_left(rows, loaded.tokenizer.pad_token_id, loaded.device)

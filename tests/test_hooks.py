@@ -8,8 +8,8 @@ import torch
 from conftest import ARCHITECTURES, LAYERS, Tiny, some_rows
 
 from activations import HintprobeError, LoadedModel, Replace, Site, capture_batch, counting_forwards, editing, visiting
-from activations.backends.native import decoder_forward
 from activations.batching import pad_left
+from activations.forward import forward
 from activations.sites import decoder_blocks, residual_sites
 
 
@@ -53,7 +53,7 @@ def test_nothing_is_left_behind(tiny: Tiny):
     assert hooks_on(loaded) == 0
     with visiting(loaded.model, {Site(1, "resid_pre"): lambda r: None, Site(2, "resid_post"): lambda r: None}):
         assert hooks_on(loaded) == 2
-        decoder_forward(loaded, batch)
+        forward(loaded.model, batch, head=False)
     with counting_forwards(loaded.model):
         assert hooks_on(loaded) == 1
     assert hooks_on(loaded) == 0
@@ -69,7 +69,7 @@ def test_nothing_is_left_behind_when_the_body_raises(tiny: Tiny, error: type[Bas
         raise error("inside the forward")
 
     with pytest.raises(error), visiting(loaded.model, {Site(1, "resid_post"): failing}):
-        decoder_forward(loaded, batch)
+        forward(loaded.model, batch, head=False)
     with pytest.raises(error), visiting(loaded.model, {Site(1, "resid_post"): lambda r: None}, stop_after_deepest=True):
         raise error("before any forward")
     with pytest.raises(error), editing(loaded, batch, [edit]):
@@ -88,7 +88,7 @@ def test_a_site_that_the_model_lacks_is_refused_before_any_forward(tiny: Tiny, l
         pytest.raises(HintprobeError, match="blocks 0 to 3"),
         visiting(loaded.model, sites),
     ):
-        decoder_forward(loaded, batch_of(loaded, 4))
+        forward(loaded.model, batch_of(loaded, 4), head=False)
     assert count.calls == 0
     assert hooks_on(loaded) == 0
 
@@ -99,7 +99,7 @@ def test_a_hook_that_never_fired_raises(tiny: Tiny):
     with pytest.raises(HintprobeError, match=r"resid_post\.1.*never fired"), visiting(loaded.model, visitors):
         pass
     with visiting(loaded.model, visitors):
-        decoder_forward(loaded, batch_of(loaded, 4))
+        forward(loaded.model, batch_of(loaded, 4), head=False)
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
@@ -136,7 +136,7 @@ def test_the_stop_of_an_outer_context_passes_through_an_inner_one(tiny: Tiny):
         visiting(loaded.model, {Site(1, "resid_post"): lambda r: None}, stop_after_deepest=True),
     ):
         with visiting(loaded.model, {Site(0, "resid_post"): lambda r: None}):
-            decoder_forward(loaded, batch)
+            forward(loaded.model, batch, head=False)
         reached.append("after the inner context")
     assert reached == []
 
@@ -149,7 +149,7 @@ def test_an_edit_inside_a_capture_is_seen_by_it(tiny: Tiny):
         editing(loaded, batch, [Replace(Site(1, "resid_pre"), [(2,)], values=torch.full((1, 1, 64), 7.0))]),
         visiting(loaded.model, {Site(1, "resid_pre"): seen.append}),
     ):
-        decoder_forward(loaded, batch)
+        forward(loaded.model, batch, head=False)
     assert torch.equal(seen[0][0, 2], torch.full((64,), 7.0))
 
 
@@ -202,7 +202,7 @@ def test_an_edit_reaches_later_tokens_only(tiny: Tiny):
 def test_counting_forwards_counts_calls_and_rows(tiny: Tiny):
     loaded = tiny("llama")
     with counting_forwards(loaded.model) as count:
-        decoder_forward(loaded, batch_of(loaded, 4, 4, 2))
+        forward(loaded.model, batch_of(loaded, 4, 4, 2), head=False)
         loaded.model(torch.tensor(some_rows(loaded, (4,))))
     loaded.model(torch.tensor(some_rows(loaded, (4,))))
     assert (count.calls, count.rows) == (2, 4)
@@ -242,7 +242,7 @@ def test_a_stopped_forward_leaves_no_tensor_to_the_garbage_collector(tiny: Tiny)
     gc.disable()
     try:
         with visiting(loaded.model, {Site(1, "resid_post"): lambda r: seen.append(weakref.ref(r))}, True):
-            decoder_forward(loaded, batch_of(loaded, 5))
+            forward(loaded.model, batch_of(loaded, 5), head=False)
         assert len(seen) == 1
         assert seen[0]() is None
     finally:

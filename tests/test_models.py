@@ -83,8 +83,8 @@ def test_one_changed_weight_or_setting_changes_the_fingerprint_and_bookkeeping_d
 
 
 def test_large_files_are_sampled_and_still_told_apart(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("activations.models._WHOLE_FILE_LIMIT", 1000)
-    monkeypatch.setattr("activations.models._SAMPLE", 64)
+    monkeypatch.setattr("activations.sources._WHOLE_FILE_LIMIT", 1000)
+    monkeypatch.setattr("activations.sources._SAMPLE", 64)
     before = fingerprint(str(folder))
     assert before == fingerprint(str(folder))
     change_weights(folder, lambda t: [v.add_(1e-3) for v in t.values()])
@@ -125,7 +125,7 @@ SPOILT: dict[str, tuple[Change, str]] = {
     "config is not JSON": (spoil_config("{nope"), r"config\.json could not be read"),
     "config is a list": (spoil_config("[]"), "a JSON object was expected"),
     "unknown architecture": (spoil_config('{"model_type": "nosuch"}'), "does not recognize this architecture"),
-    "not a causal model": (spoil_config('{"model_type": "t5"}'), "Unrecognized configuration"),
+    "not a causal model": (spoil_config('{"model_type": "t5"}'), "no causal language model that transformers knows"),
     "custom code": (
         spoil_config('{"model_type": "nosuch", "auto_map": {"AutoConfig": "x.Y", "AutoModelForCausalLM": "x.Z"}}'),
         "contains custom code",

@@ -8,6 +8,7 @@ from torch import Tensor
 from activations.backends.base import Edits, Selected, Where, put, select
 from activations.batching import PaddedBatch
 from activations.errors import HintprobeError
+from activations.forward import forward
 from activations.hooks import Visitor, visiting
 from activations.models import LoadedModel
 from activations.names import BackendName
@@ -27,7 +28,7 @@ class NativeBackend:
         """See :class:`~activations.backends.base.Backend`."""
         into: Selected = {}
         with visiting(self.loaded.model, {s: _keeper(where, s, into) for s in sites}, stop_after_deepest=True):
-            decoder_forward(self.loaded, batch)
+            forward(self.loaded.model, batch, head=False)
         return into
 
     @torch.no_grad()
@@ -35,9 +36,7 @@ class NativeBackend:
         """See :class:`~activations.backends.base.Backend`."""
         visitors = {site: _replacer(where, new) for site, (where, new) in (edits or {}).items()}
         with visiting(self.loaded.model, visitors):
-            output: Tensor = self.loaded.model(
-                input_ids=batch.ids, attention_mask=batch.mask.long(), position_ids=batch.position_ids, use_cache=False
-            ).logits
+            output: Tensor = forward(self.loaded.model, batch).logits
         return output
 
 
@@ -55,10 +54,3 @@ def _keeper(where: Where, site: Site, into: Selected) -> Visitor:
 
 def _replacer(where: Where, new: Tensor) -> Visitor:
     return lambda value: put(value, where, new)
-
-
-def decoder_forward(loaded: LoadedModel, batch: PaddedBatch) -> None:
-    """Run the decoder without its LM head, positions and mask stated."""
-    loaded.model.base_model(
-        input_ids=batch.ids, attention_mask=batch.mask.long(), position_ids=batch.position_ids, use_cache=False
-    )

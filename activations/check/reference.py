@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from activations.batching import Ids, PaddedBatch, pad_left, pad_right
 from activations.check.report import Noise
+from activations.forward import forward
 from activations.models import LoadedModel
 from activations.sites import decoder_blocks
 
@@ -34,19 +35,13 @@ def some_rows(loaded: LoadedModel, lengths: Sequence[int], seed: int) -> list[tu
 
 @torch.no_grad()
 def _states(loaded: LoadedModel, batch: PaddedBatch) -> tuple[Tensor, ...]:
-    states: tuple[Tensor, ...] = loaded.model.base_model(
-        input_ids=batch.ids,
-        attention_mask=batch.mask.long(),
-        position_ids=batch.position_ids,
-        use_cache=False,
-        output_hidden_states=True,
-    ).hidden_states
+    states: tuple[Tensor, ...] = forward(loaded.model, batch, head=False, hidden_states=True).hidden_states
     return states
 
 
 def states_alone(loaded: LoadedModel, row: Ids) -> States:
     """Hidden states of one unpadded row."""
-    return [state[0] for state in _states(loaded, pad_left([row], loaded.tokenizer.pad_token_id, loaded.device))]
+    return [state[0] for state in _states(loaded, pad_left([row], loaded.pad_id, loaded.device))]
 
 
 def final_norm(model: nn.Module) -> nn.Module | None:
@@ -79,7 +74,7 @@ def measure_noise(loaded: LoadedModel, rows: Sequence[Ids]) -> Noise:
     """The noise floor of the model's dtype on this device, by transformers' own forwards."""
     alone = [states_alone(loaded, row) for row in rows]
     n_layers = len(decoder_blocks(loaded.model))
-    sides = [pad(rows, loaded.tokenizer.pad_token_id, loaded.device) for pad in (pad_left, pad_right)]
+    sides = [pad(rows, loaded.pad_id, loaded.device) for pad in (pad_left, pad_right)]
     together = [[[s[i, batch.mask[i]] for s in _states(loaded, batch)] for i in range(len(rows))] for batch in sides]
     with _eager(loaded) as another:
         eager = [states_alone(loaded, row) for row in rows] if another else None

@@ -67,7 +67,7 @@ class _Subject:
     def padded(self, left: bool) -> list[Captured]:
         """Every row, read in one padded batch."""
         loaded, positions = self.backend.loaded, [range(len(row)) for row in self.rows]
-        batch = (pad_left if left else pad_right)(self.rows, loaded.tokenizer.pad_token_id, loaded.device)
+        batch = (pad_left if left else pad_right)(self.rows, loaded.pad_id, loaded.device)
         read = self.backend.read(batch, padded_positions(batch, positions), self.sites)
         return [{s: read[s][i, : len(row)].cpu() for s in self.sites} for i, row in enumerate(self.rows)]
 
@@ -153,7 +153,7 @@ def _edits(subject: _Subject) -> Iterator[Finding]:
     """Replacing a state by itself does nothing; by another, something, and only from there on."""
     loaded = subject.backend.loaded
     rows = [row for row in subject.rows if len(row) > 2]
-    batch = pad_left(rows, loaded.tokenizer.pad_token_id, loaded.device)
+    batch = pad_left(rows, loaded.pad_id, loaded.device)
     where = padded_positions(batch, [[len(row) // 2] for row in rows])
     clean = subject.backend.logits(batch)
     # The same shapes give the same bits, but for kernels that add in no fixed order.
@@ -234,7 +234,7 @@ def check_model(loaded: LoadedModel, backend: Backend | None = None, seed: int =
     dtype = loaded.model.dtype
     least = TOLERANCE if dtype == torch.float32 else 8 * torch.finfo(dtype).eps
     subject = _Subject(running, loaded, rows, max(least, 4 * floor), components)
-    batch = pad_left(rows, loaded.tokenizer.pad_token_id, loaded.device)
+    batch = pad_left(rows, loaded.pad_id, loaded.device)
     logits = _masked_logits(running, batch)
     traces = Traces.of(loaded.model, running.model)
     findings = [

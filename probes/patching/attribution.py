@@ -18,6 +18,7 @@ from torch import Tensor
 from activations import LoadedModel, Site, visiting
 from activations.batching import by_length, pad_left
 from activations.errors import HintprobeError
+from activations.forward import forward
 from activations.hooks import Visitor
 from activations.partial import KeptRun, keep_run
 from activations.sites import decoder_blocks
@@ -100,7 +101,7 @@ class _Batch:
             # Parallel blocks have no state between attention and MLP.
             gradients, middle = _gradients(loaded, pairs, sites), []
         base, source = (
-            keep_run(loaded, pad_left(rows, loaded.tokenizer.pad_token_id, loaded.device), [*sites, *middle])
+            keep_run(loaded, pad_left(rows, loaded.pad_id, loaded.device), [*sites, *middle])
             for rows in ([pair.base_ids for pair in pairs], [pair.source_ids for pair in pairs])
         )
         return cls(pairs, base, source, gradients)
@@ -139,7 +140,7 @@ class _Batch:
 
 def _gradients(loaded: LoadedModel, pairs: Sequence[PatchPair], sites: Sequence[Site]) -> dict[Site, Tensor]:
     """Gradient of every pair's logit difference at each site, ``[batch, seq, width]``."""
-    batch = pad_left([pair.base_ids for pair in pairs], loaded.tokenizer.pad_token_id, loaded.device)
+    batch = pad_left([pair.base_ids for pair in pairs], loaded.pad_id, loaded.device)
     tokens = torch.tensor([[pair.base_token, pair.source_token] for pair in pairs], device=loaded.device)
     seen: dict[Site, Tensor] = {}
 
@@ -153,13 +154,7 @@ def _gradients(loaded: LoadedModel, pairs: Sequence[PatchPair], sites: Sequence[
 
     wanted = {*sites, Site(0, "resid_pre")}
     with torch.enable_grad(), visiting(loaded.model, {site: keeper(site) for site in wanted}):
-        output = loaded.model(
-            input_ids=batch.ids,
-            attention_mask=batch.mask.long(),
-            position_ids=batch.position_ids,
-            use_cache=False,
-            logits_to_keep=1,
-        )
+        output = forward(loaded.model, batch, last_only=True)
         chosen = output.logits[:, -1].float().gather(1, tokens)
         found = torch.autograd.grad((chosen[:, 0] - chosen[:, 1]).sum(), [seen[site] for site in sites])
     return dict(zip(sites, found, strict=True))

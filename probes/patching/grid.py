@@ -190,7 +190,7 @@ class _Batch:
         last = [s for s in sites if s == Site(len(decoder_blocks(loaded.model)) - 1, "resid_post")]
 
         def kept(rows: Sequence[Sequence[int]]) -> KeptRun:
-            batch = pad_left(rows, loaded.tokenizer.pad_token_id, loaded.device)
+            batch = pad_left(rows, loaded.pad_id, loaded.device)
             return keep_run(loaded, batch, inner + last)
 
         chosen = [pairs[i] for i in indices]
