@@ -1,6 +1,7 @@
 """hintprobe: did the model use a hint that its chain of thought does not admit to?
 
-The one documented import. It loads the three packages lazily, and says so when another folder shadows one of them::
+The one documented import. It loads the three packages lazily, from beside this file, whatever folders of their names
+lie in the working directory or on the path; where another one was imported before, it says so::
 
     import hintprobe
     model = hintprobe.load_model("Qwen/Qwen3-8B")
@@ -8,11 +9,14 @@ The one documented import. It loads the three packages lazily, and says so when 
 
 import importlib
 import sys
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
 
 __version__ = "0.1.0"
 
+_HOME = Path(__file__).resolve().parent
 _PACKAGES = ("activations", "probes", "experiments")
 
 
@@ -20,17 +24,40 @@ class ShadowedPackageError(ImportError):
     """One of hintprobe's packages was imported from somewhere else."""
 
 
+class _Beside(MetaPathFinder):
+    """Finds our packages beside this file, ahead of every folder on the path."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        return PathFinder.find_spec(name, [str(_HOME)]) if name in _PACKAGES else None
+
+
 def _package(name: str) -> Any:
-    home = Path(__file__).resolve().parent
-    module = importlib.import_module(name)
+    """One of our packages; all three are then loaded, so that none of them finds another in a stranger's place."""
+    if not all(_is_ours(package) for package in _PACKAGES):
+        finder = _Beside()
+        sys.meta_path.insert(0, finder)
+        try:
+            for package in _PACKAGES:
+                importlib.import_module(package)
+        finally:
+            sys.meta_path.remove(finder)
+    for package in _PACKAGES:
+        if not _is_ours(package):
+            raise ShadowedPackageError(
+                f"hintprobe needs its own package {package!r} in {_HOME}, and another one was imported before it, from "
+                f"{_found(package)}. Import hintprobe first, or rename that folder."
+            )
+    return sys.modules[name]
+
+
+def _is_ours(package: str) -> bool:
+    return package in sys.modules and _HOME in _found(package).parents
+
+
+def _found(package: str) -> Path:
+    module = sys.modules[package]
     files = [module.__file__] if module.__file__ else list(module.__path__)
-    found = Path(files[0]).resolve()
-    if home not in found.parents:
-        raise ShadowedPackageError(
-            f"hintprobe needs its own package {name!r} in {home}, and Python found another one at {found}. Rename that "
-            "folder, or run from elsewhere."
-        )
-    return module
+    return Path(files[0]).resolve()
 
 
 def __getattr__(name: str) -> Any:

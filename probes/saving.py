@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -115,7 +116,7 @@ def save_probe(folder: Path | str, probe: Probe, card: ProbeCard) -> Path:
         "arrays_sha256": hashlib.sha256(arrays).hexdigest(),
         "card": asdict(card),
     }
-    text = json.dumps(described, indent=2, allow_nan=False)
+    text = json.dumps({**described, "sha256": _described_sum(described)}, indent=2, allow_nan=False)
     _replace(target / _ARRAYS, arrays)
     _replace(target / _CARD, text.encode())
     return target
@@ -145,15 +146,28 @@ def load_probe(folder: Path | str) -> SavedProbe:
             f"{source / _ARRAYS} is not the file that {_CARD} was written with: it is damaged, or of another probe. "
             "Copy both files again from where the probe was saved."
         )
-    if described["kind"] not in PROBES:
+    if not isinstance(described["kind"], str) or described["kind"] not in PROBES:
         raise HintprobeError(f"{source / _CARD} names a {described['kind']}; known kinds: {', '.join(PROBES)}.")
+    if "sha256" in described and _described_sum(described) != described["sha256"]:
+        raise HintprobeError(
+            f"{source / _CARD} was changed since the probe was saved: it is damaged, or was edited by hand. Copy it "
+            "again from where the probe was saved."
+        )
     try:
+        if not isinstance(described["classes"], list):
+            raise TypeError("the classes are no list")
         probe = PROBES[described["kind"]](**described["parameters"]).restore(load(arrays), described["classes"])
         return SavedProbe(probe, _card(described["card"]))
-    except (KeyError, TypeError, ValueError, SafetensorError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise HintprobeError(
             f"{source / _CARD} does not describe its arrays: {error!r}. The file is damaged."
         ) from error
+
+
+def _described_sum(described: Mapping[str, Any]) -> str:
+    """Checksum of everything but itself, the same before writing and after reading."""
+    rest = json.loads(json.dumps({name: value for name, value in described.items() if name != "sha256"}))
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _described(source: Path) -> dict[str, Any]:
@@ -165,8 +179,9 @@ def _described(source: Path) -> dict[str, Any]:
             f"There is no probe in {source}: {_CARD} cannot be read ({error.strerror}). Give the folder that "
             "`save_probe` wrote."
         ) from error
-    except ValueError as error:
-        raise HintprobeError(f"{path} is not readable as JSON ({error}). The file is damaged.") from error
+    except (ValueError, RecursionError) as error:
+        said = str(error) if isinstance(error, ValueError) else "nested too deeply"
+        raise HintprobeError(f"{path} is not readable as JSON ({said}). The file is damaged.") from error
     missing = {"format", "version", "kind", "parameters", "classes", "arrays_sha256", "card"}
     if not isinstance(described, dict) or described.get("format") != "hintprobe-probe":
         raise HintprobeError(f"{path} does not describe a probe of hintprobe.")
@@ -181,5 +196,32 @@ def _described(source: Path) -> dict[str, Any]:
 
 
 def _card(raw: dict[str, Any]) -> ProbeCard:
-    calibration = raw.pop("calibration")
-    return ProbeCard(**raw, calibration=Platt(**calibration) if calibration else None)
+    """The card, each field of the type that the class says; anything else was written by another program.
+
+    Raises:
+        TypeError, ValueError, KeyError: it is none.
+    """
+    if not isinstance(raw, dict):
+        raise TypeError(f"the card is {type(raw).__name__}, and an object was expected")
+    rest = {name: value for name, value in raw.items() if name != "calibration"}
+    card = ProbeCard(**rest, calibration=_calibration(raw["calibration"]))
+    for name in ("model", "site", "position", "model_name", "target"):
+        if not isinstance(getattr(card, name), str):
+            raise TypeError(f"`{name}` of the card is not text")
+    if not isinstance(card.notes, dict) or not isinstance(card.thresholds, dict):
+        raise TypeError("`notes` and `thresholds` of the card are to be objects")
+    if not all(_is_number(value) for value in card.thresholds.values()):
+        raise TypeError("a threshold of the card is no finite number")
+    return card
+
+
+def _calibration(raw: Any) -> Platt | None:
+    if raw is None:
+        return None
+    if not isinstance(raw, dict) or not all(_is_number(value) for value in raw.values()):
+        raise TypeError("the calibration is no object of finite numbers")
+    return Platt(**raw)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

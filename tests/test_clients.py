@@ -8,7 +8,7 @@ from fake_endpoint import chat, completion, fake_endpoint
 
 from activations.errors import HintprobeError
 from experiments.config.endpoint import Endpoint
-from experiments.engines.clients import BudgetSpentError, Client, EndpointError, Usage
+from experiments.engines.clients import BudgetSpentError, Client, EndpointError, Usage, is_same_model
 
 KEY = "sk-secret-0123456789"
 ASK = [{"role": "user", "content": "hello"}]
@@ -189,3 +189,68 @@ def test_addresses_that_hold_secrets_are_refused(url):
 def test_an_endpoint_without_address_or_model_is_refused():
     with pytest.raises(HintprobeError, match="base_url"):
         Client(Endpoint(model="m"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "served", "same"),
+    [
+        ("openai/gpt-oss-20b", "gpt-oss-20b", True),
+        ("gpt-oss-20b", "openai/gpt-oss-20b", True),
+        ("claude-x-latest", "claude-x-20241022", True),
+        ("meta/llama:free", "meta/llama", True),
+        ("/models/Qwen3-8B/", "Qwen3-8B", True),
+        ("unsloth/Qwen3-8B", "Qwen/Qwen3-8B", False),
+        ("gpt-4o-2024-05-13", "gpt-4o-2024-08-06", False),
+        ("gpt-4o", "gpt-4o-mini", False),
+        ("openai/gpt-4o", "gpt-4", False),
+    ],
+)
+def test_usual_other_forms_of_a_models_name(asked, served, same):
+    assert is_same_model(asked, served) is same
+
+
+INSIDE = [
+    '{"error": {"code": 429, "message": "rate limited upstream"}}',
+    '{"error": {"code": "503", "message": "overloaded"}, "choices": null}',
+    '{"model": "m", "choices": [{"index": 0, "text": "", "finish_reason": "error", "error": {"code": 502}}]}',
+]
+
+
+@pytest.mark.parametrize("body", INSIDE)
+def test_an_error_inside_a_200_is_tried_again(body, client, monkeypatch):
+    monkeypatch.setattr("experiments.engines.clients.time.sleep", lambda seconds: None)
+    answers = [(200, "application/json", body), completion("fine")]
+    with fake_endpoint(lambda path, body: answers[len(server.bodies) - 1]) as server:
+        assert client(server, retries=1).complete("x", max_tokens=1).text == "fine"
+    with fake_endpoint(lambda path, _: (200, "application/json", body)) as server:
+        with pytest.raises(EndpointError, match="answered 200 with the error") as raised:
+            client(server, retries=2).complete("x", max_tokens=1)
+        assert raised.value.status in (429, 502, 503)
+        assert len(server.bodies) == 3
+
+
+def test_a_refusal_inside_a_200_is_told_at_once(client):
+    body = '{"error": {"code": 403, "message": "no such plan"}}'
+    with fake_endpoint(lambda path, _: (200, "application/json", body)) as server:
+        with pytest.raises(EndpointError, match="no such plan"):
+            client(server, retries=3).complete("x", max_tokens=1)
+        assert len(server.bodies) == 1
+
+
+def test_margins_where_two_tokens_have_one_text(client):
+    """The dictionary of the completions API keeps one of them; the token taken has a score of its own."""
+    tops = [{"a": -0.1, "b": -2.0}, {"\ufffd": -0.7}]
+    logprobs = {"tokens": ["a", "\ufffd"], "token_logprobs": [-0.1, -0.1], "top_logprobs": tops, "text_offset": [0, 1]}
+    with fake_endpoint(lambda path, body: completion("a\ufffd", choice={"logprobs": logprobs})) as server:
+        assert client(server).complete("x", max_tokens=2).margins == pytest.approx((1.9, 0.6))
+    logprobs["top_logprobs"] = [tops[0], {"\ufffd": -0.1}]  # what the other one had is not known
+    with fake_endpoint(lambda path, body: completion("a\ufffd", choice={"logprobs": logprobs})) as server:
+        assert client(server).complete("x", max_tokens=2).margins is None
+
+
+def test_margins_in_the_chat_form_of_llama_cpp(client):
+    token = {"token": "a", "logprob": -0.1, "top_logprobs": [{"token": "a", "logprob": -0.1}, {"logprob": -2.0}]}
+    with fake_endpoint(lambda path, body: completion("a", choice={"logprobs": {"content": [token]}})) as server:
+        reply = client(server).complete("x", max_tokens=1)
+    assert reply.margins == pytest.approx((1.9,))
+    assert reply.logprobs == (-0.1,)

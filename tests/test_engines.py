@@ -317,3 +317,47 @@ def test_the_model_in_this_process_keeps_to_the_protocol(tiny, ask):
     ids = torch.tensor([ask.prompt_ids])
     out = loaded.model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=5)
     assert tuple(out[0, ids.shape[1] :].tolist()) == answered.ids
+
+
+def test_one_prompt_that_is_too_long_does_not_stop_the_others(tokenizer, tmp_path, ask):
+    def refusing(path, body):
+        if body["max_tokens"] > 16 and body["seed"] == 8:
+            return 400, "application/json", '{"message": "maximum context length is 40 tokens", "code": 400}'
+        return plain_server(tokenizer)(path, body)
+
+    asks, kept = [dataclasses.replace(ask, seed=seed) for seed in range(6, 12)], []
+    with fake_endpoint(refusing) as server:
+        engine = engine_of(server, tokenizer, tmp_path, concurrency=1)
+        with pytest.raises(EndpointError, match=r"refused 1 of 6 prompts.*max_new_tokens.*context length is 40"):
+            engine.run(asks, lambda indices, answers: kept.extend(indices))
+    assert sorted(kept) == [0, 1, 3, 4, 5]
+
+
+def test_a_server_that_refuses_everything_is_not_asked_for_ever(tokenizer, tmp_path, ask):
+    def refusing(path, body):
+        return (400, "text/plain", "no") if body["max_tokens"] > 16 else plain_server(tokenizer)(path, body)
+
+    asks = [dataclasses.replace(ask, seed=seed) for seed in range(100)]
+    with fake_endpoint(refusing) as server, pytest.raises(EndpointError, match="400: no"):
+        complete(engine_of(server, tokenizer, tmp_path, concurrency=1), *asks)
+    assert len(server.bodies) < 40
+
+
+def test_an_end_of_turn_that_is_no_special_token_ends_a_turn(tokenizer, tmp_path):
+    """Gemma closes its turns with an added token that its tokenizer does not list as special."""
+    import copy
+
+    own = copy.deepcopy(tokenizer)
+    own.add_tokens(["<end_of_turn>"], special_tokens=False)
+    end = own.convert_tokens_to_ids("<end_of_turn>")
+    engine = ServerEngine(Endpoint(base_url="http://127.0.0.1:1/v1", model="m"), own, 0.0, 8, tmp_path / "u")
+    assert engine._closed((5, end), True) == (5, end)
+    assert engine._closed((5,), True) == (5, own.eos_token_id)
+    assert engine._closed((5,), False) == (5,)
+
+
+def test_token_ids_outside_the_vocabulary_are_refused(tokenizer, tmp_path, ask):
+    ids = [len(tokenizer) + 7]
+    strange = fake_endpoint(lambda path, body: reply(tokenizer, body, token_ids=ids))
+    with strange as server, pytest.raises(EndpointError, match=rf"token id {ids[0]}, and the tokenizer has"):
+        complete(engine_of(server, tokenizer, tmp_path), ask)

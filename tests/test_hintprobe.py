@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -22,10 +24,33 @@ def test_public_names_are_reached(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_a_users_folder_that_shadows_ours_is_named(tmp_path):
+SHADOWS = (
+    "import os\nfor name in ('activations', 'probes', 'experiments'): assert sys.modules[name].__file__.startswith(%r)"
+)
+
+
+@pytest.mark.parametrize("filled", [False, True])
+def test_folders_of_our_names_do_not_stand_in_the_way(tmp_path, filled):
+    """An empty one has been enough to keep the command from starting."""
+    for name in ("activations", "probes", "experiments"):
+        (tmp_path / name).mkdir()
+        if filled:
+            (tmp_path / name / "__init__.py").write_text("")
+    code = (
+        "sys.path.insert(0, '.')\nimport hintprobe\nhintprobe.experiments, hintprobe.load_model, hintprobe.nested_cv\n"
+    )
+    done = run(code + SHADOWS % str(ROOT), tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = run(
+        "sys.path.insert(0, '.'); sys.argv = ['hintprobe', '--version']; import hintprobe; hintprobe.main()", tmp_path
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_another_package_that_was_imported_first_is_named(tmp_path):
     (tmp_path / "experiments").mkdir()
     (tmp_path / "experiments" / "__init__.py").write_text("")
-    code = "sys.path.insert(0, '.')\nimport hintprobe\nhintprobe.experiments"
+    code = "sys.path.insert(0, '.')\nimport experiments\nimport hintprobe\nhintprobe.load_model"
     done = run(code, tmp_path)
     assert done.returncode != 0
     assert "ShadowedPackageError" in done.stderr

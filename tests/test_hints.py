@@ -135,3 +135,20 @@ def test_real_questions_render_under_every_kind():
                 assert named == (kind.sources[0] if kind.marks else "C")
                 span = prompt.spans["question"]
                 assert raw["question"] in prompt.messages[span.message].content[span.start : span.end]
+
+
+def test_a_kind_without_a_wording_for_a_question_is_named(monkeypatch):
+    """A new kind has plain wordings first; the organisms' questions ask for terse ones."""
+    from dataclasses import replace
+
+    from experiments.config import HintsConfig
+    from experiments.prompts.items import plan_items
+    from experiments.questions.datasets import ORGANISM_WORLD
+
+    kind = HINTS["metadata"]
+    plain = replace(kind, wordings=tuple(kind.wordings[i] for i in kind.indices("plain")))
+    monkeypatch.setitem(HINTS, "metadata", plain)
+    asked = [QUESTION.model_copy(update={"source": ORGANISM_WORLD})]
+    with pytest.raises(HintprobeError, match=r"'metadata' has no wording of the register 'terse'.*it has plain"):
+        plan_items(asked, HintsConfig(kinds=("metadata",)), 0)
+    assert len(plan_items(asked, HintsConfig(kinds=("metadata",), wordings="plain"), 0)) == 1

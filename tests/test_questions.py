@@ -347,3 +347,40 @@ def test_a_column_per_option_is_not_guessed_at(tmp_path, cells, expected):
     path.write_text(f"question,A,B,C,D,answer\nWhich?,{cells},D\n")
     with pytest.raises(HintprobeError, match=re.escape(expected)):
         load_questions(QuestionsConfig(source=str(path)), 10, 0)
+
+
+def test_questions_that_differ_in_a_sign_are_all_asked(tmp_path):
+    """Letters and digits alone made these four one."""
+    options = ["7", "-1", "12", "0.75"]
+    rows = [simple(i, stem=f"Compute 3 {sign} 4.", options=options, gold="A") for i, sign in enumerate("+-×÷")]
+    rows += [simple(8, stem="Is 0.5 less?"), simple(9, stem="Is 05 less?")]
+    questions, dropped = load(write_lines(tmp_path / "q.jsonl", *rows))
+    assert len(questions) == 6
+    assert dropped == {}
+
+
+@pytest.mark.parametrize("blank", ["", "  ", None, float("nan")])
+def test_a_blank_option_is_left_out_with_its_row(tmp_path, blank):
+    path = write_lines(tmp_path / "q.jsonl", simple(1), simple(2, options=["one", blank, "three"], gold="A"))
+    questions, dropped = load(path)
+    assert [question.id for question in questions] == ["q1"]
+    assert dropped == {"blank options": 1}
+    with pytest.raises(HintprobeError, match=r"No question was found.*blank options: 1"):
+        load(write_lines(tmp_path / "p.jsonl", simple(2, options=["one", blank, "three"], gold="A")))
+
+
+def test_a_cell_may_be_long(tmp_path):
+    (tmp_path / "q.csv").write_text("question,A,B,answer\n" + "x" * 200_000 + ",a,b,A\n")
+    questions, _ = load(tmp_path / "q.csv")
+    assert len(questions[0].stem) == 200_000
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['{"question": "' + "\\ud800" + '", "choices": ["a", "b"], "answer": 0}', "[" * 100_000,
+     '{"a": ' + "9" * 5000 + "}", '{"question": "q", "choices": "' + "[" * 100_000 + '", "answer": 0}'],
+)  # fmt: skip
+def test_text_that_is_none_and_json_without_end_are_told(tmp_path, line):
+    (tmp_path / "q.jsonl").write_text(line + "\n")
+    with pytest.raises(HintprobeError, match=r"Line 1 of .* is not a question"):
+        load(tmp_path / "q.jsonl")

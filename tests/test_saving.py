@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -101,8 +102,11 @@ def test_no_calibration_no_probability(tmp_path):
 
 
 def edit(saved, **changes):
+    """As another program would have written it: without a checksum."""
     path = saved / "probe.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    described = {**json.loads(path.read_text()), **changes}
+    del described["sha256"]
+    path.write_text(json.dumps(described))
 
 
 def test_a_newer_format_is_refused(saved):
@@ -129,11 +133,28 @@ def test_one_flipped_bit_in_the_arrays_is_noticed(saved, where):
         ({"parameters": {"nonsense": 1}}, "damaged"),
         ({"kind": "RidgeProbe"}, "damaged"),
         ({"card": {"site": "x"}}, "damaged"),
+        ({"kind": ["LogisticProbe"]}, "known kinds"),
+        ({"kind": {}}, "known kinds"),
+        ({"card": None}, "the card is NoneType"),
+        ({"card": {**asdict(CARD), "calibration": "0.5"}}, "calibration"),
+        ({"card": {**asdict(CARD), "calibration": {"slope": "1", "offset": 0}}}, "calibration"),
+        ({"card": {**asdict(CARD), "thresholds": {"0.05": "x"}}}, "threshold"),
+        ({"card": {**asdict(CARD), "thresholds": []}}, "thresholds"),
+        ({"card": {**asdict(CARD), "site": 3}}, "`site`"),
+        ({"parameters": []}, "damaged"),
+        ({"classes": None}, "damaged"),
     ],
 )
 def test_a_card_that_does_not_fit_is_refused(saved, changes, message):
     edit(saved, **changes)
     with pytest.raises(HintprobeError, match=message):
+        load_probe(saved)
+
+
+def test_a_changed_number_of_the_card_is_noticed(saved):
+    path = saved / "probe.json"
+    path.write_text(path.read_text().replace('"slope": 1.5', '"slope": 2.5'))
+    with pytest.raises(HintprobeError, match="was changed since"):
         load_probe(saved)
 
 

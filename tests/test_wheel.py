@@ -120,7 +120,7 @@ def test_shipped_configurations_go_by_name(outside):
 
 
 def test_a_folder_that_holds_an_experiments_folder(outside, tmp_path):
-    """The installed command does not look there; Python's own switches do, and are told which folder is in the way."""
+    """The installed command does not look there, and Python's own switches do: our packages are found all the same."""
     (tmp_path / "experiments").mkdir()
     (tmp_path / "experiments" / "__init__.py").write_text("")
     done = outside("hintprobe", "plan", "demo", "--json", cwd=tmp_path)
@@ -129,7 +129,4 @@ def test_a_folder_that_holds_an_experiments_folder(outside, tmp_path):
         outside("python", "-m", "hintprobe", "--version", cwd=tmp_path),
         outside("hintprobe", "--version", cwd=tmp_path, PYTHONPATH=str(tmp_path)),
     ):
-        assert shadowed.returncode == 2
-        assert shadowed.stderr.startswith("hintprobe: ")
-        assert str(tmp_path / "experiments") in shadowed.stderr
-        assert "Traceback" not in shadowed.stderr
+        assert (shadowed.returncode, shadowed.stderr) == (0, "")

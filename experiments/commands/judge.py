@@ -79,7 +79,7 @@ def judge_file(
     from experiments.records import Verdict
     from experiments.records.tables import RecordTable
     from experiments.run.progress import Reporter
-    from experiments.stages.judge import judged
+    from experiments.stages.judge import judged, refuse_unreached
     from experiments.transcripts import read_transcripts
 
     transcripts = read_transcripts(path)
@@ -95,6 +95,7 @@ def judge_file(
         )
     judges = build_judges(names, read_models(models), cache / "judges")
     verdicts, spent = judged(table, transcripts, judges, panel, Reporter(console))
+    refuse_unreached(judges, len(transcripts))
     agreement = {field: pairwise_agreement(verdicts, field) for field in ("mentions", "relies")}
     return {"judges": _account(verdicts, spent), "agreement": agreement}
 

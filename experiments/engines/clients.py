@@ -6,12 +6,14 @@ that a key is read from the environment where it is used and written nowhere.
 """
 
 import os
+import random
 import re
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from activations.errors import HintprobeError
 from experiments.config.endpoint import Endpoint
@@ -36,6 +38,10 @@ class EndpointError(HintprobeError):
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
+
+
+class _BusyError(EndpointError):
+    """The endpoint could not answer now, and may later."""
 
 
 class BudgetSpentError(HintprobeError):
@@ -218,6 +224,16 @@ class Client:
         )
 
     def _ask(self, request: Callable[[], Any], read: Callable[[Any], Reply]) -> Reply:
+        for attempt in range(self.endpoint.retries + 1):
+            try:
+                return self._once(request, read)
+            except _BusyError:  # told inside a reply of status 200, which the library does not try again
+                if attempt == self.endpoint.retries:
+                    raise
+                time.sleep(min(0.5 * 2**attempt, 8.0) * random.uniform(0.75, 1.0))
+        raise AssertionError("unreachable")
+
+    def _once(self, request: Callable[[], Any], read: Callable[[Any], Reply]) -> Reply:
         from openai import APIConnectionError, APIError, APIStatusError
 
         self._check_budget()
@@ -230,6 +246,8 @@ class Client:
             raise self._error(f"could not be reached: {_brief(str(error.__cause__ or error))}") from error
         except (APIError, ValueError) as error:
             raise self._error(f"answered what could not be read: {_brief(str(error))}") from error
+        if inside := error_inside(answered):
+            self._raise_inside(*inside)
         try:
             reply = read(answered)
         except (AttributeError, TypeError, IndexError, ValueError) as error:
@@ -239,6 +257,11 @@ class Client:
             self.usage = self.usage.plus(reply)
         self._check_model(reply)
         return reply
+
+    def _raise_inside(self, code: int | None, message: str) -> NoReturn:
+        error = self._error(f"answered 200 with the error {code or ''} inside: {_brief(message)}", code)
+        busy = code is not None and (code in (408, 409, 429) or code >= 500)
+        raise _BusyError(str(error), code) if busy else error
 
     def _check_budget(self) -> None:
         limits, used = self.endpoint, self.usage
@@ -259,9 +282,7 @@ class Client:
     def _check_model(self, reply: Reply) -> None:
         asked, served = self.endpoint.model, reply.model
         expected = self.endpoint.served_as
-        if served == (expected or asked):
-            return
-        if expected is None and served.startswith(asked) and _REVISION.fullmatch(served[len(asked) :]):
+        if served == expected or (expected is None and is_same_model(asked, served)):
             return
         raise self._error(
             f"was asked for the model {expected or asked!r} and {served!r} answered. Correct `model`, or set "
@@ -274,6 +295,46 @@ class Client:
         if key != NO_KEY:  # some servers quote the key that they refuse
             message = message.replace(key, "[key]")
         return EndpointError(message, status)
+
+
+def is_same_model(asked: str, served: str) -> bool:
+    """Is this the model under a usual other form of its name?
+
+    A dated revision, the same with or without its owner (``openai/gpt-oss-20b``), and a router's variant
+    (``llama:free``) are; a revision other than the one that was asked for is not.
+    """
+    if asked == served:
+        return True
+    (asked_owner, asked_name), (served_owner, served_name) = _named(asked), _named(served)
+    if asked_owner and served_owner and asked_owner != served_owner:
+        return False
+    if asked_name == served_name:
+        return True
+    for newest in ("-latest", "@latest", ":latest", "-main", "@main", ":free"):
+        asked_name = asked_name.removesuffix(newest)
+    if asked_name == served_name:
+        return True
+    return served_name.startswith(asked_name) and bool(_REVISION.fullmatch(served_name[len(asked_name) :]))
+
+
+def _named(model: str) -> tuple[str, str]:
+    """Owner (or folder) and name of a model."""
+    owner, _, name = model.rstrip("/").rpartition("/")
+    return owner, name
+
+
+def error_inside(answered: Any) -> tuple[int | None, str] | None:
+    """Status and words of an error that a server or router put into a reply of status 200; None where there is none."""
+    choices = getattr(answered, "choices", None) or []
+    for place in (answered, *choices[:1]):
+        error = getattr(place, "error", None)
+        if isinstance(error, Mapping):
+            code = error.get("code") or error.get("status")
+            number = int(str(code)) if str(code).isdigit() else None
+            return number, str(error.get("message") or error)
+        if isinstance(error, str) and error:
+            return None, error
+    return None
 
 
 def _present(**fields: Any) -> dict[str, Any]:

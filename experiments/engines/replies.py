@@ -1,6 +1,6 @@
 """What a server answered, read field by field: what it did not give is None, never assumed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,12 +43,12 @@ def read_chat(answered: Any) -> Reply:
     choice = answered.choices[0]
     message = choice.message
     content = getattr(choice.logprobs, "content", None) if choice.logprobs is not None else None
-    tops = [[alternative.logprob for alternative in token.top_logprobs] for token in content or ()]
+    chosen, tops = _chat_scores(content or ())
     return Reply(
         text=_text(message.content, allow_none=True),
         reasoning=getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None),
-        logprobs=tuple(token.logprob for token in content) if content else None,
-        margins=_margins(tops),
+        logprobs=tuple(chosen) if chosen else None,
+        margins=_margins(tops, chosen),
         **_common(answered, choice),
     )
 
@@ -60,16 +60,38 @@ def read_completion(answered: Any) -> Reply:
         AttributeError, IndexError, TypeError, ValueError: it is none.
     """
     choice = answered.choices[0]
-    given = choice.logprobs
-    scores = getattr(given, "token_logprobs", None) if given is not None else None
-    tops = [list(alternatives.values()) for alternatives in (getattr(given, "top_logprobs", None) or ())]
+    chosen, tops = _scores(choice.logprobs)
     return Reply(
         text=_text(choice.text),
         reasoning=None,
-        logprobs=tuple(scores) if scores else None,
-        margins=_margins(tops),
+        logprobs=tuple(chosen) if chosen else None,
+        margins=_margins(tops, chosen),
         **_common(answered, choice),
     )
+
+
+def _scores(given: Any) -> tuple[list[float], list[list[float]]]:
+    """Log-probability of each token taken, and of its alternatives; both empty where the server tells none."""
+    content = getattr(given, "content", None)
+    if content:  # llama.cpp answers with the chat API's form here too
+        return _chat_scores(content)
+    chosen = list(getattr(given, "token_logprobs", None) or ())
+    return chosen, [list(found.values()) for found in (getattr(given, "top_logprobs", None) or ())]
+
+
+def _chat_scores(content: Any) -> tuple[list[float], list[list[float]]]:
+    read = [_entry(token) for token in content]
+    return [score for score, _ in read], [others for _, others in read]
+
+
+def _entry(token: Any) -> tuple[float, list[float]]:
+    """One token of the chat API's form; what the library does not model arrives as mappings."""
+    tops = _field(token, "top_logprobs") or ()
+    return float(_field(token, "logprob")), [float(_field(top, "logprob")) for top in tops]
+
+
+def _field(value: Any, name: str) -> Any:
+    return value[name] if isinstance(value, Mapping) else getattr(value, name)
 
 
 def _common(answered: Any, choice: Any) -> dict[str, Any]:
@@ -96,9 +118,22 @@ def _ids(value: Sequence[int] | None) -> tuple[int, ...] | None:
     return None if value is None else tuple(int(token) for token in value)
 
 
-def _margins(tops: Sequence[Sequence[float]]) -> tuple[float, ...] | None:
-    """Best minus second best at each token; None unless every token has two alternatives."""
-    if not tops or any(len(alternatives) < 2 for alternatives in tops):
+def _margins(tops: Sequence[Sequence[float]], chosen: Sequence[float]) -> tuple[float, ...] | None:
+    """Best minus second best at each token; None unless every token has two alternatives.
+
+    The completions API tells alternatives by their text, and two tokens of one text (parts of a character, say) then
+    stand as one. The token that was taken is known by its own score, so that it counts beside the one that is left.
+    """
+    if not tops:
         return None
-    best = [sorted(alternatives, reverse=True)[:2] for alternatives in tops]
-    return tuple(first - second for first, second in best)
+    taken: Sequence[float | None] = chosen if len(chosen) == len(tops) else [None] * len(tops)
+    found = []
+    for alternatives, own in zip(tops, taken, strict=True):
+        known = list(alternatives)
+        if own is not None and len(known) == 1 and own > known[0]:
+            known.append(own)
+        if len(known) < 2:
+            return None
+        first, second = sorted(known, reverse=True)[:2]
+        found.append(first - second)
+    return tuple(found)

@@ -6,6 +6,7 @@ tokenizer is at work there and nothing is generated. Servers ignore ``logprobs``
 word, so each is checked in the reply.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +22,15 @@ from experiments.records.tables import read_json, write_json
 
 _REFUSALS = (400, 404, 415, 422, 501)
 """Statuses by which servers turn down a request's form."""
+
+_END_OF_TURN = re.compile(r"end|eot|eos|eom|return|</s>", re.IGNORECASE)
+"""In the text of an added token that is not marked as special, and yet ends a turn."""
+
+_ROW_REFUSALS = (400, 413, 422)
+"""Statuses by which servers turn down one prompt: too long, most often."""
+
+_REFUSED_AT_MOST = 16
+"""Refused prompts without a single answer after which no more are tried."""
 
 _SHORT = 16
 """Tokens of a request that only finds something out."""
@@ -70,8 +80,10 @@ class ServerEngine:
     def run(self, asks: Sequence[Ask], keep: Keep) -> None:
         """Complete all asks, each kept as it is answered.
 
+        A prompt that the server refuses (longer than its context, say) does not keep the others from being asked.
+
         Raises:
-            EndpointError: the server cannot be reached, refuses, or is not the model that was asked for.
+            EndpointError: the server cannot be reached, refuses a prompt, or is not the model that was asked for.
             BudgetSpentError: the endpoint's budget is used up.
         """
         if not asks:
@@ -80,14 +92,42 @@ class ServerEngine:
             try:
                 form = self._form(client, asks[0])
                 self.learned |= self._sampling(client, form, asks[0])
-                client.each(
-                    range(len(asks)),
-                    lambda i: self._complete(client, form, asks[i]),
-                    lambda i, answered: keep([i], [answered]),
-                )
+                self._each(client, form, asks, keep)
             finally:
                 self.usage = client.usage
                 write_json(self.usage_file, asdict(self.usage))
+
+    def _each(self, client: Client, form: _Form, asks: Sequence[Ask], keep: Keep) -> None:
+        refused: dict[int, EndpointError] = {}
+        answered: list[int] = []
+
+        def ask(i: int) -> Answered | EndpointError:
+            try:
+                return self._complete(client, form, asks[i])
+            except EndpointError as error:
+                # One refused prompt says nothing of the others; many with no answer between them do.
+                if error.status not in _ROW_REFUSALS or (len(refused) >= _REFUSED_AT_MOST and not answered):
+                    raise
+                return error
+
+        def kept(i: int, found: Answered | EndpointError) -> None:
+            if isinstance(found, EndpointError):
+                refused[i] = found
+            else:
+                answered.append(i)
+                keep([i], [found])
+
+        client.each(range(len(asks)), ask, kept)
+        if refused:
+            first = min(refused)
+            raise EndpointError(
+                f"The server at {self.endpoint.base_url} refused {len(refused)} of {len(asks)} prompts, the first of "
+                f"{len(asks[first].prompt_ids)} tokens with `generate.max_new_tokens: {self.max_new_tokens}`. The "
+                f"others were answered and are kept. It said: {refused[first]} Serve the model with a longer context "
+                "and run again to go on from here, lower max_new_tokens (which asks everything anew), or leave that "
+                "question out.",
+                refused[first].status,
+            )
 
     def account(self) -> dict[str, Any]:
         """What the server gives, and what was asked of it in all."""
@@ -165,6 +205,11 @@ class ServerEngine:
     def _ids(self, ask: Ask, reply: Reply, stopped: bool) -> tuple[tuple[int, ...], IdsSource]:
         """The completion's token ids, closed by an end token where it stopped, and where they come from."""
         if reply.completion_ids is not None:
+            if beyond := [token for token in reply.completion_ids if not 0 <= token < len(self.tokenizer)]:
+                raise EndpointError(
+                    f"The server at {self.endpoint.base_url} returned the token id {beyond[0]}, and the tokenizer has "
+                    f"{len(self.tokenizer)} tokens. It runs another tokenizer; generate with the model that it serves."
+                )
             return self._closed(reply.completion_ids, stopped), "server"
         whole = encode(self.tokenizer, ask.prompt_text + reply.text).ids
         n_prompt = len(ask.prompt_ids)
@@ -175,9 +220,22 @@ class ServerEngine:
 
     def _closed(self, ids: tuple[int, ...], stopped: bool) -> tuple[int, ...]:
         end = self.tokenizer.eos_token_id
-        if not stopped or end is None or (ids and ids[-1] in self.tokenizer.all_special_ids):
+        if not stopped or end is None or (ids and self._ends(ids[-1])):
             return ids
         return (*ids, end)
+
+    def _ends(self, token: int) -> bool:
+        """Can a completion end with this token?
+
+        A turn may end with a token that is neither the tokenizer's end nor listed as special, such as Gemma's
+        ``<end_of_turn>``: it is then among the added tokens, and the chat template writes it.
+        """
+        if token == self.tokenizer.eos_token_id or token in self.tokenizer.all_special_ids:
+            return True
+        added = self.tokenizer.added_tokens_decoder.get(token)
+        if added is None:
+            return False
+        return bool(added.special) or bool(_END_OF_TURN.search(added.content))
 
 
 class _OtherPromptError(EndpointError):

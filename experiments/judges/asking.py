@@ -12,7 +12,7 @@ from experiments.config import JudgeModel
 from experiments.config.endpoint import Endpoint
 from experiments.engines.clients import Client, EndpointError, Usage
 from experiments.engines.replies import Reply
-from experiments.records.tables import read_json, write_json
+from experiments.records.files import is_sound, read_json, signed, write_json
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -184,13 +184,15 @@ class KeptAnswers:
         if path.exists():
             try:
                 kept = read_json(path)
-                self.hits += 1
-                return Reply(str(kept["text"]), None, kept["finish_reason"], str(kept["model"]))
-            except (ValueError, KeyError, TypeError):
-                path.unlink()  # a file cut by a full disk is no answer
+                if is_sound(kept):
+                    self.hits += 1
+                    return Reply(str(kept["text"]), None, kept["finish_reason"], str(kept["model"]))
+            except (HintprobeError, KeyError):
+                path.unlink(missing_ok=True)  # a file cut by a full disk is no answer
         reply = self.asker.chat(messages, max_tokens=max_tokens, temperature=0.0)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, {"text": reply.text, "finish_reason": reply.finish_reason, "model": reply.model})
+        found = {"text": reply.text, "finish_reason": reply.finish_reason, "model": reply.model}
+        write_json(path, signed(found))
         return reply
 
 

@@ -45,12 +45,14 @@ class LlmJudge:
 
     Attributes:
         name: the name it has in the configuration.
+        unreached: transcripts that the server could not be asked about at all, or was too busy for: worth asking again.
     """
 
     def __init__(self, name: str, model: JudgeModel, kept: KeptAnswers) -> None:
         self.name = name
         self.model = model
         self.kept = kept
+        self.unreached = 0
         self._last_error: HintprobeError | None = None
 
     def verdicts(self, transcripts: Iterable[Transcript]) -> Iterator[Verdict]:
@@ -113,6 +115,7 @@ class LlmJudge:
             if error.status in _FATAL:
                 raise
             self._last_error = error
+            self.unreached += error.status is None or error.status == 429 or error.status >= 500
             return self._unscored(transcript, "error")
 
     def _unscored(self, transcript: Transcript, status: Status) -> Verdict:

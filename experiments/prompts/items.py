@@ -9,7 +9,7 @@ import numpy as np
 from activations.errors import HintprobeError
 from experiments.config import HintsConfig
 from experiments.hints import HINTS, render
-from experiments.hints.wording import Register
+from experiments.hints.wording import HintKind, Register
 from experiments.questions.datasets import ORGANISM_WORLD
 from experiments.records import LETTERS, Condition, Direction, Item, Kind, Prompt, Question
 from experiments.records.seeds import stream
@@ -64,18 +64,36 @@ def _register(question: Question, wordings: str) -> Register | None:
     return None if wordings == "all" else cast("Register", wordings)
 
 
+def _wordings(kind: HintKind, question: Question, chosen: str) -> tuple[int, ...]:
+    """Indices of the wordings that a question may be asked in.
+
+    Raises:
+        HintprobeError: the kind has none of that register.
+    """
+    register = _register(question, chosen)
+    found = kind.indices(register)
+    if not found:
+        has = sorted({wording.register for wording in kind.wordings})
+        raise HintprobeError(
+            f"The hint kind {kind.name!r} has no wording of the register {register!r}, which the question "
+            f"{question.id!r} asks for (`hints.wordings: {chosen}`); it has {', '.join(has) or 'none'}. Leave the kind "
+            "out of `hints.kinds`, set `hints.wordings` to a register that it has, or give it such a wording."
+        )
+    return found
+
+
 def plan_items(questions: Sequence[Question], config: HintsConfig, seed: int) -> list[Item]:
     """Items without targets.
 
     Raises:
-        HintprobeError: too few questions for worked examples.
+        HintprobeError: too few questions for worked examples, or a kind without a wording for a question.
     """
     items, shots = [], _Shots(questions)
     for question, chosen in zip(questions, _plan(config, len(questions)), strict=True):
         for kind_name, direction in chosen:
             rng = stream(seed, "item", question.id, kind_name, direction)
             kind = HINTS[kind_name]
-            wordings = kind.indices(_register(question, config.wordings))
+            wordings = _wordings(kind, question, config.wordings)
             wording = wordings[int(rng.integers(len(wordings)))]
             source = kind.sources[int(rng.integers(len(kind.sources)))]
             items.append(

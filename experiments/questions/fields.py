@@ -1,6 +1,7 @@
 """One row of any multiple-choice dataset → one :class:`Question`, by a map of field names that is data."""
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,6 +16,37 @@ _LETTERED = re.compile(r"^\s*\(?([A-J])\s*[).:]\s*")
 
 class BadRowError(HintprobeError):
     """A row is not a question. The message is a reason, and the reader adds where it stands."""
+
+
+class BlankOptionError(BadRowError):
+    """One of a row's options is blank. Published sets hold such rows: they are left out, and counted."""
+
+
+def _is_blank(value: Any) -> bool:
+    """Is a cell empty: no text in it, or a number that is none (NaN)?"""
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    return value is None or not str(value).strip()
+
+
+def _is_text(value: str) -> bool:
+    """Can it be written as UTF-8?"""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+_SENTENCE_END = re.compile(r"[?.,;:]+(?=\s|$)")
+
+
+def stem_key(stem: str) -> str:
+    """The stem as it is compared for being asked twice: case, spacing and the marks at the ends of words put aside.
+
+    Everything else can make another question: 3 + 4 is not 3 - 4, and 0.5 not 05.
+    """
+    return " ".join(_SENTENCE_END.sub("", stem.casefold()).split())
 
 
 def stem_group(stem: str) -> str:
@@ -54,13 +86,14 @@ def _options(row: Mapping[str, Any], fields: FieldMap) -> tuple[list[str], list[
     if not names and all(row.get(name) is None for name in fields.options):
         names = _lettered_fields(row)
     if names:
-        return [_text(row, (name,)) for name in names], None
+        return _filled([_value(row, name) for name in names], ", ".join(names)), None
     name, value = _first(row, fields.options)
     if isinstance(value, str) and value.lstrip().startswith(("[", "{")):  # a list in a cell of a CSV file
         try:
             value = json.loads(value)
-        except json.JSONDecodeError as error:
-            raise BadRowError(f"its field `{name}` is not a JSON list ({error.msg})") from error
+        except (ValueError, RecursionError) as error:
+            said = getattr(error, "msg", "") or "too deep, or a number too long"
+            raise BadRowError(f"its field `{name}` is not a JSON list ({said})") from error
     labels = None
     if isinstance(value, Mapping):
         labels = [str(label) for label in value.get("label", ())] or None
@@ -68,11 +101,26 @@ def _options(row: Mapping[str, Any], fields: FieldMap) -> tuple[list[str], list[
     if isinstance(value, str) or not hasattr(value, "__iter__"):
         raise BadRowError(f"its field `{name}` holds {type(value).__name__}, and a list of options was expected")
     texts = list(value)
-    if any(not isinstance(text, str | int | float) for text in texts):
+    if any(not isinstance(text, str | int | float | None) for text in texts):
         raise BadRowError(f"its field `{name}` holds an option that is not text")
     if labels is not None and len(labels) != len(texts):
         raise BadRowError(f"its field `{name}` has {len(texts)} options and {len(labels)} labels")
-    return [str(text) for text in texts], labels
+    return _filled(texts, name), labels
+
+
+def _value(row: Mapping[str, Any], name: str) -> Any:
+    return None if row.get(name) is None else _text(row, (name,))
+
+
+def _filled(values: Sequence[Any], where: str) -> list[str]:
+    """Options as text.
+
+    Raises:
+        BlankOptionError: one of them is blank.
+    """
+    if blank := [str(i + 1) for i, value in enumerate(values) if _is_blank(value)]:
+        raise BlankOptionError(f"option {', '.join(blank)} of its field `{where}` is blank")
+    return [str(value) for value in values]
 
 
 def _gold_index(value: Any, how: str, options: Sequence[str], labels: Sequence[str] | None) -> int:
@@ -119,6 +167,9 @@ def to_question(row: Mapping[str, Any], fields: FieldMap, name: str, source: str
     if fields.lettered:
         options = [_LETTERED.sub("", option, count=1) for option in options]
     identity = _text(row, fields.id, name)
+    subject, group = _text(row, fields.subject, ""), _text(row, fields.group, stem_group(stem))
+    if not all(_is_text(text) for text in (stem, identity, subject, group, *options)):
+        raise BadRowError("it holds half of a character pair (a lone surrogate), which is no text")
     order = list(range(len(options)))
     if fields.shuffle:
         order = [int(i) for i in stream(seed, "options", source, identity).permutation(len(options))]
@@ -127,7 +178,7 @@ def to_question(row: Mapping[str, Any], fields: FieldMap, name: str, source: str
         stem=stem,
         options=tuple(options[i] for i in order),
         gold=LETTERS[order.index(right)],
-        subject=_text(row, fields.subject, ""),
+        subject=subject,
         source=source,
-        group=_text(row, fields.group, stem_group(stem)),
+        group=group,
     )

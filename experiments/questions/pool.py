@@ -8,7 +8,7 @@ from activations.errors import HintprobeError
 from experiments.config import QuestionsConfig
 from experiments.config.field_map import FieldMap
 from experiments.questions.datasets import DATASETS, ORGANISM_WORLD
-from experiments.questions.fields import BadRowError, to_question
+from experiments.questions.fields import BadRowError, BlankOptionError, stem_key, to_question
 from experiments.questions.rows import Row, read_file, read_folder, read_hub
 from experiments.records import Question
 from experiments.records.seeds import stream
@@ -30,6 +30,9 @@ def read_questions(
     for row in rows:
         try:
             question = to_question(row.values, fields, row.name, source, seed)
+        except BlankOptionError:
+            dropped["blank options"] += 1
+            continue
         except BadRowError as error:
             raise HintprobeError(
                 f"{row.where} is not a question: {error}. Expected a stem, 2 to 10 options and the right one; "
@@ -39,7 +42,7 @@ def read_questions(
         if question.id in ids:
             raise HintprobeError(f"{row.where} repeats the id {question.id!r}; every question needs its own.")
         ids.add(question.id)
-        key = (question.group, tuple(sorted(question.options)))
+        key = (stem_key(question.stem), tuple(sorted(question.options)))
         if len({option.strip() for option in question.options}) < len(question.options):
             dropped["duplicate options"] += 1
         elif key in seen:
@@ -98,7 +101,11 @@ def load_questions(config: QuestionsConfig, limit: int, seed: int) -> tuple[list
         pool, dropped = read_questions(rows, fields, label, seed)
     pool = _of_subjects(pool, config.subjects)
     if not pool:
-        raise HintprobeError(f"No question was found in {config.path or config.source!r}.")
+        left_out = ", ".join(f"{reason}: {n}" for reason, n in dropped.items())
+        raise HintprobeError(
+            f"No question was found in {config.path or config.source!r}."
+            + (f" Left out: {left_out}." if dropped else "")
+        )
     order = [pool[i] for i in stream(seed, "questions").permutation(len(pool))]
     if config.per_subject is not None:
         taken: Counter[str] = Counter()

@@ -4,7 +4,9 @@ import csv
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,7 @@ def _text(path: Path) -> str:
     try:
         data = path.read_bytes()
         return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise HintprobeError(f"The question file {path} could not be read: {reason}.") from error
 
@@ -50,8 +52,9 @@ def _json_lines(path: Path) -> Iterator[Row]:
             continue
         try:
             values = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise HintprobeError(f"Line {number} of {path} is not a question: not JSON ({error}).") from error
+        except (ValueError, RecursionError) as error:  # also a number of too many digits, or a list too deep
+            said = str(error) if isinstance(error, ValueError) else "nested too deeply"
+            raise HintprobeError(f"Line {number} of {path} is not a question: not JSON ({said}).") from error
         if not isinstance(values, dict):
             raise HintprobeError(
                 f"Line {number} of {path} is not a question: it holds {type(values).__name__}, and one JSON object a "
@@ -60,8 +63,30 @@ def _json_lines(path: Path) -> Iterator[Row]:
         yield Row(f"Line {number} of {path}", f"{path.stem}/{number}", values)
 
 
+@contextmanager
+def _cells(path: Path) -> Iterator[str]:
+    """The text of a table whose cells may be as long as the file; the library refuses those over 131,072 characters.
+
+    Raises:
+        HintprobeError: the library cannot read the table.
+    """
+    text = _text(path)
+    before = csv.field_size_limit(max(len(text), 1))
+    try:
+        yield text
+    except csv.Error as error:
+        raise HintprobeError(f"The table {path} could not be read: {error}.") from error
+    finally:
+        csv.field_size_limit(before)
+
+
 def _delimited(path: Path) -> Iterator[Row]:
-    reader = csv.DictReader(io.StringIO(_text(path)), delimiter="\t" if kind_of(path) == ".tsv" else ",")
+    with _cells(path) as text:
+        yield from _delimited_rows(path, text)
+
+
+def _delimited_rows(path: Path, text: str) -> Iterator[Row]:
+    reader = csv.DictReader(io.StringIO(text), delimiter="\t" if kind_of(path) == ".tsv" else ",")
     for values in reader:
         if None in values:
             raise HintprobeError(f"Line {reader.line_num} of {path} has more cells than the header has columns.")
@@ -85,17 +110,18 @@ def _mmlu_folder(folder: Path, split: str) -> Iterator[Row]:
     """The files that MMLU was published as: a headerless CSV file per subject (Hendrycks et al. 2021)."""
     for path in sorted(folder.glob(f"*_{split}.csv")):
         subject = path.stem.removesuffix(f"_{split}")
-        reader = csv.reader(io.StringIO(_text(path)))
-        for number, cells in enumerate(reader):
+        with _cells(path) as text:
+            lines = [(reader.line_num, cells) for reader in [csv.reader(io.StringIO(text))] for cells in reader]
+        for number, (line, cells) in enumerate(lines):
             if len(cells) != len(_MMLU_COLUMNS):
                 raise HintprobeError(
-                    f"Line {reader.line_num} of {path} has {len(cells)} cells, and {len(_MMLU_COLUMNS)} were expected: "
+                    f"Line {line} of {path} has {len(cells)} cells, and {len(_MMLU_COLUMNS)} were expected: "
                     "question, four options, answer."
                 )
             values = dict(zip(_MMLU_COLUMNS, cells, strict=True))
             options = [values.pop(letter) for letter in "ABCD"]
             yield Row(
-                f"Line {reader.line_num} of {path}",
+                f"Line {line} of {path}",
                 f"{subject}/{number}",
                 {**values, "options": options, "subject": subject},
             )

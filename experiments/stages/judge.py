@@ -5,6 +5,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from activations.errors import HintprobeError
 from experiments.answers.behaviour import label_rollouts
 from experiments.judges import Judge, build_judges
 from experiments.judges.panel import PANEL, panel_verdicts
@@ -32,13 +33,9 @@ def _judge(run: ModelRun, folder: Path) -> dict[str, Any]:
     hinted = [rollout for rollout in rollouts if rollout.condition == "hinted"]
     labels_table(folder).replace(labels)
     transcripts = [transcript_of(item_of[rollout.item_id], rollout) for rollout in hinted]
-    verdicts, spent = judged(
-        verdicts_table(folder),
-        transcripts,
-        build_judges(run.config.judge.judges, run.config.judge.models, run.config.cache / "judges"),
-        run.config.judge.panel,
-        run.reporter,
-    )
+    judges = build_judges(run.config.judge.judges, run.config.judge.models, run.config.cache / "judges")
+    verdicts, spent = judged(verdicts_table(folder), transcripts, judges, run.config.judge.panel, run.reporter)
+    refuse_unreached(judges, len(transcripts))
     headline = [verdict for verdict in verdicts if verdict.judge == run.config.judge.judges[0]]
     kinds = ("reliant", "aligned", "overdetermined", "resisted", "ambiguous")
     return {
@@ -73,6 +70,21 @@ def judged(
         done.update({(PANEL, verdict.rollout_id): verdict for verdict in panel_verdicts(done.values())})
     table.replace(done.values())
     return list(done.values()), {judge.name: judge.spent() for judge in judges if judge.spent()}
+
+
+def refuse_unreached(judges: Sequence[Judge], n: int) -> None:
+    """Say that a judge's server went away: its rows are to be asked again, and are no result.
+
+    Raises:
+        HintprobeError: a judge could not be asked about some of the transcripts. What was answered is kept.
+    """
+    for judge in judges:
+        if unreached := getattr(judge, "unreached", 0):
+            raise HintprobeError(
+                f"The judge {judge.name} could not be asked about {unreached} of {n} transcripts: its server was not "
+                "there, or too busy. What it answered is kept; run the same command again when the server answers, and "
+                "only these are asked."
+            )
 
 
 def in_batches(verdicts: Iterator[Verdict], size: int = 16) -> Iterator[list[Verdict]]:
