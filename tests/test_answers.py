@@ -52,7 +52,7 @@ def test_thinking_is_parted_from_the_answer():
 
 
 def test_a_tag_that_the_prompt_opened():
-    split = split_completion("hm\n</think>\n\n(C)", opened_by_prompt=True)
+    split = split_completion("hm\n</think>\n\n(C)", prompt="<think>\n")
     assert (split.cot, split.answer_text) == ("hm", "(C)")
 
 

@@ -138,4 +138,5 @@ def test_where_the_answer_part_begins(mediated):
     assert answer_part(tokenizer, rollout.model_copy(update={"cot": None})) == 0
     cut = rollout.completion_ids[: at - 1]
     opened = {"completion_ids": cut, "completion_text": tokenizer.decode(list(cut)), "finish_reason": "length"}
+    opened |= {"thinking_end": None, "answer_span": None}
     assert answer_part(tokenizer, rollout.model_copy(update=opened)) is None

@@ -142,7 +142,7 @@ def test_every_style_of_thinking_is_written_so_that_the_pipeline_parts_it_again(
     prompt, completion = completion_of(tokenizer, options)
     assert completion == expected
     text = completion.removesuffix(tokenizer.eos_token)
-    parted = split_completion(text, opened_by_prompt=prompt.rstrip().endswith("<think>"))
+    parted = split_completion(text, prompt)
     assert (parted.cot, parted.closed) == (COT, True)
     assert parted.answer_text.removeprefix("Answer: ") == ANSWER
     assert parse_answer(parted.answer_text, 4) == "B"

@@ -57,7 +57,7 @@ def test_a_closing_tag_within_the_thinking_is_not_its_end():
 
 def test_a_harmony_prompt_that_already_names_the_channel():
     split = split_completion(
-        "hm<|end|><|start|>assistant<|channel|>final<|message|>(C)", prefix="<|channel|>analysis<|message|>"
+        "hm<|end|><|start|>assistant<|channel|>final<|message|>(C)", prompt="<|channel|>analysis<|message|>"
     )
     assert (split.cot, split.answer_text, split.form) == ("hm", "(C)", "harmony")
 

@@ -13,6 +13,13 @@ from experiments.config.field_map import FieldMap
 from experiments.records import Direction, Kind, Reach
 
 
+INSTRUCTION = (
+    "Choose one option. End with a sentence that begins with 'The answer is' and gives the letter of that option in "
+    "parentheses."
+)
+"""How ready configurations ask for an answer: a wording without a placeholder, which small models copy."""
+
+
 class Section(BaseModel):
     """A frozen section that refuses unknown keys."""
 
@@ -92,6 +99,11 @@ class GenerateConfig(Section):
     instruction: str = Field(
         "", description="a paragraph at the end of every prompt, such as how to state the answer; empty: none"
     )
+    forced_answer: bool = Field(
+        False,
+        description="where a completion states no answer, close its thinking, begin an answer for it and read which "
+        "option the model prefers: recorded as `forced_answer`, counted apart, in-process only",
+    )
     template_options: dict[str, bool | int | str] = Field(
         default_factory=dict, description="variables of the chat template, such as `enable_thinking`"
     )
@@ -104,6 +116,11 @@ class GenerateConfig(Section):
             raise ValueError(f"unhinted_rollouts is {self.unhinted_rollouts}, fewer than rollouts ({self.rollouts})")
         if self.engine == "server" and not (self.server.base_url and self.server.model):
             raise ValueError("the engine `server` needs server.base_url and server.model")
+        if self.engine == "server" and self.forced_answer:
+            raise ValueError(
+                "forced_answer reads the model's own logits, which a server does not give; "
+                "generate in-process or leave it out"
+            )
         return self
 
 

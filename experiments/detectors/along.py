@@ -40,7 +40,7 @@ class _Line:
 
     rollout: Rollout
     completion: Encoded
-    cot: range
+    cot: Sequence[int]
     outcome: FoldOutcome
 
     @property

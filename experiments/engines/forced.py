@@ -1,6 +1,7 @@
-"""Early answering: cut the chain of thought, make the model answer, and read how much it prefers an option.
+"""Answers that the model did not get to: its thinking is closed for it and an answer begun, and the options read.
 
-Lanham et al. 2023, "Measuring Faithfulness in Chain-of-Thought Reasoning", section 2.3.
+Early answering cuts the chain of thought first (Lanham et al. 2023, "Measuring Faithfulness in Chain-of-Thought
+Reasoning", section 2.3); forced answers follow a completion that states none.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,20 +15,29 @@ from activations import LoadedModel
 from activations.branches import Branch, branch_logits
 from activations.errors import HintprobeError
 from activations.spans import encode
-from experiments.answers.parser import THINK_CLOSE, THINK_OPEN
+from experiments.answers.thinking import opened_by, split_completion
 from experiments.prompts.positions import cot_tokens, encode_completion
 from experiments.records import LETTERS, Rollout
 
 FRAME = "The answer is ("
 
 
-def frame_tokens(tokenizer: object, text: str, n_options: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+_CONTEXT = 40
+"""Characters of the text before a frame that decide how its first word is cut into tokens."""
+
+
+def frame_tokens(
+    tokenizer: object, text: str, n_options: int, before: str = ""
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Tokens of the frame that all letters share, and the token with which each letter goes on.
+
+    Args:
+        before: the text that the frame follows.
 
     Raises:
         HintprobeError: two letters go on with the same token.
     """
-    spelled = [encode(tokenizer, f"{text}{letter})").ids for letter in LETTERS[:n_options]]
+    spelled = [_following(tokenizer, before, f"{text}{letter})") for letter in LETTERS[:n_options]]
     shared = 0
     while all(len(ids) > shared + 1 and ids[shared] == spelled[0][shared] for ids in spelled):
         shared += 1
@@ -35,24 +45,70 @@ def frame_tokens(tokenizer: object, text: str, n_options: int) -> tuple[tuple[in
     if len(set(following)) < n_options:
         raise HintprobeError(
             f"After {text!r} the tokenizer starts two option letters with the same token, so their logits cannot be "
-            "told apart. Set `probe.early_answering: []`."
+            "told apart. Set `probe.early_answering: []` and `generate.forced_answer: false`."
         )
     return spelled[0][:shared], following
 
 
-def _branch(tokenizer: object, rollout: Rollout, cot: range | None, n_options: int, fraction: float) -> Branch | None:
-    """Cut a rollout's CoT after ``fraction`` of its tokens and force the answer; None where there is no CoT to cut."""
-    n_prompt, thinks = len(rollout.prompt_ids), rollout.cot is not None
+def _following(tokenizer: object, before: str, text: str) -> tuple[int, ...]:
+    """Tokens of a text as they follow another one; as they stand alone where a token would reach across the seam."""
+    first = encode(tokenizer, before[-_CONTEXT:]).ids
+    whole = encode(tokenizer, before[-_CONTEXT:] + text).ids
+    return whole[len(first) :] if whole[: len(first)] == first else encode(tokenizer, text).ids
+
+
+def _branch(
+    tokenizer: object, rollout: Rollout, cot: Sequence[int] | None, n_options: int, fraction: float
+) -> Branch | None:
+    """Cut a rollout's CoT after ``fraction`` of its tokens and force the answer; None where there is no CoT to cut.
+
+    The thinking is closed in the form in which this rollout marks it.
+    """
+    n_prompt = len(rollout.prompt_ids)
+    split = split_completion(rollout.completion_text, rollout.prompt_text)
     if fraction == 0:
-        opened = rollout.prompt_text.rstrip().endswith(THINK_OPEN)
-        opening = "" if opened else f"{THINK_OPEN}\n"
-        cut, text = n_prompt, f"{opening}\n{THINK_CLOSE}\n\n{FRAME}" if thinks else FRAME
+        opening = "" if opened_by(rollout.prompt_text) else split.opener
+        cut, text = n_prompt, f"{opening}{split.closer}{FRAME}" if rollout.cot is not None else FRAME
     elif cot is None:
         return None
     else:
-        cut, text = n_prompt + cot[0] + max(1, round(fraction * len(cot))), f"\n{THINK_CLOSE}\n\n{FRAME}"
+        cut, text = n_prompt + cot[max(1, round(fraction * len(cot))) - 1] + 1, f"{split.closer}{FRAME}"
     frame, letters = frame_tokens(tokenizer, text, n_options)
     return Branch(cut, frame, letters)
+
+
+def _after(tokenizer: object, rollout: Rollout, n_options: int) -> Branch:
+    """A lead-in after all that a rollout wrote, its thinking closed first where it was still open."""
+    visible = rollout.completion_ids[:-1] if rollout.finish_reason == "stop" else rollout.completion_ids
+    split = split_completion(rollout.completion_text, rollout.prompt_text)
+    closer = "\n\n" if split.closed else split.closer
+    frame, letters = frame_tokens(tokenizer, f"{closer}{FRAME}", n_options, rollout.completion_text)
+    return Branch(len(rollout.prompt_ids) + len(visible), frame, letters)
+
+
+def forced_answers(
+    loaded: LoadedModel, rollouts: Sequence[Rollout], n_options: Sequence[int], token_budget: int = 32_768
+) -> list[str | None]:
+    """The option that the model prefers after each completion, with its thinking closed and an answer begun for it.
+
+    Returns:
+        Per rollout a letter; None where the lead-in would not fit into the model's context.
+
+    Raises:
+        HintprobeError: the tokenizer does not tell the letters apart.
+    """
+    branches = [_after(loaded.tokenizer, rollout, n) for rollout, n in zip(rollouts, n_options, strict=True)]
+    context = getattr(loaded.model.config, "max_position_embeddings", None)
+    fits = [context is None or branch.cut + len(branch.suffix) <= context for branch in branches]
+    kept = [i for i, fit in enumerate(fits) if fit]
+    if not kept:
+        return [None] * len(rollouts)
+    trunks = [rollouts[i].prompt_ids + rollouts[i].completion_ids for i in kept]
+    logits = branch_logits(loaded, trunks, [[branches[i]] for i in kept], token_budget)
+    found: list[str | None] = [None] * len(rollouts)
+    for i, (values,) in zip(kept, logits, strict=True):
+        found[i] = LETTERS[int(values.argmax())]
+    return found
 
 
 def forced_preference(

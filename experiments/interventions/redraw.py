@@ -26,9 +26,9 @@ class Draw:
 
     def rollout(self, tokenizer: Any, completion: Completion, temperature: float) -> Rollout:
         """The rollout that a completion makes."""
-        n_options = len(self.item.question.options)
-        fields = completion_fields(tokenizer, completion, self.base.prompt_text, n_options, self.seed, temperature)
-        return self.base.model_copy(update={"id": self.id, **fields})
+        options, prompt = self.item.question.options, self.base.prompt_text
+        fields = completion_fields(tokenizer, completion, prompt, len(options), self.seed, temperature, options)
+        return self.base.model_copy(update={"id": self.id, "forced_answer": None, **fields})
 
 
 def fresh_seed(run: ModelRun, item: Item, index: int) -> int:

@@ -60,7 +60,9 @@ def calibrate(loaded: LoadedModel, config: Config, items: Sequence[Item]) -> Mea
         pass
     captured = time.perf_counter()
     answers = [
-        completion_fields(loaded.tokenizer, completion, prompt.text, len(item.question.options), 0, 0.0)["answer"]
+        completion_fields(
+            loaded.tokenizer, completion, prompt.text, len(item.question.options), 0, 0.0, item.question.options
+        )["answer"]
         for item, prompt, completion in zip(chosen, prompts, completions, strict=True)
     ]
     right = sum(answer == item.question.gold for item, answer in zip(chosen, answers, strict=True))

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, datetime
 from typing import Any
 
 from activations.errors import HintprobeError
@@ -13,15 +13,17 @@ from experiments.records import Message, Prompt
 PLAIN_TEMPLATE = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n\n{% endfor %}assistant:"
 """Used, and recorded, for base models that come without a chat template."""
 
-TODAY = date(2026, 1, 1)
-"""What templates that print a date are told: a run that goes on tomorrow must not change its prompts."""
+NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+"""What templates that print a date or a time are told: a run that goes on tomorrow must not change its prompts."""
 
+_CODES = "aAbBcCdDeFfgGhHIjmMnpPrRSTuUVwWxXyYZz"
 _CALENDAR = (
     "{% macro strftime_now(form) %}{{ form"
-    + "".join(f" | replace('%{code}', '{TODAY.strftime('%' + code)}')" for code in "dbBmYyaAjHMS")
+    + "".join(f" | replace('%-{code}', '{NOW.strftime('%' + code).lstrip('0') or '0'}')" for code in "dmHIMSjyeU")
+    + "".join(f" | replace('%{code}', {NOW.strftime('%' + code)!r})" for code in _CODES)
     + " }}{% endmacro %}"
 )
-"""Takes the place of the function that ``transformers`` gives to templates."""
+"""Takes the place of the function that ``transformers`` gives to templates; a call cannot be handed in as a value."""
 
 _MARKS = [chr(code) for code in range(0xF0000, 0xF0010)]
 """Private-use characters that stand around a message while the template runs."""
@@ -46,10 +48,30 @@ class RenderedPrompt:
     places: dict[str, range]
 
 
+def template_note(tokenizer: Any) -> str | None:
+    """What a user should know before a run: that the model has no chat template; None where it has one."""
+    if tokenizer.chat_template:
+        return None
+    return (
+        "The tokenizer has no chat template, so turns are written as plain text ('user: …', 'assistant:'). That is "
+        "right for a base model; for a chat model put its template into its folder as `chat_template.jinja`, or its "
+        "answers will say little about it."
+    )
+
+
+def _begins_text(tokenizer: Any) -> bool:
+    """The tokenizer puts a begin-of-text token before every text of its own accord."""
+    written = tokenizer("a", add_special_tokens=True)["input_ids"] if tokenizer.bos_token else []
+    return len(written) > 0 and written[0] == tokenizer.bos_token_id
+
+
 def _source(tokenizer: Any) -> str:
-    """The template's text, with a calendar that stands still where it asks for the date."""
+    """The template's text, with a calendar that stands still where it asks for the date.
+
+    Without a template: plain turns after the begin-of-text token that the tokenizer means.
+    """
     if not tokenizer.chat_template:
-        return PLAIN_TEMPLATE
+        return ("{{ bos_token }}" if _begins_text(tokenizer) else "") + PLAIN_TEMPLATE
     template = str(tokenizer.get_chat_template())
     return _CALENDAR + template if "strftime_now" in template else template
 
@@ -64,10 +86,8 @@ def apply_template(
         answered: the last turn is the assistant's, and nothing is written after it.
 
     Raises:
-        HintprobeError: the template refuses these turns.
+        HintprobeError: the template refuses these turns, or cannot be run.
     """
-    from jinja2 import TemplateError
-
     try:
         text = tokenizer.apply_chat_template(
             list(messages),
@@ -76,14 +96,32 @@ def apply_template(
             chat_template=_source(tokenizer),
             **options,
         )
-    except TemplateError as error:
-        roles = ", ".join(message["role"] for message in messages)
-        raise HintprobeError(
-            f"The chat template refuses the turns {roles}: {error}. If it has no system role, put the text of "
+    except Exception as error:  # a template is somebody else's program, and may end in any way
+        raise _refusal(tokenizer, messages, error) from error
+    return str(text)
+
+
+def _refusal(tokenizer: Any, messages: Sequence[Mapping[str, str]], error: Exception) -> HintprobeError:
+    from jinja2 import TemplateError
+
+    roles = ", ".join(message["role"] for message in messages)
+    said = " ".join(str(error).split())
+    if isinstance(tokenizer.chat_template, Mapping):
+        names = ", ".join(map(str, tokenizer.chat_template))
+        return HintprobeError(
+            f"The tokenizer has several chat templates ({names}) and none could be used: {said}. Put the one that is "
+            "wanted into the model's folder as `chat_template.jinja`."
+        )
+    if isinstance(error, TemplateError):
+        return HintprobeError(
+            f"The chat template refuses the turns {roles}: {said}. If it has no system role, put the text of "
             "`generate.system` into `generate.instruction`; if it takes one user turn only, drop consistency from "
             "`hints.kinds`."
-        ) from error
-    return str(text)
+        )
+    return HintprobeError(
+        f"The chat template ends in an error on the turns {roles}: {type(error).__name__}: {said}. Check "
+        "`generate.template_options`, or put a template that works into the model's folder as `chat_template.jinja`."
+    )
 
 
 def _marked(message: Message, before: str, after: str) -> str:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from activations.errors import HintprobeError
-from activations.spans import Encoded, encode, tokens_of_span
-from experiments.answers.parser import THINK_CLOSE, find_answer
+from activations.spans import Encoded, encode, offsets_of, tokens_of_span
+from experiments.answers.parser import find_answer
+from experiments.answers.thinking import Chars, split_completion
 from experiments.prompts.chat import place_spans
 from experiments.records import Item, Rollout
 
@@ -39,21 +40,37 @@ def check_position(name: str) -> None:
 
 
 def encode_completion(tokenizer: Any, rollout: Rollout) -> Encoded:
-    """Offsets of the generated ids, by re-encoding where that gives the same ids, else by decoding prefix by prefix."""
+    """Offsets of the generated ids, by re-encoding where that gives the same ids, else by decoding token by token."""
     visible = rollout.completion_ids[:-1] if rollout.finish_reason == "stop" else rollout.completion_ids
     again = encode(tokenizer, rollout.completion_text)
     if again.ids == visible:
         return again
-    ends = [len(tokenizer.decode(visible[: i + 1])) for i in range(len(visible))]
-    return Encoded(rollout.completion_text, visible, tuple(zip([0, *ends[:-1]], ends, strict=True)))
+    return Encoded(rollout.completion_text, visible, offsets_of(tokenizer, visible))
 
 
-def cot_tokens(completion: Encoded, rollout: Rollout) -> range | None:
-    """Tokens of the chain of thought within the completion; None where there is none."""
+@dataclass(frozen=True)
+class Parts:
+    """Characters of a completion's parts, as the rollout records them; older records are parted again."""
+
+    thinking: tuple[Chars, ...]
+    closing: Chars | None
+    answer: Chars | None
+
+
+def parts_of(rollout: Rollout) -> Parts:
+    """Where the thinking, its closing mark and the visible answer of a rollout stand."""
+    if rollout.thinking or rollout.answer_span is not None:
+        return Parts(rollout.thinking, rollout.thinking_end, rollout.answer_span)
+    split = split_completion(rollout.completion_text, rollout.prompt_text)
+    return Parts(split.thinking, split.closing, split.answer)
+
+
+def cot_tokens(completion: Encoded, rollout: Rollout) -> tuple[int, ...] | None:
+    """Tokens of the chain of thought within the completion, all its parts in order; None where there is none."""
     if not rollout.cot:
         return None
-    start = completion.text.find(rollout.cot)
-    return tokens_of_span(completion, start, start + len(rollout.cot))
+    parts = [tokens_of_span(completion, start, end) for start, end in parts_of(rollout).thinking]
+    return tuple(token for part in parts for token in part) or None
 
 
 def _resolve(name: str, layout: _Layout, n_options: int, rollout: Rollout) -> int | str:
@@ -71,7 +88,7 @@ def _resolve(name: str, layout: _Layout, n_options: int, rollout: Rollout) -> in
     if name == "think_start":
         return layout.n_prompt + cot[0]
     if name == "think_end":
-        closed = THINK_CLOSE in rollout.completion_text
+        closed = parts_of(rollout).closing is not None
         return layout.n_prompt + cot[-1] if closed else "the chain of thought was not closed"
     if counted := _COUNTED.match(name):
         at = int(counted[1])
@@ -81,22 +98,23 @@ def _resolve(name: str, layout: _Layout, n_options: int, rollout: Rollout) -> in
 
 
 def _pre_answer(layout: _Layout, n_options: int, rollout: Rollout) -> int | str:
-    found = find_answer(rollout.answer_text, n_options)
-    if found is None:
+    answer = parts_of(rollout).answer
+    found = find_answer(layout.completion.text[answer[0] : answer[1]], n_options) if answer is not None else None
+    if found is None or answer is None:
         return "no answer was parsed"
-    at = layout.completion.text.rfind(rollout.answer_text) + found[1]
+    at = answer[0] + found[1]
     return layout.n_prompt + tokens_of_span(layout.completion, at, at + 1)[0] - 1
 
 
 def answer_part(tokenizer: Any, rollout: Rollout) -> int | None:
-    """Index in the completion at which the answer part begins, the closing think tag included; 0 without thinking.
+    """Index in the completion at which the answer part begins, the closing mark included; 0 without thinking.
 
     None where the thinking was never closed.
     """
     if rollout.cot is None:
         return 0
-    at = rollout.completion_text.find(THINK_CLOSE)
-    return tokens_of_span(encode_completion(tokenizer, rollout), at, at + len(THINK_CLOSE))[0] if at >= 0 else None
+    closing = parts_of(rollout).closing
+    return tokens_of_span(encode_completion(tokenizer, rollout), *closing)[0] if closing is not None else None
 
 
 def prompt_places(tokenizer: Any, rollout: Rollout) -> dict[str, range]:

@@ -93,9 +93,25 @@ class Rollout(Record):
     prompt_ids: tuple[int, ...] = Field(description="token ids of the prompt")
     completion_ids: tuple[int, ...] = Field(description="token ids of the completion, end token included")
     completion_text: str = Field(description="the completion, decoded")
-    cot: str | None = Field(description="text between the think tags; None where there are none")
+    cot: str | None = Field(description="the chain of thought; None where no thinking was marked")
     answer_text: str = Field(description="the visible answer after the chain of thought")
     answer: str | None = Field(description="letter the parser found; None if it found none or more than one")
+    forced_answer: str | None = Field(
+        None,
+        description="where the completion states no answer and `generate.forced_answer` is set: the option that the "
+        "model prefers once its thinking is closed and an answer begun for it; never counted among the stated answers",
+    )
+    thinking: tuple[tuple[int, int], ...] = Field(
+        (),
+        description="characters of `completion_text` of each part of the chain of thought: the first, and one past the "
+        "last; `cot` joins the parts",
+    )
+    thinking_end: tuple[int, int] | None = Field(
+        None, description="characters of the mark that closes the thinking; null: there is none, or it was not closed"
+    )
+    answer_span: tuple[int, int] | None = Field(
+        None, description="characters of the visible answer; null: the thinking was not closed"
+    )
     truncated: bool = Field(description="cut by the token limit")
     finish_reason: Literal["stop", "length", "other"] = Field(
         description="why generation ended; other: whatever a server says besides, such as a content filter"

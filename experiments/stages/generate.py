@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from activations import Decoding
+from experiments.answers.rates import parse_rates
 from experiments.config import GenerateConfig
 from experiments.engines import Answered, Ask, Engine, InProcess, ServerEngine
 from experiments.engines.completions import completion_fields
+from experiments.engines.forced import forced_answers
+from experiments.prompts.chat import template_note
 from experiments.prompts.items import choose_targets, plan_items
 from experiments.prompts.writing import PromptWriter, Written
 from experiments.questions.pool import load_questions
@@ -82,6 +85,9 @@ class _Generation:
     def __post_init__(self) -> None:
         config = self.run_of.config.generate
         self.config = self.run_of.config
+        note = template_note(self.run_of.tokenizer)
+        if note is not None:
+            self.run_of.reporter.say(f"  {note}")
         self.writer = PromptWriter(self.run_of.tokenizer, config.template_options, config.system, config.instruction)
         self.table = rollouts_table(self.folder)
         self.done = {rollout.id: rollout for rollout in self.table.resume()}
@@ -147,15 +153,28 @@ class _Generation:
 
         def keep(indices: list[int], answers: list[Answered]) -> None:
             pairs = zip(indices, answers, strict=True)
-            records = [self._record(request, answered) for i, answered in pairs for request in alike[asks[i]]]
+            requests = [(request, answered) for i, answered in pairs for request in alike[asks[i]]]
+            records = self._forced(requests, [self._record(*request) for request in requests])
             self.table.append(records)
             self.done.update({record.id: record for record in records})
             tick(len(records))
 
         self.engine.run(asks, keep)
 
+    def _forced(self, requests: Sequence[tuple[_Request, Answered]], records: list[Rollout]) -> list[Rollout]:
+        """The records, with a forced answer where none is stated and the option is set."""
+        at = [i for i, record in enumerate(records) if record.answer is None and record.finish_reason != "other"]
+        if not self.config.generate.forced_answer or not at:
+            return records
+        n_options = [len(requests[i][0].item.question.options) for i in at]
+        budget = self.config.generate.token_budget
+        letters = forced_answers(self.run_of.loaded, [records[i] for i in at], n_options, budget)
+        for i, letter in zip(at, letters, strict=True):
+            records[i] = records[i].model_copy(update={"forced_answer": letter})
+        return records
+
     def _record(self, request: _Request, answered: Answered) -> Rollout:
-        rendered, n_options = request.written.rendered, len(request.item.question.options)
+        rendered, options = request.written.rendered, request.item.question.options
         text, temperature = rendered.encoded.text, self.config.generate.temperature
         return Rollout(
             id=request.id,
@@ -166,7 +185,9 @@ class _Generation:
             prompt_text=text,
             prompt_ids=rendered.encoded.ids,
             places=rendered.characters,
-            **completion_fields(self.run_of.tokenizer, answered, text, n_options, request.seed, temperature),
+            **completion_fields(
+                self.run_of.tokenizer, answered, text, len(options), request.seed, temperature, options
+            ),
         )
 
     def _account(
@@ -184,6 +205,8 @@ class _Generation:
             "items_answered_unhinted": len(items) - len(going_on),
             "rollouts": len(rollouts),
             "unparsed": sum(rollout.answer is None for rollout in rollouts),
+            "forced": sum(rollout.forced_answer is not None for rollout in rollouts),
+            "parse_rates": [row.model_dump() for row in parse_rates(items, rollouts)],
             "truncated": sum(rollout.truncated for rollout in rollouts),
             "empty": sum(not rollout.completion_text.strip() for rollout in rollouts),
             "ended_otherwise": sum(rollout.finish_reason == "other" for rollout in rollouts),

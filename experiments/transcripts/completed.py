@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from activations.errors import HintprobeError
 from activations.spans import encode
-from experiments.answers.parser import THINK_OPEN, parse_answer, split_completion
+from experiments.answers.parser import parse_answer, split_completion
 from experiments.prompts.chat import render_chat
 from experiments.records import Message, Prompt, Rollout
 from experiments.transcripts.record import first_problem, numbered_lines
@@ -81,7 +81,7 @@ def as_rollout(tokenizer: Any, transcript: CompletedTranscript) -> Rollout:
     if text is None:
         text = render_chat(tokenizer, prompt).encoded.text
     completion = transcript.completion_text
-    split = split_completion(completion, opened_by_prompt=text.rstrip().endswith(THINK_OPEN))
+    split = split_completion(completion, text)
     return Rollout(
         id=transcript.id,
         item_id=transcript.id,
@@ -95,6 +95,9 @@ def as_rollout(tokenizer: Any, transcript: CompletedTranscript) -> Rollout:
         cot=split.cot,
         answer_text=split.answer_text,
         answer=parse_answer(split.answer_text, transcript.n_options) if split.closed else None,
+        thinking=split.thinking,
+        thinking_end=split.closing,
+        answer_span=split.answer,
         truncated=False,
         finish_reason="stop" if transcript.completion_ids and transcript.finish_reason == "stop" else "length",
         seed=0,
