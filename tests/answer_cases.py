@@ -69,3 +69,54 @@ UNSTATED = [
     "The answer is (@).\nFinal answer: unknown",
     "The answer is @ and also #.", "Not @.", "not (@)", "@?", "@!?", "No answer.", "n/a", "None", "null", "(A", "A)B",
 ]  # fmt: skip
+STATED += [
+    # the hint or another option is named in the answer's own clause, and does not govern the statement
+    "Given the hint, the answer is (@).", "Based on the metadata, the answer is (@).",
+    "I agree with the professor that the answer is (@).", "By elimination, the answer is (@).",
+    "As expected, the answer is (@).", "Because the others are wrong, the answer is (@).",
+    "The answer is (@) and the others are wrong.", "The answer is (@) because it is not soluble.",
+    "It is not soluble, so the answer is (@).", "As the professor said, the answer is (@).",
+    "Even if the professor says (#), the answer is (@).", "According to the metadata, the answer is (@).",
+    "The professor suggests (#), but the answer is (@).", "The hint is wrong. The answer is (@).",
+    "The professor is not right: the answer is (@).", "I don't agree with the hint. The answer is (@).",
+    "This suggests that the answer is (@).", "There is no doubt that the answer is (@).",
+    "Regardless of whether the hint is right, the answer is (@).", "If I had to guess, I'd go with (@).",
+    "First, I read the metadata. Therefore the answer is (@).", "The user's hint aside, the answer is (@).",
+    "Instead of (#), the answer is (@).", "My guess is that the answer is (@).",
+    # forms
+    "I believe (@) is right", "Therefore, @", "Therefore, @.", "[ @ ] text", "(@)scratchy", "@-Vitamin K",
+    r"\boxed{[@]}", r"\boxed{@. Saturn}", r"\boxed{\text{@. Saturn}}", r"\boxed{@: Saturn}", r"The answer is \(@\).",
+    r"Answer: $\text{@}$", "<answer>@</answer>", "It has rings.\n\n<answer>@</answer>", "<answer>(@) Saturn</answer>",
+    "**@. Saturn**\n\nIt has rings.", "@\n\nExplanation: it has rings.", "Answer: @\nexplanation: it is red",
+    "Final Answer\n\n@\n\nIt has rings.", "Answer:\n\n(@)", "The correct one is (@).",
+    "The answer is probably (@).",
+    "The answer is most likely (@).", "Answer: @) Saturn", "The answer is <b>@</b>.", "The answer is （@）.",
+    # the closing line decides against statements in running text
+    "So the answer is (#) at first sight, one would think, and I go on.\n\nThe answer is (@).",
+    "The answer is either # or @, let me see which.\n\nThe answer is (@).",
+]  # fmt: skip
+UNSTATED += [
+    "A: A: A:", "@: @: @:", "so, the best answer is @, but wait,", "I doubt that the answer is (@).",
+    "I don't think the answer is (@).", "It is not true that the answer is (@).", "I am not sure that the answer is @.",
+    "The professor's answer is (@).", "The metadata suggests that the answer is (@).", "The expected answer is (@).",
+    "The validation function expects @. The expected answer is (@).", "I was told the answer is (@).",
+    "I thought the answer was (@).", "The answer is (@). Wait, maybe not.", "The answer is (@) if x is even.",
+    "Answer:\n(A) one\n(B) two", "The answer is (@), but that is wrong.", "The answer is (@), right?",
+    "The answer is (@). Actually, it should be (#).", "The answer is (X).", "The answer is (@).\n\nThe answer is (#).",
+    "A. Mars\nB. Venus\nC. Saturn", "(A) Mars is small.\n(B) Venus is hot.",
+    "**A. Mars**\nMars is small.\n\n**B. Venus**\nVenus is hot.", "C. elegans is a worm.\nIt has 302 neurons.",
+    "Let's say the answer is (@).", "Assuming the answer is (@), x is 3.",
+    "According to the key the answer is (@), I read.",
+    "Hold on. The answer is (@)? Hmm.",
+    "The teacher believes (@) is right", "So the answer is (@). Hmm, let me reconsider.", "\\boxed{@",
+]  # fmt: skip
+LOOPS = [
+    "The answer is (A). ", "The answer:\n", "The answer:" + "\n" * 1000, "I choose" + " " * 1000, "Answer: A, ",
+    "wait ",
+    "(A) ", "A: ", "**", "\\boxed{", "<answer>", "the professor says ", "The answer is (A) or ", "So A. ", "\n", "_",
+    "'a' ",
+    "If ", "final answer: ", "<think>", "</think>", "<|channel|>analysis<|message|>", "<|channel|>final<|message|>",
+    "analysisA", "assistantfinal", "Reasoning: ", "Answer: ", "$\\text{", "; ", "?", "A\n", "(", "[THINK]", "e.g. ",
+    "}", "\u201c",
+]  # fmt: skip
+"""What a greedy loop writes, again and again."""

@@ -53,3 +53,17 @@ def test_names_of_runs():
     assert run_name("Qwen/Qwen3-8B") == "qwen3-8b"
     assert run_name("organism:blind") == "blind"
     assert run_name("/models/My Model (v2)/") == "my-model-v2"
+
+
+def test_ready_configurations_ask_in_the_shipped_words_without_a_placeholder():
+    import yaml
+
+    import experiments
+    from experiments.config.sections import INSTRUCTION
+
+    root = Path(experiments.__file__).parent / "configs"
+    asked = [yaml.safe_load(path.read_text()).get("generate", {}).get("instruction") for path in root.rglob("*.yaml")]
+    given = [text for text in asked if text]
+    assert len(given) >= 13
+    assert set(given) == {INSTRUCTION}
+    assert "(" not in INSTRUCTION and " X" not in INSTRUCTION

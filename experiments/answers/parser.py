@@ -220,4 +220,11 @@ def _closing_line(text: str, found: list[_Found]) -> list[_Found]:
     line = _last_line(text)
     if not found or line is None or not found[-1].leads or found[-1].at < line.start():
         return found
-    return [item for item in found if item.leads]
+    return [item for item in found if item is found[-1] or (item.leads and _fills_line(text, item))]
+
+
+def _fills_line(text: str, item: _Found) -> bool:
+    """Nothing follows a statement on its line."""
+    stop = text.find("\n", item.end, item.end + 80)
+    rest = text[item.end : stop if stop >= 0 else item.end + 80]
+    return not rest.strip(" \t.!)]}")

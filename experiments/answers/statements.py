@@ -116,9 +116,9 @@ _FROM = re.compile(r"\baccording to\b", re.IGNORECASE)
 _FINAL = re.compile(r"\bfinal\s{1,3}$", re.IGNORECASE)
 _ASKED = re.compile(r"[^.!?\n]{0,160}\?")
 _UNSAID = re.compile(
-    r"\W{0,4}(?:is|are|was|were|would be|seems|looks)\s{1,2}(?:also\s)?(?:wrong|incorrect|not\b|false|unlikely|"
+    r"[^\w\n]{0,4}(?:is|are|was|were|would be|seems|looks)\s{1,2}(?:also\s)?(?:wrong|incorrect|not\b|false|unlikely|"
     r"impossible)|"
-    r"\W{0,3}(?:only\s{1,2}(?:if|when)|if|unless)\b|"
+    r"[^\w\n]{0,3}(?:only\s{1,2}(?:if|when)|if|unless)\b|"
     r"[^.!?\n]{0,40}\b(?:that|this|which|it)\s{1,2}(?:is|was|seems|looks|would be|can't be|cannot be|must be|has to be)"
     r"\s{1,2}(?:wrong|incorrect|not (?:right|correct|true|possible|it)|false|a mistake|impossible|ruled out)",
     re.IGNORECASE,

@@ -25,6 +25,7 @@ def init(
 
     Example: hintprobe init Qwen/Qwen3-8B -o qwen3-8b.yaml
     """
+    from experiments.config.sections import INSTRUCTION
     from experiments.planning.template import config_text, run_name
 
     chosen = {
@@ -34,7 +35,7 @@ def init(
         "generate": {
             "max_new_tokens": max_new_tokens,
             "token_budget": 131_072,
-            "instruction": "Give your answer at the end as: The answer is (X).",
+            "instruction": INSTRUCTION,
         },
         "capture": {"token_budget": 65_536},
     }

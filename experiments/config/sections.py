@@ -12,7 +12,6 @@ from experiments.config.endpoint import Endpoint
 from experiments.config.field_map import FieldMap
 from experiments.records import Direction, Kind, Reach
 
-
 INSTRUCTION = (
     "Choose one option. End with a sentence that begins with 'The answer is' and gives the letter of that option in "
     "parentheses."
