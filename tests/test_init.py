@@ -1,10 +1,14 @@
 """The configuration that ``hintprobe init`` writes is valid, complete, and never written over another."""
 
 import re
+from pathlib import Path
 
+import yaml
 from test_cli import assert_one_paragraph, hintprobe
 
+import experiments
 from experiments.config.file import load_config
+from experiments.config.sections import INSTRUCTION
 from experiments.planning.template import run_name
 from experiments.schema import config_sections
 
@@ -56,14 +60,10 @@ def test_names_of_runs():
 
 
 def test_ready_configurations_ask_in_the_shipped_words_without_a_placeholder():
-    import yaml
-
-    import experiments
-    from experiments.config.sections import INSTRUCTION
-
     root = Path(experiments.__file__).parent / "configs"
     asked = [yaml.safe_load(path.read_text()).get("generate", {}).get("instruction") for path in root.rglob("*.yaml")]
     given = [text for text in asked if text]
     assert len(given) >= 13
     assert set(given) == {INSTRUCTION}
-    assert "(" not in INSTRUCTION and " X" not in INSTRUCTION
+    assert "(" not in INSTRUCTION
+    assert " X" not in INSTRUCTION
