@@ -192,7 +192,7 @@ def _last_close(text: str, closing: re.Pattern[str], start: int) -> re.Match[str
     """The last closing mark that is used rather than spoken of; where all look spoken of, the last."""
     ends = list(closing.finditer(text, start))
     used = [end for end in ends if not _inline(text, end.start(), end.end())]
-    return (used or ends or [None])[-1]
+    return (used or ends)[-1] if ends else None
 
 
 def _split_lone_close(text: str) -> SplitCompletion | None:
