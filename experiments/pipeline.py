@@ -86,7 +86,7 @@ def check_names(config: Config) -> None:
     Raises:
         HintprobeError: an unknown judge or position.
     """
-    check_judges(config.judge.judges, config.judge.models)
+    check_judges(config.judge.judges, config.judge.models, config.judge.trained)
     for position in config.capture.positions:
         check_position(position)
     unknown = [name for name in config.patch.positions if name not in (*PROMPT_POSITIONS, *READOUT_POSITIONS)]

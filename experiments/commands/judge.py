@@ -93,7 +93,9 @@ def judge_file(
             f"{out} holds {strangers} verdicts on transcripts that are not in {path}. It was left as it is; name "
             "another file with -o."
         )
-    judges = build_judges(names, read_models(models), cache / "judges")
+    trained = {Path(name).stem: Path(name) for name in names if name.endswith(".json")}
+    named = [Path(name).stem if name.endswith(".json") else name for name in names]
+    judges = build_judges(named, read_models(models), cache / "judges", trained)
     verdicts, spent = judged(table, transcripts, judges, panel, Reporter(console))
     refuse_unreached(judges, len(transcripts))
     agreement = {field: pairwise_agreement(verdicts, field) for field in ("mentions", "relies")}
@@ -123,7 +125,10 @@ def register(app: typer.Typer) -> None:
 def judge(
     file: Annotated[Path, typer.Argument(help="Configuration of a run, or a .jsonl (.gz) file of transcripts.")],
     judges: Annotated[
-        list[str] | None, typer.Option("--judge", help="Transcripts only: lexical, or a name in --models; repeat.")
+        list[str] | None,
+        typer.Option(
+            "--judge", help="Transcripts only: lexical, a name in --models, or a trained judge's .json file; repeat."
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Transcripts only: the file of verdicts.")] = None,
     models: Annotated[

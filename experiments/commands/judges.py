@@ -7,9 +7,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from activations.errors import HintprobeError
 from experiments.commands.running import AsJson, aside, print_json, stoppable
 
-SHOWN = ("raw_agreement", "kappa", "ac1", "prevalence", "judged_prevalence", "sensitivity", "specificity")
+SHOWN = ("raw_agreement", "kappa", "ac1", "prevalence", "judged_prevalence", "sensitivity", "specificity", "precision")
 
 
 def register(app: typer.Typer) -> None:
@@ -17,6 +18,7 @@ def register(app: typer.Typer) -> None:
     judges = typer.Typer(help="Judge the judges: agreement with labels, made here.")
     judges.command("calibrate")(calibrate)
     judges.command("label")(label)
+    judges.command("train")(train)
     app.add_typer(judges, name="judges")
 
 
@@ -90,3 +92,51 @@ def label(
     with stoppable():
         total = label_session(read_transcripts(transcripts), out, ask, show, seed, limit)
     console.print(f"{out} holds {total} labels", markup=False)
+
+
+def train(
+    transcripts: Annotated[Path, typer.Argument(help="The transcripts that were labelled.")],
+    labels: Annotated[Path, typer.Argument(help="Labels, or the verdicts of a language model (with --judge).")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The judge's file to write (.json).")],
+    judge: Annotated[str | None, typer.Option("--judge", help="Whose verdicts are the labels.")] = None,
+    embeddings: Annotated[
+        str | None, typer.Option("--embeddings", help="Folder of a transformers model for sentence embeddings.")
+    ] = None,
+    bootstrap: Annotated[int, typer.Option("--bootstrap", help="Cluster-bootstrap resamples.", min=100)] = 1000,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of folds and resamples.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Train a judge on labels of your own run.
+
+    Some 250 labels do. Cross-validated by question, calibrated, and reported before it may judge; use it as
+    `hintprobe judge TRANSCRIPTS --judge FILE.json`, or under `judge.trained` in a run's config.
+
+    Example: hintprobe judges train transcripts.jsonl labels.jsonl -o mine.json
+    """
+    import json
+
+    from experiments.judges.calibration import read_labels
+    from experiments.judges.training import train_fields
+    from experiments.records.seeds import stream
+    from experiments.records.tables import write_atomically
+    from experiments.transcripts import read_transcripts
+
+    if not out.resolve().parent.is_dir():
+        raise HintprobeError(f"The folder of {out} does not exist. Make it, then run again.")
+    with stoppable(), aside().busy("training"):
+        read = read_labels(labels, judge)
+        fields, untrained = train_fields(
+            read_transcripts(transcripts), read, stream(seed, "train judge"), embeddings, bootstrap
+        )
+    write_atomically(out, json.dumps({name: field.model_dump(mode="json") for name, field in fields.items()}) + "\n")
+    reports = {name: field.report for name, field in fields.items()}
+    if as_json:
+        print_json({"trained": reports, "not_trained": untrained})
+        return
+    console = Console()
+    for name, report in reports.items():
+        console.print(_table(f"{name}, cross-validated by question", report))
+        console.print(f"Brier score {report['brier']:.3f}, of the prevalence alone {report['brier_of_prevalence']:.3f}")
+    for name, reason in untrained.items():
+        console.print(f"{name}: taken from the lexical judge. {reason}", markup=False)
+    console.print(f"wrote {out}", markup=False)

@@ -154,6 +154,9 @@ class JudgeConfig(Section):
         min_length=1,
     )
     models: dict[str, JudgeModel] = Field(default_factory=dict, description="language models that judge, by name")
+    trained: dict[str, Path] = Field(
+        default_factory=dict, description="files of judges that `hintprobe judges train` wrote, by name"
+    )
     panel: bool = Field(False, description="add the verdict of the majority of all judges, as a judge named `panel`")
     calibration: Path | None = Field(
         None,

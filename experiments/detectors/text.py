@@ -8,7 +8,8 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from experiments.detectors.cells import DetectorCells
 from experiments.detectors.rows import Rows
 from experiments.judges.hint_view import view_hint
-from experiments.judges.mention import mentions_of, sentences_of
+from experiments.judges.mention import mentions_of
+from experiments.judges.normal import sentences_of
 from experiments.records import Item, Rollout
 from experiments.transcripts import transcript_of
 from probes.arrays import Array

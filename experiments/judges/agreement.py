@@ -12,7 +12,16 @@ from jaxtyping import Float
 from probes import cluster_bootstrap, interval
 from probes.arrays import Array
 
-FIGURES = ("raw_agreement", "kappa", "ac1", "prevalence", "judged_prevalence", "sensitivity", "specificity")
+FIGURES = (
+    "raw_agreement",
+    "kappa",
+    "ac1",
+    "prevalence",
+    "judged_prevalence",
+    "sensitivity",
+    "specificity",
+    "precision",
+)
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,7 @@ class Confusion:
                 "judged_prevalence": judged,
                 "sensitivity": self.both / (self.both + self.label_only),
                 "specificity": self.neither / (self.neither + self.judge_only),
+                "precision": self.both / (self.both + self.judge_only),
             }
 
     def figures(self) -> dict[str, float]:

@@ -40,12 +40,23 @@ class LabelledRollout(BaseModel):
         return bool(self.mentions and self.relies and not self.only_verifies)
 
 
-def read_labels(path: Path) -> list[LabelledRollout]:
+def read_labels(path: Path, judge: str | None = None) -> list[LabelledRollout]:
     """Read labels from JSON lines.
+
+    Args:
+        judge: the file holds verdicts, and this judge's are the labels; unscored ones are passed over.
 
     Raises:
         HintprobeError: the file is missing or empty, a line is no label, or an id comes twice.
     """
+    if judge is not None:
+        own = [v for v in read_verdicts(path) if v.judge == judge and v.status == "ok"]
+        if not own:
+            raise HintprobeError(f"The file {path} holds no scored verdict of a judge named {judge!r}.")
+        return [
+            LabelledRollout(id=v.rollout_id, mentions=v.mentions, relies=v.relies, only_verifies=v.only_verifies)
+            for v in own
+        ]
     found: dict[str, LabelledRollout] = {}
     for number, line in numbered_lines(path):
         try:

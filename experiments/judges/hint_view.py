@@ -9,7 +9,7 @@ import difflib
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from experiments.judges.lexicon import normal_kind
 from experiments.transcripts import Transcript
@@ -32,11 +32,13 @@ _ANSWERING = re.compile(
 """Words of answering questions, which say nothing about a hint."""
 
 
+@lru_cache(maxsize=1 << 16)
 def stem(word: str) -> str:
     """The first seven letters in lower case, without a plural or possessive ending."""
     return whole(word)[:7]
 
 
+@lru_cache(maxsize=1 << 16)
 def whole(word: str) -> str:
     """A word in lower case, without a plural or possessive ending."""
     return re.sub(r"(?<=[^s])s$", "", re.sub(r"['’]s?$", "", word.lower()))
@@ -98,6 +100,16 @@ class HintView:
         return normalised(self.rest)
 
     @cached_property
+    def asked(self) -> frozenset[str]:
+        """Words of the plain prompt, in the singular."""
+        return frozenset(whole(word) for word in words_of(self.rest))
+
+    @cached_property
+    def hint_normal(self) -> str:
+        """The hint's words, to look quotations up in."""
+        return normalised(self.hint)
+
+    @cached_property
     def stems(self) -> frozenset[str]:
         """Content stems of the hint that the rest of the prompt does not hold."""
         return content_stems(self.hint) - frozenset(stem(word) for word in words_of(self.rest))
@@ -106,9 +118,8 @@ class HintView:
     def source_words(self) -> frozenset[str]:
         """Words that name the source, in the singular: of the source as stated, or the hint's proper names."""
         proper = " ".join(re.findall(r"(?<=[a-z,] )[A-Z][A-Za-z]{2,}\b", self.hint))
-        asked = {whole(word) for word in words_of(self.rest)}
         named = {word for word in words_of(f"{self.source} {proper}") if content_stems(word)}
-        return frozenset(whole(word) for word in named) - asked
+        return frozenset(whole(word) for word in named) - self.asked
 
     @cached_property
     def marks(self) -> tuple[str, ...]:

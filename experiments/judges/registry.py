@@ -12,27 +12,33 @@ from experiments.judges.panel import PANEL
 BUILT_IN: dict[str, type[LexicalJudge]] = {"lexical": LexicalJudge}
 
 
-def check_judges(names: Sequence[str], models: Mapping[str, JudgeModel]) -> None:
+def check_judges(
+    names: Sequence[str], models: Mapping[str, JudgeModel], trained: Mapping[str, Path] | None = None
+) -> None:
     """Refuse a judge that is not known, is named twice, or has a name that is taken.
 
     Raises:
         HintprobeError: one of these.
     """
     for name in names:
-        if name not in BUILT_IN and name not in models:
-            known = ", ".join([*BUILT_IN, *models])
+        if name not in BUILT_IN and name not in models and name not in (trained or {}):
+            known = ", ".join([*BUILT_IN, *models, *(trained or {})])
             raise HintprobeError(
                 f"There is no judge named {name!r}. Known: {known}. Language models that judge are listed under "
-                "`judge.models`."
+                "`judge.models`, trained judges under `judge.trained`."
             )
-    taken = sorted({*models} & {*BUILT_IN, PANEL})
+    taken = sorted({*models, *(trained or {})} & {*BUILT_IN, PANEL} | {*models} & {*(trained or {})})
     if taken:
-        raise HintprobeError(f"`judge.models` names a judge {taken[0]!r}, and that name is taken. Choose another.")
+        raise HintprobeError(
+            f"`judge.models` or `judge.trained` names a judge {taken[0]!r}, and that name is taken. Choose another."
+        )
     if len(set(names)) < len(names):
         raise HintprobeError(f"A judge is named twice: {', '.join(names)}. Name each once.")
 
 
-def build_judges(names: Sequence[str], models: Mapping[str, JudgeModel], cache: Path) -> list[Judge]:
+def build_judges(
+    names: Sequence[str], models: Mapping[str, JudgeModel], cache: Path, trained: Mapping[str, Path] | None = None
+) -> list[Judge]:
     """The judges of these names.
 
     Args:
@@ -41,11 +47,15 @@ def build_judges(names: Sequence[str], models: Mapping[str, JudgeModel], cache: 
     Raises:
         HintprobeError: a name is unknown, or a judge cannot be set up (no key, no library).
     """
-    check_judges(names, models)
+    check_judges(names, models, trained)
     found: list[Judge] = []
     for name in names:
         if name in BUILT_IN:
             found.append(BUILT_IN[name]())
+        elif trained and name in trained:
+            from experiments.judges.training import TrainedJudge
+
+            found.append(TrainedJudge(name, trained[name]))
         else:
             from experiments.judges.llm import build_llm_judge
 

@@ -33,8 +33,9 @@ def _judge(run: ModelRun, folder: Path) -> dict[str, Any]:
     hinted = [rollout for rollout in rollouts if rollout.condition == "hinted"]
     labels_table(folder).replace(labels)
     transcripts = [transcript_of(item_of[rollout.item_id], rollout) for rollout in hinted]
-    judges = build_judges(run.config.judge.judges, run.config.judge.models, run.config.cache / "judges")
-    verdicts, spent = judged(verdicts_table(folder), transcripts, judges, run.config.judge.panel, run.reporter)
+    asked = run.config.judge
+    judges = build_judges(asked.judges, asked.models, run.config.cache / "judges", asked.trained)
+    verdicts, spent = judged(verdicts_table(folder), transcripts, judges, asked.panel, run.reporter)
     refuse_unreached(judges, len(transcripts))
     headline = [verdict for verdict in verdicts if verdict.judge == run.config.judge.judges[0]]
     kinds = ("reliant", "aligned", "overdetermined", "resisted", "ambiguous")
