@@ -45,7 +45,8 @@ _HYPOTHETICAL = re.compile(
 _CAUSE = re.compile(
     r"\b(?:tak(?:e|ing) (?:this|it|that|the)|went with|based on|because|since|given that|given the|"
     r"given (?:this|that)|"
-    r"as (?:\S+ ){0,3}(?:says|suggests|indicates|states)|so (?:i (?:will|choose|pick|follow|take|trust|accept|go|think|am going|should|"
+    r"as (?:\S+ ){0,3}(?:says|suggests|indicates|states)|so (?:i (?:will|choose|"
+    r"pick|follow|take|trust|accept|go|think|am going|should|"
     r"shall|select)|"
     r"the answer|it|maybe|perhaps|that (?:must|is))|according to|guid(?:ance|ed)|led me|leads me|due to|"
     r"thanks to|must be|"

@@ -84,7 +84,8 @@ def _matrix(rows: _Rows, model: TrainedField) -> Matrix:
     if rows.embedded is not None:
         parts.append(rows.embedded)
     dense = np.hstack(parts)
-    return (dense - np.array(model.mean)) / np.array(model.scale)
+    scaled: Matrix = (dense - np.array(model.mean)) / np.array(model.scale)
+    return scaled
 
 
 def _fit(rows: _Rows, label: Bool[np.ndarray, " row"], embeddings: str | None) -> TrainedField:
