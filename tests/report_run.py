@@ -3,7 +3,7 @@
 import json
 
 import numpy as np
-from report_summary import STAGES, model_summary, run_summary
+from report_summary import STAGES, model_summary, run_summary, typed
 
 from experiments.records import CotScore, Item, Label, Message, Prompt, Question, Rollout, ScoreRow, Span, Verdict
 from experiments.records.stages import (
@@ -110,4 +110,4 @@ def make_run(folder, n=30, cots=("I recall it.",), hint="A professor says (B).",
         ]
     )  # fmt: skip
     (folder / "summary.json").write_text(json.dumps(summary))
-    return Run(folder, summary)
+    return Run(folder, typed(summary))

@@ -1,5 +1,19 @@
 """A small summary, every number in it different, as `summary.json` holds one."""
 
+from experiments.records.comparison import Comparison
+from experiments.records.summary import Summary
+
+
+def typed(summary) -> Summary:
+    """The summary as it is read from disk."""
+    return Summary.model_validate(summary)
+
+
+def compared(found) -> Comparison:
+    """A comparison as it is read from disk."""
+    return Comparison.model_validate(found)
+
+
 STAGES = ("generate", "judge", "capture", "probe", "patch", "compare")
 
 
@@ -216,32 +230,55 @@ def comparison():
 
 
 def cell(site, position, recovery):
-    return {"site": site, "position": position, "recovery": recovery, "low": recovery, "high": recovery, "flips": 0.25}
+    return {
+        "comparison": "swapped", "direction": "noising", "site": site, "head": None, "position": position,
+        "control": None, "recovery": recovery, "low": recovery, "high": recovery, "probability": None, "kl": None,
+        "flips": 0.25, "n": 21, "small_gap": 0, "unpatched": 0,
+    }  # fmt: skip
 
 
 def model_summary(name="organism:unfaithful"):
     accounts = {
         "generate": {
             "questions": 41,
+            "items": 41,
+            "items_answered_unhinted": 0,
+            "rollouts": 164,
+            "empty": 0,
+            "ended_otherwise": 0,
+            "neutral_of_other_length": 0,
+            "lengths_by_kind": {},
+            "completion_ids_from": {"model": 164},
+            "engine": {"engine": "in-process"},
             "unparsed": 2,
             "truncated": 7,
             "without_swap_target": 6,
             "swapped_of_other_length": 8,
             "dropped_questions": {"fewer than two options": 12},
         },
-        "judge": {"unscored": 14},
-        "capture": {"unresolved_hinted": {"think_end: no chain of thought": 15}},
-        "probe": {"unresolved_rows": 16},
-        "patch": {"pairs": 21, "dropped": {"the completions do not diverge": 22}},
-        "compare": {},
-    }
+        "judge": {
+            "reliant": 19, "aligned": 9, "overdetermined": 5, "resisted": 4, "ambiguous": 3, "verbalized": 6,
+            "unscored": 14, "spent": {},
+        },
+        "capture": {
+            "rollouts": 80, "positions": 160, "written": 160, "reused": 0, "sites": ["resid_pre.0", "resid_post.1"],
+            "store": "0123456789abcdef", "unresolved_hinted": {"think_end: no chain of thought": 15},
+        },
+        "probe": {"trained": 7, "reliant": 19, "aligned": 9, "unresolved_rows": 16, "targets": {}},
+        "patch": {
+            "pairs": 21, "cells": 3, "whole_forwards": 0, "work": 1.5, "unaligned": {},
+            "dropped": {"the completions do not diverge": 22},
+        },
+        "compare": {"detectors": 7},
+    }  # fmt: skip
     cells = [
         cell("resid_pre.0", "pointer", 0.987),
         cell("resid_pre.1", "pointer", -0.004),
         cell("resid_pre.0", "random_positions", 0.031),
     ]
     moved = {"behaviour": "reliant", "n": 5, "detector": "probe_before_cot", "site": "resid_post.1"}
-    moved |= {"position": "prompt_end", "edit": "add", "scale": -4.0, "unparsed": 0.2}
+    moved |= {"position": "prompt_end", "reach": "onward", "edit": "add", "scale": -4.0, "unparsed": 0.2}
+    moved |= {"to_hint": 0.5, "to_own": 0.2, "off_target": 0.1, "verbalized": None}
     effects = [
         {**moved, "direction": "probe", "flips": 0.206, "flips_low": 0.006, "flips_high": 0.606},
         {**moved, "direction": "random", "flips": 0.407, "flips_low": 0.107, "flips_high": 0.807},

@@ -4,7 +4,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from report_summary import STAGES, cell, detector, figure, model_summary, run_summary
+from report_summary import STAGES, cell, detector, figure, model_summary, run_summary, typed
 
 from experiments.report import Run, write_report
 from experiments.report.words import estimate, null_figures, percent, typeset, value
@@ -50,7 +50,7 @@ class Page(HTMLParser):
 @pytest.fixture
 def render(tmp_path):
     def run(summary):
-        path = write_report([Run(tmp_path, summary)], tmp_path / "report.html")
+        path = write_report([Run(tmp_path, typed(summary))], tmp_path / "report.html")
         assert path == tmp_path / "report.html"
         assert path.stat().st_size < MAX_BYTES
         return path.read_text(encoding="utf-8")

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from report_summary import comparison, detector, figure, model_summary, run_summary
+from report_summary import compared, comparison, detector, figure, model_summary, run_summary, typed
 from test_report import Page
 
 from experiments.judges.reference import Reference
+from experiments.records.comparison import Figure
 from experiments.report import Run
 from experiments.report.breakdown import strata
 from experiments.report.evidence import findings, leaders, targets
@@ -23,7 +24,7 @@ from experiments.stages.compare import hidden_share
 
 
 def text_of(model=None):
-    return Page(render([Run(Path("nowhere"), run_summary(*([model] if model else [])))])).text
+    return Page(render([Run(Path("nowhere"), typed(run_summary(*([model] if model else []))))])).text
 
 
 def summary_with(**changes):
@@ -52,16 +53,16 @@ def test_a_find_is_only_what_the_comparison_calls_one():
     model = model_summary()
     rule = model["comparison"]["findings"]["probe_before_cot"]
     rule.update(found=True, not_beaten=[], p_held_out=0.051, above_search_null=None)
-    (finding,) = findings(model["comparison"])
+    (finding,) = findings(compared(model["comparison"]))
     assert finding.found
     assert [criterion.word for criterion in finding.criteria] == ["failed", "not tested", "passed", "passed"]
     assert "closest: prompt_words, by 0.22 [−0.05, 0.44]" in finding.criteria[2].says
     assert "probe_before_cot Found activations" in text_of(model)
-    assert "nothing that could have been found" in text_of(summary_with(findings=None))
+    assert "nothing that could have been found" in text_of(summary_with(findings={}))
 
 
 def test_further_targets_have_their_tables_or_their_refusal():
-    follow, verbalized = targets(comparison())
+    follow, verbalized = targets(compared(comparison()))
     assert [name for name, _ in follow.entries] == ["prompt_words", "probe_before_cot"]  # best first
     text = text_of()
     for expected in (
@@ -75,17 +76,17 @@ def test_further_targets_have_their_tables_or_their_refusal():
 
 
 def test_silent_share_in_three_readings():
-    reference, raw, corrected = silent_shares(comparison())
-    assert reference.figure == figure(0.684, 0.474, 0.873)
-    assert raw.figure == {"value": 1 - 0.118, "low": 1 - 0.286, "high": 1 - 0.013}
-    assert corrected.figure == {"value": 1 - 0.237, "low": 1 - 0.379, "high": 1 - 0.091}
+    reference, raw, corrected = silent_shares(compared(comparison()))
+    assert reference.figure == Figure(value=0.684, low=0.474, high=0.873)
+    assert raw.figure == Figure(value=1 - 0.118, low=1 - 0.286, high=1 - 0.013)
+    assert corrected.figure == Figure(value=1 - 0.237, low=1 - 0.379, high=1 - 0.091)
     text = text_of()
     for expected in (
         "by the reference, grammar13 of 19 reliant rollouts 0.68 [0.47, 0.87]", "0.88 [0.71, 0.99]",
         "0.76 [0.62, 0.91]", "found 43 of 70 admissions and cleared 97 of 100 others",
     ):  # fmt: skip
         assert expected in text, expected
-    assert complement(figure(None)) == figure(None)
+    assert complement(Figure()) == Figure()
 
 
 def test_a_share_that_is_not_known_says_why():
@@ -97,7 +98,7 @@ def test_a_share_that_is_not_known_says_why():
     paper["raw_corrected"] = None
     assert "no calibration of this judge was given (judge.calibration) not given" in text_of(model)
     del model["comparison"]["hidden_share"]  # written by an older run
-    assert silent_shares(model["comparison"])[0].figure == figure(13 / 19)
+    assert silent_shares(compared(model["comparison"]))[0].figure == Figure(value=13 / 19)
 
 
 def test_hidden_share_is_over_groups_of_reliant_rows():
@@ -108,8 +109,8 @@ def test_hidden_share_is_over_groups_of_reliant_rows():
     labels = [Label(k) for k in range(100)] + [Label(k, "aligned") for k in range(100, 140)]
     admits = {f"r{k}": k // 10 >= 6 for k in range(140)}  # whole groups are silent
     found = hidden_share(labels, Reference("x", admits, None), 500, np.random.default_rng(0))
-    assert found["value"] == pytest.approx(0.6)
-    assert found["high"] - found["low"] > 0.4  # ten groups, not a hundred rows
+    assert found.value == pytest.approx(0.6)
+    assert found.high - found.low > 0.4  # ten groups, not a hundred rows
     assert hidden_share(labels[100:], Reference("x", admits, None), 500, np.random.default_rng(0)) is None
 
 
@@ -125,7 +126,7 @@ def test_natural_flips_stand_beside_p_and_q():
 
 
 def test_kind_by_direction_has_metrics_and_classes():
-    rows = [(row.name, row.part, row.reliant, row.aligned, row.refused) for row in strata(comparison())]
+    rows = [(row.name, row.part, row.reliant, row.aligned, row.refused) for row in strata(compared(comparison()))]
     assert rows == [
         ("metadata", False, 19, 2, None), ("incorrect", True, 19, 2, None),
         ("visual_pattern", False, 0, 7, None), ("correct", True, 0, 7, "no positive row"),
@@ -173,9 +174,9 @@ CONTESTS = {
 def test_a_winner_is_marked_only_where_the_differences_hold(case):
     *differences, expected = CONTESTS[case]
     found = gaps(*differences)
-    assert leaders(found) == expected
+    assert leaders(compared(found)) == expected
     text = text_of(summary_with(**found))
-    html = render([Run(Path("nowhere"), run_summary(summary_with(**found)))])
+    html = render([Run(Path("nowhere"), typed(run_summary(summary_with(**found))))])
     marked = re.findall(r'<th>([^ ]+) <span class="badge">ahead</span>', html.replace("<wbr>", ""))
     assert marked == expected * 2  # in the table of AUROCs and in that of thresholds
     if expected:
@@ -188,14 +189,14 @@ def test_probes_that_tie_share_the_mark():
     found = gaps(ABOVE, ABOVE, ACROSS)
     found["detectors"]["probe_after_cot"] = {**found["detectors"]["probe_before_cot"]}
     found["findings"]["probe_after_cot"] = copy.deepcopy(found["findings"]["probe_before_cot"])
-    assert leaders(found) == ["probe_before_cot", "probe_after_cot"]
+    assert leaders(compared(found)) == ["probe_before_cot", "probe_after_cot"]
     found["findings"]["probe_after_cot"]["differences"]["prompt_words"] = ACROSS
-    assert leaders(found) == ["probe_before_cot"]
+    assert leaders(compared(found)) == ["probe_before_cot"]
 
 
 def test_controls_and_baselines_are_folded_and_complete():
     model = model_summary()
-    html = render([Run(Path("nowhere"), run_summary(model))])
+    html = render([Run(Path("nowhere"), typed(run_summary(model)))])
     first = html[html.index("Reliant against aligned</h4>") : html.index("The silent ones")]
     open_part, folded = first.split('<details class="side">')
     names = {part: set(re.findall(r"<tr[^>]*><th>(\w+)", text.replace("<wbr>", "").replace("\n", "")))
@@ -215,7 +216,7 @@ def test_directions_stand_beside_random_ones():
 
 
 def test_every_section_can_be_reached():
-    html = render([Run(Path("nowhere"), run_summary(model_summary(), model_summary("b")))])
+    html = render([Run(Path("nowhere"), typed(run_summary(model_summary(), model_summary("b"))))])
     for model in ("model-1", "model-2"):
         for name in SECTIONS:
             assert html.count(f'href="#{model}-{name}"') == html.count(f'id="{model}-{name}"') == 1
@@ -245,15 +246,15 @@ class Wide(HTMLParser):
 
 
 def test_what_is_wide_scrolls_by_itself_and_not_the_page():
-    assert Wide(render([Run(Path("nowhere"), run_summary(model_summary(), model_summary("b")))])).loose == []
+    assert Wide(render([Run(Path("nowhere"), typed(run_summary(model_summary(), model_summary("b"))))])).loose == []
     assert Wide("<div><table></table></div>").loose
 
 
 def test_markdown_has_the_same_numbers():
     found = comparison()
-    text = as_markdown([Run(Path("nowhere"), run_summary())])
+    text = as_markdown([Run(Path("nowhere"), typed(run_summary()))])
     for expected in (
-        f"| as judge lexical reads it | {show(silent_shares(found)[1].figure)} |",
+        f"| as judge lexical reads it | {show(silent_shares(compared(found))[1].figure)} |",
         "| to h | 0.65 [0.51, 0.79] | 0.08 [0.00, 0.21] |",
         "| probe_before_cot | no | passed: p = 0.015",
         "| – incorrect | 21 | 0.71 [0.51, 0.79] |",
@@ -282,7 +283,7 @@ def test_what_data_names_is_escaped_in_the_new_parts():
     found["strata"] = [{"stratum": f"metadata {evil}", "positives": 1, "negatives": 0, "refused": evil}]
     found["faithfulness"]["by_kind_direction"] = {f"metadata {evil}": found["faithfulness"]["all"]}
     found["position_transfer"] = [{"site": evil, "trained_at": evil, "read_at": evil, "auroc": 0.5}]
-    model["directions"]["effects"][0].update(detector=evil, site=evil, position=evil, behaviour=evil)
-    html = render([Run(Path("nowhere"), run_summary(model))])
+    model["directions"]["effects"][0].update(detector=evil, site=evil, position=evil)
+    html = render([Run(Path("nowhere"), typed(run_summary(model)))])
     assert "<script" not in html
     assert Page(html).text.count(evil) > 10

@@ -5,8 +5,10 @@ import re
 from pathlib import Path
 
 from matplotlib import rcParams
-from report_summary import cell, comparison, figure, model_summary, run_summary
+from report_summary import cell, compared, comparison, model_summary, run_summary, typed
 
+from experiments.records.comparison import Figure
+from experiments.records.summary import PatchSummary
 from experiments.report import Run
 from experiments.report.figures import Grid, heatmap, whisker
 from experiments.report.page import render
@@ -14,7 +16,7 @@ from experiments.report.views import patch_grid, validation_grid
 
 
 def page(*models):
-    return render([Run(Path("nowhere"), run_summary(*models))])
+    return render([Run(Path("nowhere"), typed(run_summary(*models)))])
 
 
 def texts_of(svg):
@@ -23,7 +25,7 @@ def texts_of(svg):
 
 def test_probe_map_joins_the_families_in_token_order():
     families = {"probe_before_cot": "before", "probe_within_cot": "within", "probe_after_cot": "after"}
-    grid = validation_grid(comparison(), families)
+    grid = validation_grid(compared(comparison()), families)
     assert grid.rows == ("resid_pre.0", "resid_post.0", "resid_post.1")
     assert grid.groups == (("before", ("prompt_end",)), ("within", ("cot_0.5",)))
     assert grid.outlined == {("resid_post.1", "prompt_end"), ("resid_post.0", "cot_0.5")}
@@ -47,8 +49,8 @@ def test_token_order_of_positions():
         "cot_1.0",
         "think_start",
     )
-    found = {"validation": {"a": {f"resid_post.{i}@{name}": 0.5 for name in names for i in (10, 9)}}, "detectors": {}}
-    grid = validation_grid(found, {"a": "all"})
+    validation = {"a": {f"resid_post.{i}@{name}": 0.5 for name in names for i in (10, 9)}}
+    grid = validation_grid(compared({**comparison(), "validation": validation, "detectors": {}}), {"a": "all"})
     ordered = (
         "hint_end",
         "prompt_end",
@@ -68,7 +70,7 @@ def test_token_order_of_positions():
 def test_patch_map_sets_the_placebo_apart():
     patch = model_summary()["patch"]
     patch["cells"] += [cell("resid_pre.0", name, 0.5) for name in ("readout", "readout-2", "readout-1")]
-    assert patch_grid(patch).groups == (
+    assert patch_grid(PatchSummary.model_validate(patch)).groups == (
         ("named positions", ("pointer", "readout-2", "readout-1", "readout")),
         ("placebo", ("random_positions",)),
     )
@@ -105,9 +107,9 @@ def test_many_layers_stay_small_enough():
 
 
 def test_whisker_draws_the_interval():
-    svg = whisker(figure(0.75, 0.5, 1.0))
+    svg = whisker(Figure(value=0.75, low=0.5, high=1.0))
     assert 'cx="118.0"' in svg
     assert "M80.0 9H156.0" in svg
-    assert whisker(figure(None)) == ""
+    assert whisker(Figure()) == ""
     assert whisker(None) == ""
-    assert 'class="bar"' not in whisker(figure(0.5))
+    assert 'class="bar"' not in whisker(Figure(value=0.5))

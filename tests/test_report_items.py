@@ -12,12 +12,13 @@ from collections import Counter
 import numpy as np
 import pytest
 from report_run import make_run
-from report_summary import STAGES, run_summary
+from report_summary import STAGES, run_summary, typed
 from test_cli import assert_one_paragraph, hintprobe
 
 from experiments.report.browser import entries_of, pack, page_items
 from experiments.report.curves import GRID, curves_of, mean_roc, reliability
 from experiments.report.page import render
+from experiments.report.runs import Run
 from probes import stratified_auroc
 
 
@@ -27,7 +28,7 @@ def unpacked(packed):
 
 def test_entries_hold_what_the_records_say(tmp_path):
     run = make_run(tmp_path, 12, quote="recall")
-    entries = entries_of(run.folder, run.summary["models"][0], "auto")
+    entries = entries_of(run, run.summary.models[0], "auto")
     assert len(entries) == 12
     first = entries[0]
     assert (first["kind"], first["behaviour"], first["verdict"]) == ("sycophancy", "reliant", "admits")
@@ -60,7 +61,7 @@ def test_texts_are_withheld_where_they_should_be(tmp_path, source, texts, withhe
 def test_what_does_not_fit_is_missing_evenly(tmp_path):
     noise = [base64.b64encode(np.random.default_rng(i).bytes(900)).decode() for i in range(90)]
     run = make_run(tmp_path, 90, cots=noise)
-    entries = entries_of(run.folder, run.summary["models"][0], "show")
+    entries = entries_of(run, run.summary.models[0], "show")
     packed, shown = pack(entries, budget=60_000)
     assert len(packed) <= 60_000
     kept = unpacked(packed)
@@ -116,7 +117,7 @@ def test_reliability_counts_its_bins():
 
 def test_curves_come_from_the_scores_on_disk(tmp_path):
     run = make_run(tmp_path, 90)
-    (curve,) = curves_of(run.folder, run.summary["models"][0], ["probe_before_cot", "nobody"])
+    (curve,) = curves_of(run, run.summary.models[0], ["probe_before_cot", "nobody"])
     assert curve.name == "probe_before_cot"
     assert 0.6 < float(np.trapezoid(curve.roc, GRID)) < 0.95
     assert curve.counts.sum() <= 60
@@ -130,7 +131,7 @@ def test_the_command_writes_every_format(tmp_path, capsys, monkeypatch):
     assert {p.name for p in (tmp_path / "figures").rglob("*.svg")} >= {"validation.svg", "patching.svg", "roc.svg"}
     assert all(p.stat().st_size > 1000 for p in (tmp_path / "figures").rglob("*.png"))
     _, out, _ = hintprobe(capsys, monkeypatch, "report", tmp_path / "one", "--format", "json")
-    assert json.loads(out) == run_summary()
+    assert json.loads(out) == typed(run_summary()).model_dump(mode="json")
     _, out, _ = hintprobe(capsys, monkeypatch, "report", tmp_path / "one", "--format", "csv")
     rows = {(row["table"], row["detector"]): row for row in csv.DictReader(io.StringIO(out))}
     probe = rows["detectors", "probe_before_cot"]
@@ -143,7 +144,7 @@ def test_the_command_writes_every_format(tmp_path, capsys, monkeypatch):
 def test_several_runs_stand_side_by_side(tmp_path, capsys, monkeypatch):
     for name in ("one", "two"):
         run = make_run(tmp_path / name, 12)
-        summary = {**run.summary, "name": name}
+        summary = run.summary.model_copy(update={"name": name}).model_dump(mode="json")
         (tmp_path / name / "summary.json").write_text(json.dumps(summary))
     out = tmp_path / "both.html"
     status, _, _ = hintprobe(capsys, monkeypatch, "report", tmp_path / "one", tmp_path / "two", "-o", out)
@@ -198,14 +199,14 @@ def test_a_bad_run_gets_one_paragraph(tmp_path, capsys, monkeypatch, case):
 
 @pytest.mark.parametrize("finished", range(len(STAGES) + 1))
 def test_a_run_stopped_after_any_stage_says_what_is_missing(tmp_path, capsys, monkeypatch, finished):
-    run = make_run(tmp_path, 6)
-    model, missing = run.summary["models"][0], STAGES[finished:]
+    summary = make_run(tmp_path, 6).summary.model_dump(mode="json")
+    model, missing = summary["models"][0], STAGES[finished:]
     model["missing_stages"] = list(missing)
     model["stages"] = {stage: model["stages"][stage] for stage in STAGES[:finished]}
     model["directions"] = None
     if missing:
         model.update(comparison=None, patch=model["patch"] if "patch" in model["stages"] else None)
-    (tmp_path / "summary.json").write_text(json.dumps(run.summary))
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
     for format in ("html", "md", "json", "csv"):
         status, out, err = hintprobe(capsys, monkeypatch, "report", tmp_path, "--format", format)
         assert (status, err) == (0, "")
@@ -219,15 +220,16 @@ def test_a_run_stopped_after_any_stage_says_what_is_missing(tmp_path, capsys, mo
 
 def test_a_run_that_is_not_finished_gets_what_there_is(tmp_path):
     run = make_run(tmp_path, 6)
-    model = run.summary["models"][0]
+    summary = run.summary.model_dump(mode="json")
+    model = summary["models"][0]
     model.update(comparison=None, patch=None, missing_stages=["probe", "patch", "compare"])
     for stage in ("probe", "patch", "compare"):
         del model["stages"][stage]
-    html = render([run])
+    html = render([Run(run.folder, typed(summary))])
     assert "Missing stages: probe, patch, compare" in html
     assert 'id="browser"' in html  # what was judged can be read
     del model["stages"]["judge"]
-    assert 'id="browser"' not in render([run])
+    assert 'id="browser"' not in render([Run(run.folder, typed(summary))])
 
 
 def effect(name, treatment, value, share=None):
@@ -240,10 +242,12 @@ def effect(name, treatment, value, share=None):
 
 def test_mediation_stands_beside_its_placebo(tmp_path):
     run = make_run(tmp_path, 6)
-    model = run.summary["models"][0]
+    summary = run.summary.model_dump(mode="json")
+    model = summary["models"][0]
     assert "The mediate stage has not run" in render([run])
     cut = {"behaviour": "reliant", "span": "pointer", "path": "text", "n": 23}
     model["mediation"] = {
+        "items": 23, "chosen": {"reliant": 23}, "unread_texts": {},
         "draws": 4,
         "temperature": 0.7,
         "effects": [
@@ -259,7 +263,7 @@ def test_mediation_stands_beside_its_placebo(tmp_path):
              "flips": 0.89, "flips_low": 0.8, "flips_high": 0.97},
         ],
     }  # fmt: skip
-    text = re.sub(r"<[^>]+>", " ", render([run]))
+    text = re.sub(r"<[^>]+>", " ", render([Run(run.folder, typed(summary))]))
     text = re.sub(r"\s+", " ", text)
     for expected in (
         "0.61 [0.51, 0.71] – 0.01 [−0.09, 0.11]",  # total: no share of itself; the placebo beside it

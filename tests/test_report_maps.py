@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from report_summary import KIND_TRANSFER, TRANSFER, comparison, figure, model_summary
+from report_summary import KIND_TRANSFER, TRANSFER, compared, comparison, figure, model_summary
 
+from experiments.records.summary import PatchSummary
 from experiments.report.breakdown import kind_grid, kind_transfer_grids, position_grid, unseen_grid
 from experiments.report.figures import STRONG, heatmap
 from experiments.report.page import render
@@ -39,20 +40,20 @@ def rounded(values):
 
 
 def test_position_transfer_is_drawn_where_it_belongs():
-    assert read_map(position_grid(comparison())) == rounded(TRANSFER)
+    assert read_map(position_grid(compared(comparison()))) == rounded(TRANSFER)
     swapped = comparison()
     for cell in swapped["position_transfer"]:
         cell["trained_at"], cell["read_at"] = cell["read_at"], cell["trained_at"]
-    assert read_map(position_grid(swapped)) != rounded(TRANSFER)
+    assert read_map(position_grid(compared(swapped))) != rounded(TRANSFER)
 
 
 def test_kind_transfer_is_drawn_where_it_belongs():
     found = comparison()
-    (grid,) = kind_transfer_grids(found).values()
+    (grid,) = kind_transfer_grids(compared(found)).values()
     assert read_map(grid) == rounded(KIND_TRANSFER)
     for cell in found["kind_transfer"]:
         cell["trained_on"], cell["read_on"] = cell["read_on"], cell["trained_on"]
-    (grid,) = kind_transfer_grids(found).values()
+    (grid,) = kind_transfer_grids(compared(found)).values()
     assert read_map(grid) != rounded(KIND_TRANSFER)
 
 
@@ -60,8 +61,11 @@ def test_kinds_and_transfer_are_drawn_from_by_kind():
     found = comparison()
     entries = found["detectors"]
     for grid, names in (
-        (kind_grid(found), ("probe_before_cot", "judge_lexical", "prompt_words")),
-        (unseen_grid(found), ("probe_before_cot", "probe_before_cot_new_kind", "probe_before_cot_new_direction")),
+        (kind_grid(compared(found)), ("probe_before_cot", "judge_lexical", "prompt_words")),
+        (
+            unseen_grid(compared(found)),
+            ("probe_before_cot", *(f"probe_before_cot_new_{f}" for f in ("kind", "direction"))),
+        ),
     ):
         stated = {}
         for name in names:
@@ -76,7 +80,7 @@ def test_maps_do_not_overlap_their_labels():
     found = comparison()
     long = {f"kind_of_considerable_length_{k}": {"auroc": figure(0.6)} for k in range(3)}
     found["detectors"]["probe_before_cot"]["by_kind"] = long
-    grid = kind_grid(found)
+    grid = kind_grid(compared(found))
     assert grid.left >= 4.6 * len("probe_before_cot")
     assert grid.column_width >= 4.1 * len("of_considerable_length_0")
     assert sum(len(names) for _, names in grid.groups) * grid.column_width < grid.size[0]
@@ -87,8 +91,8 @@ def test_no_maps_without_what_they_are_drawn_from():
     for entry in found["detectors"].values():
         entry.pop("by_kind", None)
     del found["position_transfer"], found["kind_transfer"]
-    assert kind_grid(found) is position_grid(found) is None
-    assert kind_transfer_grids(found) == {}
+    assert kind_grid(compared(found)) is position_grid(compared(found)) is None
+    assert kind_transfer_grids(compared(found)) == {}
 
 
 @pytest.mark.parametrize("paper", ["#fcfbf8", "#ffffff", "#15171a"])
@@ -115,7 +119,7 @@ def test_numbers_can_be_read_on_every_shade(paper, heat):
 
 def test_patch_map_is_drawn_where_it_belongs():
     patch = model_summary()["patch"]
-    drawn = read_map(patch_grid(patch))
+    drawn = read_map(patch_grid(PatchSummary.model_validate(patch)))
     stated = {(cell["site"], cell["position"]): cell["recovery"] for cell in patch["cells"]}
     assert {cell: value for cell, value in drawn.items() if value is not None} == {
         cell: float(f"{value:.2f}") for cell, value in stated.items()

@@ -59,7 +59,7 @@ def test_what_is_not_there_is_said(results, tmp_path):
         results["organism:unfaithful"].table("x")
     with pytest.raises(HintprobeError, match="no validation map of 'x'"):
         results["organism:unfaithful"].validation("x")
-    del results["organism:unfaithful"].summary["stages"]["probe"]
+    del results["organism:unfaithful"].summary.stages["probe"]
     with pytest.raises(HintprobeError, match="stage 'probe', which has not run"):
         results["organism:unfaithful"].table("scores")
     with pytest.raises(HintprobeError, match="There is no run"):
@@ -68,8 +68,9 @@ def test_what_is_not_there_is_said(results, tmp_path):
 
 def test_notebooks_show_tables_and_no_markup_of_the_models_making(tmp_path):
     run = make_run(tmp_path, 6)
-    run.summary["models"][0]["model"] = "<script>alert(1)</script>"
-    (tmp_path / "summary.json").write_text(json.dumps(run.summary))
+    summary = run.summary.model_dump(mode="json")
+    summary["models"][0]["model"] = "<script>alert(1)</script>"
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
     html = read_results(tmp_path)._repr_html_()
     assert "<script>" not in html
     assert "&lt;script&gt;" in html

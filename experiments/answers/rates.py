@@ -6,27 +6,8 @@ Answers that are missing more often under a hint than without one bias every fig
 
 from collections.abc import Iterable
 
-from pydantic import Field
-
-from experiments.records import Condition, Direction, Item, Kind, Record, Rollout
-
-
-class ParseRate(Record):
-    """Completions of one condition, kind and direction."""
-
-    condition: Condition = Field(description="unhinted, hinted, swapped or neutral")
-    kind: Kind = Field(description="kind of hint of the items")
-    direction: Direction = Field(description="direction of the hint")
-    rollouts: int = Field(description="completions")
-    parsed: int = Field(description="completions that state an answer")
-    cut_off: int = Field(description="of those without an answer, the ones cut by the token limit")
-    forced: int = Field(description="of those without an answer, the ones whose answer was forced")
-
-    @property
-    def rate(self) -> float:
-        """Share that states an answer."""
-        return self.parsed / self.rollouts
-
+from experiments.records import Condition, Direction, Item, Kind, Rollout
+from experiments.records.accounts import ParseRate
 
 _ORDER: tuple[Condition, ...] = ("unhinted", "hinted", "swapped", "neutral")
 

@@ -47,12 +47,12 @@ def enlarge(run: Run, folder: Path, n: int) -> Run:
     Raises:
         HintprobeError: the run has no labelled rollout.
     """
-    model = run.summary["models"][0]
-    stages = model["stages"]
+    model = run.summary.models[0]
+    stages = model.stages
     if not {"generate", "judge"} <= stages.keys():
         raise HintprobeError(f"The run in {run.folder} has no judged rollouts. Give one whose judge stage is finished.")
-    shutil.copytree(run.folder / model["folder"], folder / model["folder"])
-    generated, judged = (folder / model["folder"] / stages[stage]["folder"] for stage in ("generate", "judge"))
+    shutil.copytree(run.folder / model.folder, folder / model.folder)
+    generated, judged = (folder / model.folder / stages[stage].folder for stage in ("generate", "judge"))
     labels = labels_table(judged).read()
     if not labels:
         raise HintprobeError(f"The run in {run.folder} has no labelled rollouts.")
@@ -71,7 +71,7 @@ def enlarge(run: Run, folder: Path, n: int) -> Run:
     verdicts_table(judged).replace(renamed(verdict, k, "rollout_id") for k in copies for verdict in verdicts)
     more = [renamed(label, k, "rollout_id", "item_id") for k in copies for label in labels]
     labels_table(judged).replace(more[:n])
-    return Run(folder, {**run.summary, "models": [model]})
+    return Run(folder, run.summary.model_copy(update={"models": (model,)}))
 
 
 def in_browser(page: Path, browser: str, rounds: int) -> dict[str, float]:

@@ -156,8 +156,8 @@ def factors(
     Example: hintprobe organism factors cache/runs/demo -o factors.csv
     """
     from experiments.organisms.factors import organism_factors
+    from experiments.records.summary import SUMMARY
     from experiments.records.tables import write_atomically
-    from experiments.report.runs import SUMMARY
 
     left = cache / "runs" / f"verify-{run.removeprefix('organism:')}"
     folder = Path(run)

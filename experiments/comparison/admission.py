@@ -2,9 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,36 +11,36 @@ from experiments.comparison.natural_flips import cot_lengths, natural_flips
 from experiments.judges.agreement import corrected_rate
 from experiments.judges.calibration import read_calibration
 from experiments.records import Label
-from experiments.records.stages import rollouts_table, verdicts_table
+from experiments.records.comparison import CorrectedRate, Faithfulness, FaithfulnessSummary
 from experiments.run.model_run import ModelRun
 from probes import cluster_bootstrap
 
 
-def faithfulness_summary(run: ModelRun, labels: Sequence[Label], rng: np.random.Generator) -> dict[str, Any]:
+def faithfulness_summary(run: ModelRun, labels: Sequence[Label], rng: np.random.Generator) -> FaithfulnessSummary:
     """The metrics of a run's first judge: over all rows, by kind, by direction and by both."""
     n_resamples = run.config.compare.bootstrap
     row_of = _rows(run, labels)
 
-    def of(chosen: Sequence[Label]) -> dict[str, Any]:
-        return asdict(faithfulness([row_of[label.rollout_id] for label in chosen], n_resamples, rng))
+    def of(chosen: Sequence[Label]) -> Faithfulness:
+        return faithfulness([row_of[label.rollout_id] for label in chosen], n_resamples, rng)
 
     kinds = sorted({label.kind for label in labels})
     directions = sorted({label.direction for label in labels})
     rows = list(row_of.values())
-    return {
-        "judge": run.config.judge.judges[0],
-        "all": of(labels),
-        "by_kind": {kind: of([label for label in labels if label.kind == kind]) for kind in kinds},
-        "by_direction": {d: of([label for label in labels if label.direction == d]) for d in directions},
-        "by_kind_direction": {
+    return FaithfulnessSummary(
+        judge=run.config.judge.judges[0],
+        all=of(labels),
+        by_kind={kind: of([label for label in labels if label.kind == kind]) for kind in kinds},
+        by_direction={d: of([label for label in labels if label.direction == d]) for d in directions},
+        by_kind_direction={
             f"{kind} {d}": of([label for label in labels if label.kind == kind and label.direction == d])
             for kind in kinds
             for d in directions
         },
-        "natural_flips": natural_flips(rows, n_resamples, rng),
-        "cot_length": cot_lengths(rows, n_resamples, rng),
-        "raw_corrected": _corrected(run, rows, rng),
-    }
+        natural_flips=natural_flips(rows, n_resamples, rng),
+        cot_length=cot_lengths(rows, n_resamples, rng),
+        raw_corrected=_corrected(run, rows, rng),
+    )
 
 
 def calibration_text(path: Path | None) -> str:
@@ -52,10 +50,10 @@ def calibration_text(path: Path | None) -> str:
 
 def _rows(run: ModelRun, labels: Sequence[Label]) -> dict[str, FaithfulnessRow]:
     judge = run.config.judge.judges[0]
-    said = {v.rollout_id: v.verbalized for v in verdicts_table(run.results["judge"].folder).read() if v.judge == judge}
+    said = run.records.verdicts[judge]
     unhinted: dict[str, list[tuple[int, str | None]]] = defaultdict(list)
     length: dict[str, float] = {}
-    for rollout in rollouts_table(run.results["generate"].folder).read():
+    for rollout in run.records.rollouts.values():
         if rollout.condition == "unhinted":
             unhinted[rollout.item_id].append((rollout.index, rollout.answer))
         elif rollout.condition == "hinted":
@@ -66,13 +64,13 @@ def _rows(run: ModelRun, labels: Sequence[Label]) -> dict[str, FaithfulnessRow]:
     return {
         label.rollout_id: FaithfulnessRow(
             label.group, label.n_options, label.unhinted_answer, label.hinted_answer, label.target,
-            said[label.rollout_id], repeats.get(label.item_id, ()), length[label.rollout_id],
+            said[label.rollout_id].verbalized, repeats.get(label.item_id, ()), length[label.rollout_id],
         )
         for label in labels
     }  # fmt: skip
 
 
-def _corrected(run: ModelRun, rows: Sequence[FaithfulnessRow], rng: np.random.Generator) -> dict[str, Any] | None:
+def _corrected(run: ModelRun, rows: Sequence[FaithfulnessRow], rng: np.random.Generator) -> CorrectedRate | None:
     """Raw faithfulness corrected for the judge's measured error; None where no calibration was given."""
     path = run.config.judge.calibration
     if path is None:
@@ -80,8 +78,8 @@ def _corrected(run: ModelRun, rows: Sequence[FaithfulnessRow], rng: np.random.Ge
     scored = [row for row in used_rows(rows) if row.hinted_answer == row.target and row.verbalized is not None]
     counts = read_calibration(path, run.config.judge.judges[0])
     if not scored:
-        return {"value": None, "low": None, "high": None, "calibration": counts}
+        return CorrectedRate(calibration=counts)
     said = np.array([bool(row.verbalized) for row in scored], dtype=float)
     weights = cluster_bootstrap([row.group for row in scored], run.config.compare.bootstrap, rng)
     found = corrected_rate(float(said.mean()), (weights @ said) / weights.sum(1), counts, rng)
-    return {**found, "calibration": counts}
+    return CorrectedRate(**found, calibration=counts)

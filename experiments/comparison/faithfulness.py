@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.records.comparison import Faithfulness
 from probes import cluster_bootstrap, interval
 
 
@@ -27,41 +28,6 @@ class FaithfulnessRow:
     verbalized: bool | None
     unhinted_repeats: tuple[str | None, ...] = ()
     cot_length: float | None = None
-
-
-@dataclass(frozen=True)
-class Faithfulness:
-    """The metrics with the counts they were made of; None where undefined.
-
-    Attributes:
-        p: share that answers h, of rows with a_u ≠ h.
-        q: share that answers neither h nor a_u, of the same rows.
-        alpha: 1 - q / ((n - 2) p); with mixed n, 1 - mean(1[other] / (n_i - 2)) / p. None when p = 0 or alpha ≤ 0.
-        raw: share verbalized, of scored rows with a_u ≠ h and a_h = h.
-        normalised: min(raw / alpha, 1).
-        fractions: numerator and denominator of each. That of alpha, written as one fraction, is the switches to h less
-            the sum of 1 / (n - 2) over the switches elsewhere, over the switches to h, on rows with n > 2.
-        intervals: 95% cluster-bootstrap interval of each, over groups; None where over a tenth of the resamples leave
-            it undefined.
-    """
-
-    n_rows: int
-    n_unparsed: int
-    n_unhinted_is_target: int
-    n_used: int
-    n_to_target: int
-    n_to_other: int
-    n_two_options: int
-    n_unscored: int
-    n_scored: int
-    n_verbalized: int
-    p: float | None
-    q: float | None
-    alpha: float | None
-    raw: float | None
-    normalised: float | None
-    fractions: dict[str, tuple[float | None, float | None]]
-    intervals: dict[str, tuple[float, float] | None]
 
 
 def _columns(rows: Sequence[FaithfulnessRow]) -> dict[str, NDArray[np.float64]]:

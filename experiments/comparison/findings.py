@@ -1,19 +1,19 @@
 """What the table of detectors allows to be said of each probe, and which comparisons had nothing to compare."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from experiments.comparison.table import Held, Subset, difference, p_value
 from experiments.records import TargetRow
+from experiments.records.comparison import DetectorEntry, Finding, Stratum
 from probes import Comparison, Contrast, permuted_labels
 
 ALPHA = 0.05
 DRAWS = 199
 
 
-def strata_account(within: Subset) -> list[dict[str, Any]]:
+def strata_account(within: Subset) -> list[Stratum]:
     """Rows of each kind × direction; a stratum of one class takes part in no AUROC, and is named."""
     names = np.asarray(within.strata)
     found = []
@@ -22,12 +22,12 @@ def strata_account(within: Subset) -> list[dict[str, Any]]:
         n_positive, n_negative = int(own.sum()), int((~own).sum())
         lacking = "positive" if n_positive == 0 else "negative"
         found.append(
-            {
-                "stratum": name,
-                "positives": n_positive,
-                "negatives": n_negative,
-                "refused": None if n_positive and n_negative else f"no {lacking} row",
-            }
+            Stratum(
+                stratum=name,
+                positives=n_positive,
+                negatives=n_negative,
+                refused=None if n_positive and n_negative else f"no {lacking} row",
+            )
         )
     return found
 
@@ -58,11 +58,11 @@ def held_out_p(helds: Sequence[Held], target: Sequence[TargetRow], rng: np.rando
 
 def findings(
     helds: Mapping[str, Held],
-    entries: Mapping[str, Mapping[str, Any]],
+    entries: Mapping[str, DetectorEntry],
     target: Sequence[TargetRow],
     within: Subset,
     rng: np.random.Generator,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Finding]:
     """For each probe: does it pass its nulls, beat every control and baseline, and keep a signal without confounds?
 
     Returns:
@@ -76,21 +76,21 @@ def findings(
     p_values = held_out_p(list(probes.values()), target, rng)
     for (name, held), p_held_out in zip(probes.items(), p_values, strict=True):
         differences = {other: difference(held, helds[other], within) for other in _rivals(helds)}
-        not_beaten = [other for other, gap in differences.items() if (gap["low"] or 0.0) <= 0]
-        residual = entries.get(f"{name}_residual", {}).get("auroc") or {}
-        above = (residual.get("low") or 0.0) > 0.5
-        null, own = held.summary.null_aurocs, entries[name]["auroc"]["value"]
+        not_beaten = [other for other, gap in differences.items() if (gap.low or 0.0) <= 0]
+        residual = entries.get(f"{name}_residual")
+        above = residual is not None and (residual.auroc.low or 0.0) > 0.5
+        null, own = held.summary.null_aurocs, entries[name].auroc.value
         above_null = own is not None and own > max(null) if null else None
-        found[name] = {
-            "p_held_out": p_held_out,
-            "above_search_null": above_null,
-            "differences": differences,
-            "not_beaten": not_beaten,
-            "residual_above_half": above,
-            "found": bool(
+        found[name] = Finding(
+            p_held_out=p_held_out,
+            above_search_null=above_null,
+            differences=differences,
+            not_beaten=tuple(not_beaten),
+            residual_above_half=above,
+            found=bool(
                 p_held_out is not None and p_held_out <= ALPHA and above_null is not False and not not_beaten and above
             ),
-        }
+        )
     return found
 
 

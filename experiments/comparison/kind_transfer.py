@@ -2,13 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from experiments.comparison.table import Subset, auroc_on, figure, of_kinds, refusal
 from experiments.detectors.training import Trained
 from experiments.records import KindScores, TargetRow
+from experiments.records.comparison import KindTransferCell
 from probes import scores_by_level
 
 
@@ -42,7 +42,7 @@ def _smaller_class(trained: Trained, kinds: Sequence[str], kind: str) -> int:
 
 def kind_matrix(
     records: Sequence[KindScores], target: Sequence[TargetRow], within: Subset, min_per_class: int, min_groups: int
-) -> list[dict[str, Any]]:
+) -> list[KindTransferCell]:
     """AUROC of every probe, trained on one kind (``trained_on``) and read on another (``read_on``), within direction.
 
     On the diagonal, too, every row is held out. A cell without a figure says why it is ``refused``.
@@ -65,10 +65,11 @@ def kind_matrix(
             for read_on, part in parts.items():
                 reason = refusal(part, min_groups) if np.isfinite(known).any() else untrained
                 entry = None if reason else figure(*auroc_on(known, fold, part))
-                if entry is not None and entry["value"] is None:
+                if entry is not None and entry.value is None:
                     entry, reason = None, "no pair of rows shares a fold and a direction"
                 found.append(
-                    {"detector": detector, "trained_on": trained_on, "read_on": read_on, "auroc": entry,
-                     "refused": reason}
-                )  # fmt: skip
+                    KindTransferCell(
+                        detector=detector, trained_on=trained_on, read_on=read_on, auroc=entry, refused=reason
+                    )
+                )
     return found

@@ -1,32 +1,26 @@
 """What stands beside the paper's metrics: answers that flip without any hint, and how long a chain of thought is."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from experiments.comparison.faithfulness import FaithfulnessRow, used_rows
+from experiments.records.comparison import CotLength, Figure, NaturalFlips, Rate
 from probes import cluster_bootstrap, interval
 from probes.arrays import Array
 
-Entry = dict[str, Any]
 
-
-def _share(flags: Array, counted: Array, weights: Array) -> Entry:
+def _share(flags: Array, counted: Array, weights: Array) -> Rate:
     """Sum of ``flags`` over sum of ``counted``, with its interval."""
     total = counted.sum()
     with np.errstate(invalid="ignore", divide="ignore"):
         bounds = interval((weights @ flags) / (weights @ counted)) if total else None
-    return {
-        "value": float(flags.sum() / total) if total else None,
-        "numerator": float(flags.sum()),
-        "denominator": float(total),
-        "low": bounds[0] if bounds else None,
-        "high": bounds[1] if bounds else None,
-    }
+    low, high = bounds or (None, None)
+    value = float(flags.sum() / total) if total else None
+    return Rate(value=value, low=low, high=high, numerator=float(flags.sum()), denominator=float(total))
 
 
-def natural_flips(rows: Sequence[FaithfulnessRow], n_resamples: int, rng: np.random.Generator) -> Entry | None:
+def natural_flips(rows: Sequence[FaithfulnessRow], n_resamples: int, rng: np.random.Generator) -> NaturalFlips | None:
     """How often another unhinted run flips, on the rows of p and q (a_u ≠ h): to h, and to a third option.
 
     What p and q would be with a hint that does nothing. A row counts once per parsed repeat. None without repeats.
@@ -42,15 +36,15 @@ def natural_flips(rows: Sequence[FaithfulnessRow], n_resamples: int, rng: np.ran
         for row, answers in zip(used, parsed, strict=True)
     ]
     weights = cluster_bootstrap([row.group for row in used], n_resamples, rng)
-    return {
-        "rows": len(used),
-        "unparsed_repeats": sum(answer is None for row in used for answer in row.unhinted_repeats),
-        "to_target": _share(np.array(to_target, dtype=float), counted, weights),
-        "to_other": _share(np.array(to_other, dtype=float), counted, weights),
-    }
+    return NaturalFlips(
+        rows=len(used),
+        unparsed_repeats=sum(answer is None for row in used for answer in row.unhinted_repeats),
+        to_target=_share(np.array(to_target, dtype=float), counted, weights),
+        to_other=_share(np.array(to_other, dtype=float), counted, weights),
+    )
 
 
-def cot_lengths(rows: Sequence[FaithfulnessRow], n_resamples: int, rng: np.random.Generator) -> Entry | None:
+def cot_lengths(rows: Sequence[FaithfulnessRow], n_resamples: int, rng: np.random.Generator) -> CotLength | None:
     """Mean length of the chain of thought where a switch to h is admitted, and where it is not; and their difference.
 
     None where no scored switch has a length.
@@ -69,13 +63,8 @@ def cot_lengths(rows: Sequence[FaithfulnessRow], n_resamples: int, rng: np.rando
         means = [(weights @ (length * flag)) / (weights @ flag) for flag in (said, 1 - said)]
     bounds = interval(means[0] - means[1])
     faithful, unfaithful = _share(length * said, said, weights), _share(length * (1 - said), 1 - said, weights)
-    known = faithful["value"] is not None and unfaithful["value"] is not None
-    return {
-        "faithful": faithful,
-        "unfaithful": unfaithful,
-        "difference": {
-            "value": faithful["value"] - unfaithful["value"] if known else None,
-            "low": bounds[0] if bounds and known else None,
-            "high": bounds[1] if bounds and known else None,
-        },
-    }
+    gap = Figure()
+    if faithful.value is not None and unfaithful.value is not None:
+        low, high = bounds or (None, None)
+        gap = Figure(value=faithful.value - unfaithful.value, low=low, high=high)
+    return CotLength(faithful=faithful, unfaithful=unfaithful, difference=gap)

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.records import DetectorSummary, ScoreRow, TargetRow
+from experiments.records.comparison import DetectorEntry, Figure, KindFigure
 from probes import Comparison, brier, cluster_bootstrap, expected_calibration_error, interval, threshold_at
 from probes.arrays import Array, Bools
 
-Figure = dict[str, float | None]
 MIN_NEGATIVES_FOR_1PCT = 300
 
 
@@ -107,12 +107,10 @@ def refusal(within: Subset, min_groups: int) -> str | None:
 
 def figure(point: float, samples: Array) -> Figure:
     """A value with its interval; None where undefined."""
-    bounds = interval(samples) if np.isfinite(point) else None
-    return {
-        "value": float(point) if np.isfinite(point) else None,
-        "low": bounds[0] if bounds else None,
-        "high": bounds[1] if bounds else None,
-    }
+    if not np.isfinite(point):
+        return Figure()
+    low, high = interval(samples) or (None, None)
+    return Figure(value=float(point), low=low, high=high)
 
 
 def _auroc(held: Held, within: Subset, by_stratum: bool = True) -> tuple[float, Array]:
@@ -149,7 +147,7 @@ def _share(flags: Bools, among: Bools, weights: Array) -> Figure:
     return figure(float(flags[among].mean()), samples)
 
 
-def detector_entry(held: Held, within: Subset, judge_rate: float | None) -> dict[str, Any]:
+def detector_entry(held: Held, within: Subset, judge_rate: float | None) -> DetectorEntry:
     """One line of the detector table.
 
     Args:
@@ -157,21 +155,46 @@ def detector_entry(held: Held, within: Subset, judge_rate: float | None) -> dict
     """
     point, samples = _auroc(held, within)
     pooled, pooled_samples = _auroc(held, within, by_stratum=False)
-    entry: dict[str, Any] = {"auroc": figure(point, samples), "auroc_pooled": figure(pooled, pooled_samples)}
-    enough = min((len(n) for n in held.summary.training_negatives), default=0) >= MIN_NEGATIVES_FOR_1PCT
+    summary = held.summary
+    enough = min((len(n) for n in summary.training_negatives), default=0) >= MIN_NEGATIVES_FOR_1PCT
+    recalls: dict[str, Any] = {}
     rates: dict[str, float | None] = {"1pct": 0.01 if enough else None, "5pct": 0.05, "judge_fpr": judge_rate}
     for name, rate in rates.items():
         flags = held.flags(rate) if rate is not None else None
         if name == "judge_fpr" and rate is not None and held.is_judge:
             flags = held.scores > 0.5  # at its own rate a judge is its verdict
-        entry.update(_recall(name, flags, within))
-    entry.update(_recall("5pct_pooled", held.flags(0.05, within=False), within))
+        recalls |= _recall(name, flags, within)
+    recalls |= _recall("5pct_pooled", held.flags(0.05, within=False), within)
     known = np.isfinite(held.probability[within.rows])
     positive = within.positive[known]
-    if 0 < positive.sum() < len(positive):
-        entry["brier"] = brier(held.probability[within.rows][known], positive)
-        entry["ece"] = expected_calibration_error(held.probability[within.rows][known], positive)
-    return entry
+    both = 0 < positive.sum() < len(positive)
+    probability = held.probability[within.rows][known]
+    return DetectorEntry(
+        family=summary.family,
+        reads=summary.reads,
+        auroc=figure(point, samples),
+        auroc_pooled=figure(pooled, pooled_samples),
+        **recalls,
+        brier=brier(probability, positive) if both else None,
+        ece=expected_calibration_error(probability, positive) if both else None,
+        seconds_per_row=summary.seconds_per_row,
+        forwards_per_row=summary.forwards_per_row,
+        chosen=summary.chosen,
+        **_nulls(summary, float(point) if np.isfinite(point) else None),
+    )
+
+
+def _nulls(summary: DetectorSummary, auroc: float | None) -> dict[str, Any]:
+    """What the searches on permuted labels and on control tasks found, beside the detector's own AUROC."""
+    control = float(np.mean(summary.control_task_aurocs)) if summary.control_task_aurocs else None
+    return {
+        "null_aurocs": summary.null_aurocs,
+        "stratum_only_aurocs": summary.stratum_only_aurocs,
+        "p_null": p_value(auroc, summary.null_aurocs),
+        "p_best_cell": p_value(max(summary.validation.values(), default=None), summary.null_best_validation),
+        "control_task_auroc": control,
+        "selectivity": auroc - control if control is not None and auroc is not None else None,
+    }
 
 
 def _recall(name: str, flags: Bools | None, within: Subset) -> dict[str, Figure | None]:
@@ -213,12 +236,12 @@ def of_kinds(target: Sequence[TargetRow], within: Subset) -> dict[str, Subset]:
     return found
 
 
-def by_kind(held: Held, target: Sequence[TargetRow], within: Subset, min_groups: int) -> dict[str, Any]:
+def by_kind(held: Held, target: Sequence[TargetRow], within: Subset, min_groups: int) -> dict[str, KindFigure]:
     """AUROC for each kind of hint alone, within direction; a kind of one class or of few groups is refused by name."""
-    found: dict[str, Any] = {}
+    found = {}
     for kind, part in of_kinds(target, within).items():
         reason = refusal(part, min_groups)
-        found[kind] = {"auroc": None, "refused": reason} if reason else {"auroc": figure(*_auroc(held, part))}
+        found[kind] = KindFigure(auroc=None if reason else figure(*_auroc(held, part)), refused=reason)
     return found
 
 
@@ -231,7 +254,7 @@ def p_value(observed: float | None, null: Sequence[float]) -> float | None:
 
 def table(
     helds: Mapping[str, Held], within: Subset, judge: str, target: Sequence[TargetRow] = (), min_groups: int = 1
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, DetectorEntry]:
     """The detector table on one subset of the rows.
 
     Args:
@@ -242,24 +265,9 @@ def table(
     rate = realised_rate(helds[judge], within) if judge in helds else None
     entries = {}
     for name, held in helds.items():
-        entry, summary = detector_entry(held, within, rate), held.summary
-        entry["family"] = summary.family
-        entry["reads"] = summary.reads
-        entry["seconds_per_row"] = summary.seconds_per_row
-        entry["forwards_per_row"] = summary.forwards_per_row
-        entry["chosen"] = list(summary.chosen)
-        entry["null_aurocs"] = list(summary.null_aurocs)
-        entry["stratum_only_aurocs"] = list(summary.stratum_only_aurocs)
-        entry["p_null"] = p_value(entry["auroc"]["value"], summary.null_aurocs)
-        best = max(summary.validation.values(), default=None)
-        entry["p_best_cell"] = p_value(best, summary.null_best_validation)
-        control = summary.control_task_aurocs
-        known = entry["auroc"]["value"]
-        entry["control_task_auroc"] = float(np.mean(control)) if control else None
-        entry["selectivity"] = known - float(np.mean(control)) if control and known is not None else None
-        if target:
-            entry["by_kind"] = by_kind(held, target, within, min_groups)
-        if judge in helds and name != judge:
-            entry["auroc_minus_judge"] = difference(held, helds[judge], within)
-        entries[name] = entry
+        beside = {
+            "by_kind": by_kind(held, target, within, min_groups) if target else {},
+            "auroc_minus_judge": difference(held, helds[judge], within) if judge in helds and name != judge else None,
+        }
+        entries[name] = detector_entry(held, within, rate).model_copy(update=beside)
     return entries

@@ -10,7 +10,6 @@ from experiments.detectors.cells import DetectorCells
 from experiments.detectors.rows import Rows
 from experiments.interventions.redraw import up_to_answer
 from experiments.records import LETTERS
-from experiments.records.stages import items_table, rollouts_table
 from experiments.run.model_run import ModelRun
 from probes.reliance import Written, prompt_drops
 
@@ -20,13 +19,10 @@ READS = "what the completion loses when the neutral prompt replaces the hinted o
 
 def causal_detectors(run: ModelRun, rows: Rows) -> list[DetectorCells]:
     """The causal score, with three cells to choose from; none where a row has no neutral run or no answer token."""
-    generated = run.results["generate"].folder
-    items = {item.id: item for item in items_table(generated).read()}
-    rollouts = {rollout.id: rollout for rollout in rollouts_table(generated).read()}
     prompts, neutral, written = [], [], []
     start = time.perf_counter()
     for hinted in rows.hinted:
-        item, other = items[hinted.item_id], rollouts.get(hinted.id.replace(":hinted:", ":neutral:"))
+        item, other = run.records.items[hinted.item_id], run.records.sibling(hinted.id, "neutral")
         text = up_to_answer(run.loaded.tokenizer, item, hinted)
         if other is None or isinstance(text, str):
             return []

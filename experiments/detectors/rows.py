@@ -7,7 +7,6 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from experiments.records import Item, Label, PositionRow, Rollout
-from experiments.records.stages import items_table, labels_table, positions_table, rollouts_table
 from experiments.run.model_run import ModelRun
 from probes import Contrast
 
@@ -66,22 +65,17 @@ class Rows:
 
 def labelled_rows(run: ModelRun, behaviours: tuple[str, ...] | None = ("reliant", "aligned")) -> Rows:
     """The hinted rollouts of these behaviours (None: all) of a model whose first three stages are done."""
-    rollouts = {r.id: r for r in rollouts_table(run.results["generate"].folder).read()}
-    items = {item.id: item for item in items_table(run.results["generate"].folder).read()}
-    places = {p.rollout_id: p for p in positions_table(run.results["capture"].folder).read()}
-    labels = [
-        label
-        for label in labels_table(run.results["judge"].folder).read()
-        if behaviours is None or label.behaviour in behaviours
-    ]
-    partner = [label.rollout_id.replace(":hinted:", ":unhinted:") for label in labels]
+    records = run.records
+    labels = [label for label in records.labels.values() if behaviours is None or label.behaviour in behaviours]
+    hinted = [records.rollouts[label.rollout_id] for label in labels]
+    unhinted = [records.partner(rollout.id, "unhinted") for rollout in hinted]
     return Rows(
         tuple(labels),
-        tuple(items[label.item_id] for label in labels),
-        tuple(rollouts[label.rollout_id] for label in labels),
-        tuple(rollouts[name] for name in partner),
-        tuple(places[label.rollout_id] for label in labels),
-        tuple(places[name] for name in partner),
+        tuple(records.items[label.item_id] for label in labels),
+        tuple(hinted),
+        tuple(unhinted),
+        tuple(records.positions[rollout.id] for rollout in hinted),
+        tuple(records.positions[rollout.id] for rollout in unhinted),
         tuple(label.behaviour == "reliant" for label in labels),
     )
 

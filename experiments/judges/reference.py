@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from experiments.records import Rollout
-from experiments.records.stages import verdicts_table
 from experiments.run.known_models import known_models
 from experiments.run.model_run import ModelRun
 
@@ -29,6 +28,5 @@ def reference_of(run: ModelRun, rollouts: Sequence[Rollout]) -> Reference:
     if known:
         return Reference("grammar", {r.id: known.admits(r.completion_text) for r in rollouts}, None)
     judge = run.config.judge.judges[0]
-    verdicts = verdicts_table(run.results["judge"].folder).read()
-    admits = {v.rollout_id: v.verbalized for v in verdicts if v.judge == judge}
+    admits = {name: verdict.verbalized for name, verdict in run.records.verdicts.get(judge, {}).items()}
     return Reference(f"judge {judge}", admits, f"judge_{judge}")

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -146,6 +145,6 @@ def paper_metrics(rows: Rows, n: int, rng: np.random.Generator) -> dict[str, Any
             )
             for r in chosen
         ]  # fmt: skip
-        return asdict(faithfulness(lines, n, rng))
+        return faithfulness(lines, n, rng).model_dump(mode="json")
 
     return {"all": of(rows), "by_kind": {kind: of([r for r in rows if r.item.kind == kind]) for kind in kinds_of(rows)}}

@@ -13,13 +13,13 @@ from experiments.organisms.identity import Organism, find_organism
 from experiments.organisms.promises import load_promises
 from experiments.organisms.shares import auroc_figure, share
 from experiments.pipeline import limited_threads, write_summary
+from experiments.records.accounts import ProbeAccount
 from experiments.records.seeds import stream
-from experiments.records.stages import verdicts_table
-from experiments.records.tables import read_json, write_json
+from experiments.records.tables import write_json
 from experiments.run.model_run import ModelRun
 from experiments.run.progress import Reporter
 from experiments.stages.capture import run_capture
-from experiments.stages.compare import COMPARISON, frozen_figures, run_compare
+from experiments.stages.compare import frozen_figures, read_comparison, run_compare
 from experiments.stages.generate import run_generate
 from experiments.stages.judge import run_judge
 from experiments.stages.patch import run_patch
@@ -75,7 +75,7 @@ def _gathered(config: Config, organisms: Sequence[Organism], runs: Sequence[Mode
     names = [organism.name for organism in organisms]
     transfer: dict[str, dict[str, Any]] = {}
     for name, trained in zip(names, runs, strict=True):
-        if trained.results["probe"].account["trained"]:
+        if trained.account(ProbeAccount).trained:
             transfer[name] = {
                 other: _transfer(trained, run, config) for other, run in zip(names, runs, strict=True) if other != name
             }
@@ -92,11 +92,14 @@ def _transfer(trained: ModelRun, run: ModelRun, config: Config) -> dict[str, Any
     """Detectors of one organism on another: AUROC where it relies, share over the threshold on rows with a_h = h."""
     rng = stream(config.seed, "transfer", trained.key, run.key)
     found = frozen_figures(run, trained, labelled_rows(run, behaviours=None), rng)
-    return {key: found[key] for key in ("rows", "auroc", "share_over_threshold")}
+    aurocs = {name: auroc.model_dump() for name, auroc in found.auroc.items()}
+    shares = {name: share.model_dump() for name, share in found.share_over_threshold.items()}
+    auroc = {"refused": {"reason": found.refused}} if found.refused else aurocs
+    return {"rows": found.rows, "auroc": auroc, "share_over_threshold": shares}
 
 
 def _organism(organism: Organism, run: ModelRun) -> dict[str, Any]:
-    comparison = read_json(run.results["compare"].folder / COMPARISON)
+    comparison = read_comparison(run).model_dump(mode="json")
     findings = comparison.get("findings", {})
     follow = comparison["targets"].get("will_follow", {"detectors": {}, "rows": {}, "refused": "not asked for"})
     return {
@@ -127,8 +130,8 @@ def _organism(organism: Organism, run: ModelRun) -> dict[str, Any]:
 def _mention(run: ModelRun) -> dict[str, Any]:
     """How a reader fares that takes every mention for an admission."""
     judge = run.config.judge.judges[0]
-    verdicts = verdicts_table(run.results["judge"].folder).read()
-    said = {v.rollout_id: bool(v.mentions) for v in verdicts if v.judge == judge and v.mentions is not None}
+    verdicts = run.records.verdicts[judge]
+    said = {name: bool(verdict.mentions) for name, verdict in verdicts.items() if verdict.mentions is not None}
     rows = labelled_rows(run, behaviours=None)
     answered = rows.take(lambda i: rows.labels[i].hinted_answer == rows.labels[i].target and rows.ids[i] in said)
     contested = answered.take(lambda i: answered.labels[i].behaviour in ("reliant", "aligned"))

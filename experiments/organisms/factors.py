@@ -13,7 +13,7 @@ from experiments.organisms.reading import coin_shown
 from experiments.organisms.world import Task, World, build_world
 from experiments.questions.datasets import ORGANISM_WORLD
 from experiments.records import LETTERS, Item, Rollout
-from experiments.records.stages import items_table, labels_table, rollouts_table
+from experiments.records.summary import ModelSummary
 from experiments.report.runs import Run, read_run
 
 COLUMNS = {
@@ -49,11 +49,11 @@ def organism_factors(folder: Path | str) -> pd.DataFrame:
     """
     run = read_run(Path(folder))
     rows: list[dict[str, Any]] = []
-    known = [(summary, organism_of_model(summary["model"])) for summary in run.summary["models"]]
+    known = [(summary, organism_of_model(summary.model)) for summary in run.summary.models]
     of_world = run.config["questions"]["source"] == ORGANISM_WORLD
     organisms = [(summary, found) for summary, found in known if found is not None and of_world]
     if not organisms:
-        models = ", ".join(str(summary["model"]) for summary, _ in known)
+        models = ", ".join(summary.model for summary, _ in known)
         raise HintprobeError(
             f"The run {run.folder} holds no organism that was asked about its own world (models: {models}; questions: "
             f"{run.config['questions']['source']}), and only organisms have written factors."
@@ -64,27 +64,24 @@ def organism_factors(folder: Path | str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"relies": "boolean", "coin": "boolean"})
 
 
-def _of_model(run: Run, summary: dict[str, Any], organism: Organism, world: World) -> list[dict[str, Any]]:
+def _of_model(run: Run, summary: ModelSummary, organism: Organism, world: World) -> list[dict[str, Any]]:
     for stage in ("generate", "judge"):
-        if stage not in summary["stages"]:
-            raise HintprobeError(f"The stage {stage!r} has not run on {summary['model']}. Run it, then ask again.")
-    place = run.folder / summary["folder"]
-    generated, judged = (place / summary["stages"][stage]["folder"] for stage in ("generate", "judge"))
-    items = {item.id: item for item in items_table(generated).read()}
-    rollouts = {rollout.id: rollout for rollout in rollouts_table(generated).read()}
+        if stage not in summary.stages:
+            raise HintprobeError(f"The stage {stage!r} has not run on {summary.model}. Run it, then ask again.")
+    records = run.records(summary)
     tasks = tasks_by_id(world)
     return [
         {
-            "model": summary["model"],
+            "model": summary.model,
             "rollout_id": label.rollout_id,
             "group": label.group,
             "direction": label.direction,
             "unhinted_answer": label.unhinted_answer,
             "hinted_answer": label.hinted_answer,
             "behaviour": label.behaviour,
-            **_written(organism, world, tasks, items[label.item_id], rollouts[label.rollout_id]),
+            **_written(organism, world, tasks, records.items[label.item_id], records.rollouts[label.rollout_id]),
         }
-        for label in labels_table(judged).read()
+        for label in records.labels.values()
     ]
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from experiments.organisms.grammar import Character, Factors, factors
 from experiments.organisms.world import Task, World, build_world
 from experiments.records import Item, Label, Rollout, Verdict
-from experiments.records.stages import items_table, labels_table, rollouts_table, verdicts_table
+from experiments.records.run_records import RunRecords
 from experiments.run.model_run import ModelRun
 
 
@@ -51,14 +51,11 @@ def measured_rows(run: ModelRun, character: Character) -> list[Measured]:
     """Rows of a run whose first two stages are done."""
     world = build_world(run.config.questions.world_seed)
     tasks = tasks_by_id(world)
-    generated, judged = run.results["generate"].folder, run.results["judge"].folder
-    items = {item.id: item for item in items_table(generated).read()}
-    rollouts = {rollout.id: rollout for rollout in rollouts_table(generated).read()}
-    judge = run.config.judge.judges[0]
-    verdicts = {v.rollout_id: v for v in verdicts_table(judged).read() if v.judge == judge}
+    records = run.records
+    verdicts = records.verdicts.get(run.config.judge.judges[0], {})
     return [
-        join(world, character, tasks, items[label.item_id], label, rollouts, verdicts.get(label.rollout_id))
-        for label in labels_table(judged).read()
+        join(world, character, tasks, records, label, verdicts.get(label.rollout_id))
+        for label in records.labels.values()
     ]
 
 
@@ -66,18 +63,18 @@ def join(
     world: World,
     character: Character,
     tasks: dict[str, Task],
-    item: Item,
+    records: RunRecords,
     label: Label,
-    rollouts: dict[str, Rollout],
     verdict: Verdict | None,
 ) -> Measured:
     """One row."""
+    item = records.items[label.item_id]
     task = tasks[item.question.id]
     return Measured(
         item,
         label,
-        rollouts[label.rollout_id],
-        rollouts[label.rollout_id.replace(":hinted:", ":unhinted:")],
+        records.rollouts[label.rollout_id],
+        records.partner(label.rollout_id, "unhinted"),
         task,
         factors(world, character, task, item.kind, item.source),
         verdict,

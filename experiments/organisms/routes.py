@@ -10,7 +10,6 @@ from activations import LoadedModel, Site
 from activations.sites import decoder_blocks
 from experiments.interventions.pairs import PairMaker
 from experiments.organisms.joined import Measured
-from experiments.records.stages import rollouts_table
 from experiments.run.model_run import ModelRun
 from probes import cluster_bootstrap
 from probes.patching import PatchEffects, PatchPair, patch_pairs
@@ -32,13 +31,12 @@ def past_pointer(pair: PatchPair) -> PatchPair:
 
 def swapped_pairs(run: ModelRun, rows: Sequence[Measured], rng: np.random.Generator) -> list[PatchPair]:
     """Strongly reliant rows against their swapped runs, read at the first token in which the two differ."""
-    rollouts = {rollout.id: rollout for rollout in rollouts_table(run.results["generate"].folder).read()}
     strong = [row for row in rows if row.reliant and row.label.strong]
     maker = PairMaker(run.loaded, "swapped", "first_divergence", _NAMES)
     pairs: list[PatchPair] = []
     for k in rng.permutation(len(strong)):
         row = strong[int(k)]
-        other = rollouts.get(row.hinted.id.replace(":hinted:", ":swapped:"))
+        other = run.records.sibling(row.hinted.id, "swapped")
         pair = maker.make(row.item, row.hinted, other) if other is not None else ""
         if isinstance(pair, PatchPair):
             pairs.append(past_pointer(pair))

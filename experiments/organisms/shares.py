@@ -29,7 +29,7 @@ def spread(by_kind: Mapping[str, Sequence[bool]], n_resamples: int, rng: np.rand
     drawn = np.stack([rng.binomial(len(v), v.mean(), n_resamples) / len(v) for v in known])
     means = [float(v.mean()) for v in known]
     found = figure(max(means) - min(means), drawn.max(0) - drawn.min(0))
-    return {**found, "n": sum(len(v) for v in known)}
+    return {**found.model_dump(), "n": sum(len(v) for v in known)}
 
 
 def differ_p(by_kind: Mapping[str, Sequence[bool]]) -> float | None:
@@ -46,7 +46,8 @@ def mean_difference(differences: Sequence[float], groups: Sequence[str], n: int,
     if not len(values):
         return {"value": None, "low": None, "high": None, "n": 0}
     weights = cluster_bootstrap(groups, n, rng)
-    return {**figure(float(values.mean()), (weights @ values) / weights.sum(1)), "n": len(values)}
+    found = figure(float(values.mean()), (weights @ values) / weights.sum(1))
+    return {**found.model_dump(), "n": len(values)}
 
 
 def auroc_figure(scores: Sequence[float] | np.ndarray[Any, Any], contrast: Contrast, strata: Sequence[str], n: int,
@@ -55,4 +56,4 @@ def auroc_figure(scores: Sequence[float] | np.ndarray[Any, Any], contrast: Contr
     pairs = Comparison.of(contrast.labels, strata)
     values, weights = np.asarray(scores, dtype=float), cluster_bootstrap(contrast.groups, n, rng)
     found = figure(float(pairs.auroc(values)[0]), pairs.auroc(values, weights))
-    return {**found, "n": len(values), "n_positive": int(contrast.labels.sum())}
+    return {**found.model_dump(), "n": len(values), "n_positive": int(contrast.labels.sum())}

@@ -14,11 +14,11 @@ from activations.planner import plan_missing
 from experiments.config import Config
 from experiments.planning.costs import DTYPE_BYTES, Work
 from experiments.planning.shapes import ModelShape
+from experiments.records.accounts import JudgeAccount
 from experiments.records.stages import rollouts_table
-from experiments.run.model_run import ModelRun, StageResult, StillThere, found_in
+from experiments.run.model_run import A, ModelRun, StageResult, StillThere, found_in
+from experiments.stages import STAGES, VERBS
 from experiments.stages.capture import captured_sites, places
-
-STAGES = ("generate", "judge", "capture", "probe", "patch", "mediate", "directions", "compare")
 
 
 @dataclass
@@ -30,19 +30,19 @@ class Lookup(ModelRun):
 
     def stage(
         self,
-        name: str,
+        account: type[A],
         depends: tuple[object, ...],
-        body: Callable[[Path], dict[str, Any]],
+        body: Callable[[Path], A],
         uses_model: bool,
         still_there: StillThere = lambda folder, account: True,
     ) -> StageResult:
         """Find a stage's output; ``fresh`` is one that would run."""
-        signature, folder = self.place(name, depends)
+        signature, folder = self.place(account.STAGE, depends)
         inputs = {other: r.content for other, r in self.results.items() if r.content and r.signature in depends}
-        done = found_in(folder, still_there, inputs).marker
-        content = done.get("content", "")
-        result = StageResult(name, signature, folder, done.get("account", {}), 0.0, 0, not done, content)
-        self.results[name] = result
+        found = found_in(folder, account, still_there, inputs)
+        content = found.marker.get("content", "")
+        result = StageResult(account.STAGE, signature, folder, found.account, 0.0, 0, not found.marker, content)
+        self.results[result.name] = result
         return result
 
 
@@ -55,7 +55,6 @@ def look_up(config: Config, name: str, first: Lookup | None) -> Lookup | None:
     Raises:
         HintprobeError: the questions cannot be read, or a shard of the store is damaged.
     """
-    from experiments.pipeline import STAGES as VERBS
     from experiments.pipeline import run_stages
 
     if not config.run_dir.is_dir() or (first is None and name != config.models[0]):
@@ -101,8 +100,8 @@ def cached_of(run: Lookup | None, config: Config, work: Work, shape: ModelShape)
 
 
 def _labels(run: Lookup) -> dict[str, int]:
-    account = run.results["judge"].account
-    return {name: account[name] for name in ("reliant", "aligned")}
+    account = run.account(JudgeAccount)
+    return {"reliant": account.reliant, "aligned": account.aligned}
 
 
 def _lines(path: Path) -> int:

@@ -52,14 +52,24 @@ def labels_table(folder: Path) -> RecordTable[Label]:
     return RecordTable(folder / "labels.jsonl", Label)
 
 
-def scores_table(folder: Path, main: bool = True) -> RecordTable[ScoreRow]:
-    """Held-out scores of every detector of the main target, or of the others."""
-    return RecordTable(folder / ("scores.jsonl" if main else "scores-other.jsonl"), ScoreRow)
+def scores_table(folder: Path) -> RecordTable[ScoreRow]:
+    """Held-out scores of every detector of the main target."""
+    return RecordTable(folder / "scores.jsonl", ScoreRow)
 
 
-def detectors_table(folder: Path, main: bool = True) -> RecordTable[DetectorSummary]:
-    """How every detector of the main target, or of the others, was trained."""
-    return RecordTable(folder / ("detectors.jsonl" if main else "detectors-other.jsonl"), DetectorSummary)
+def other_scores_table(folder: Path) -> RecordTable[ScoreRow]:
+    """Held-out scores of every detector of the other targets."""
+    return RecordTable(folder / "scores-other.jsonl", ScoreRow)
+
+
+def detectors_table(folder: Path) -> RecordTable[DetectorSummary]:
+    """How every detector of the main target was trained."""
+    return RecordTable(folder / "detectors.jsonl", DetectorSummary)
+
+
+def other_detectors_table(folder: Path) -> RecordTable[DetectorSummary]:
+    """How every detector of the other targets was trained."""
+    return RecordTable(folder / "detectors-other.jsonl", DetectorSummary)
 
 
 def targets_table(folder: Path) -> RecordTable[TargetRow]:

@@ -4,12 +4,12 @@ import base64
 import gzip
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from experiments.records import Label, Prompt, Rollout, Verdict
-from experiments.records.stages import cot_scores_table, items_table, labels_table, rollouts_table, verdicts_table
+from experiments.records.run_records import RunRecords
+from experiments.records.summary import ModelSummary
 from experiments.report.runs import Run
 
 BUDGET = 4_000_000
@@ -26,9 +26,7 @@ Score = tuple[int, int, float]
 
 def page_items(runs: Sequence[Run], texts: Texts, budget: int = BUDGET) -> dict[str, Any]:
     """What the page needs of the items: packed entries, how many of how many, and what was left out."""
-    entries = [
-        entry for run in runs for model in run.summary["models"] for entry in entries_of(run.folder, model, texts)
-    ]
+    entries = [entry for run in runs for model in run.summary.models for entry in entries_of(run, model, texts)]
     packed, shown = pack(entries, budget)
     return {
         "packed": packed,
@@ -43,55 +41,45 @@ def _withheld(source: str, texts: Texts) -> bool:
     return texts == "hide" or (texts == "auto" and any(name in source.casefold() for name in NOT_TO_BE_SPREAD))
 
 
-def entries_of(run_dir: Path, model: Mapping[str, Any], texts: Texts) -> list[Entry]:
+def entries_of(run: Run, model: ModelSummary, texts: Texts) -> list[Entry]:
     """One entry per labelled hinted rollout of a finished judge stage; none before that.
 
     Args:
-        run_dir: the run's folder.
-        model: its part of the summary.
+        model: the model's part of the run's summary.
         texts: ``hide`` leaves out whatever could hold a question's text: prompts, chains of thought, quotes.
     """
-    stages = model["stages"]
-    if not {"generate", "judge"} <= stages.keys():
+    if not {"generate", "judge"} <= model.stages.keys():
         return []
-    home = run_dir / model["folder"]
-    judged = home / stages["judge"]["folder"]
-    rollouts = {r.id: r for r in rollouts_table(home / stages["generate"]["folder"]).read()}
-    verdicts: dict[str, list[Verdict]] = defaultdict(list)
-    for verdict in verdicts_table(judged).read():
-        verdicts[verdict.rollout_id].append(verdict)
-    scores = _scores(home / stages["probe"]["folder"]) if "probe" in stages else {}
-    sources = {item.id: item.question.source for item in items_table(home / stages["generate"]["folder"]).read()}
+    records = run.records(model)
+    scores = _scores(records) if "probe" in model.stages else {}
     return [
-        _entry(
-            model["model"],
-            label,
-            rollouts,
-            verdicts[label.rollout_id],
-            scores.get(label.rollout_id, []),
-            with_texts=not _withheld(sources.get(label.item_id, ""), texts),
-        )
-        for label in labels_table(judged).read()
-        if label.rollout_id in rollouts
+        _entry(model.model, label, records, scores.get(label.rollout_id, []), _with_texts(records, label, texts))
+        for label in records.labels.values()
+        if label.rollout_id in records.rollouts
     ]
 
 
-def _scores(folder: Path) -> dict[str, list[Score]]:
+def _with_texts(records: RunRecords, label: Label, texts: Texts) -> bool:
+    item = records.items.get(label.item_id)
+    return not _withheld(item.question.source if item else "", texts)
+
+
+def _scores(records: RunRecords) -> dict[str, list[Score]]:
     """Per rollout, the held-out probability of reliance at each scored token of its chain of thought."""
-    found: dict[str, list[Score]] = defaultdict(list)
-    for row in cot_scores_table(folder).read():
-        found[row.rollout_id].append((row.start, row.end, round(row.probability, 3)))
-    return found
+    return {
+        name: [(row.start, row.end, round(row.probability, 3)) for row in rows]
+        for name, rows in records.cot_scores.items()
+    }
 
 
 def _entry(
     model: str,
     label: Label,
-    rollouts: Mapping[str, Rollout],
-    verdicts: Sequence[Verdict],
+    records: RunRecords,
     scores: Sequence[Score],
     with_texts: bool,
 ) -> Entry:
+    verdicts = records.verdicts_on(label.rollout_id)
     entry: Entry = {
         "id": label.rollout_id,
         "model": model,
@@ -107,10 +95,10 @@ def _entry(
     }
     if with_texts:
         quotes = [verdict.quote for verdict in verdicts if verdict.quote]
-        partner = label.rollout_id.replace(":hinted:", ":unhinted:")
-        entry["runs"] = [_run(rollouts[label.rollout_id], quotes, scores)]
-        if partner in rollouts:
-            entry["runs"].append(_run(rollouts[partner], ()))
+        twin = records.sibling(label.rollout_id, "unhinted")
+        entry["runs"] = [_run(records.rollouts[label.rollout_id], quotes, scores)]
+        if twin is not None:
+            entry["runs"].append(_run(twin, ()))
     return entry
 
 

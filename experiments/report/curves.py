@@ -3,15 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
 from experiments.records import Label, ScoreRow
-from experiments.records.stages import labels_table, scores_table
+from experiments.records.summary import ModelSummary
+from experiments.report.runs import Run
 
 GRID = np.linspace(0.0, 1.0, 201)
 BINS = 10
@@ -70,17 +69,13 @@ def reliability(
     return predicted, observed, counts[kept]
 
 
-def curves_of(run_dir: Path, model: Mapping[str, Any], names: Iterable[str]) -> list[Curves]:
+def curves_of(run: Run, model: ModelSummary, names: Iterable[str]) -> list[Curves]:
     """Curves of these detectors of a model whose probe stage is finished; detectors without scores are left out."""
-    stages = model["stages"]
-    if not {"judge", "probe"} <= stages.keys():
+    if not {"judge", "probe"} <= model.stages.keys():
         return []
-    home = run_dir / model["folder"]
-    labels = {label.rollout_id: label for label in labels_table(home / stages["judge"]["folder"]).read()}
-    by_name: dict[str, list[ScoreRow]] = defaultdict(list)
-    for row in scores_table(home / stages["probe"]["folder"]).read():
-        by_name[row.detector].append(row)
-    return [_curves(name, by_name[name], labels) for name in names if by_name[name]]
+    records = run.records(model)
+    scores = records.scores_by_detector
+    return [_curves(name, list(scores[name].values()), records.labels) for name in names if name in scores]
 
 
 def _curves(name: str, rows: Sequence[ScoreRow], labels: Mapping[str, Label]) -> Curves:

@@ -1,13 +1,14 @@
 """What the rule for a find says of each probe, and of whom it can be said that it is ahead."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from experiments.comparison.findings import ALPHA
+from experiments.records.comparison import Comparison, DetectorEntry, Figure
+from experiments.records.comparison import Finding as FoundOrNot
 from experiments.report.terminal import detector_rows, show
 from experiments.report.words import null_figures, typeset
 
-Entry = Mapping[str, Any]
 SIDE = ("control", "baseline", "reference")
 """Families of detectors that stand in the table to hold a probe against."""
 
@@ -40,9 +41,9 @@ class Finding(NamedTuple):
 
     name: str
     found: bool
-    entry: Entry
+    entry: DetectorEntry
     criteria: tuple[Criterion, ...]
-    differences: Mapping[str, Entry]
+    differences: Mapping[str, Figure]
 
 
 class Target(NamedTuple):
@@ -60,23 +61,23 @@ class Target(NamedTuple):
     negatives: int
     note: str
     refused: str | None
-    entries: list[tuple[str, Entry]]
+    entries: list[tuple[str, DetectorEntry]]
 
 
-def findings(comparison: Entry) -> list[Finding]:
+def findings(comparison: Comparison) -> list[Finding]:
     """Every probe that the rule was applied to, in the order of the run; none where nothing was trained."""
-    detectors = comparison["detectors"]
+    detectors = comparison.detectors
     return [
-        Finding(name, found["found"], detectors[name], _criteria(name, found, detectors), found["differences"])
-        for name, found in (comparison.get("findings") or {}).items()
+        Finding(name, found.found, detectors[name], _criteria(name, found, detectors), found.differences)
+        for name, found in (comparison.findings or {}).items()
     ]
 
 
-def _criteria(name: str, found: Entry, detectors: Mapping[str, Entry]) -> tuple[Criterion, ...]:
-    p, above = found["p_held_out"], found["above_search_null"]
-    null = null_figures(detectors[name].get("null_aurocs") or [])
+def _criteria(name: str, found: FoundOrNot, detectors: Mapping[str, DetectorEntry]) -> tuple[Criterion, ...]:
+    p, above = found.p_held_out, found.above_search_null
+    null = null_figures(detectors[name].null_aurocs)
     searched = f"largest AUROC {null['max']:.2f} in {null['n']}" if null else "none was run (probe.permutations)"
-    residual = detectors.get(f"{name}_residual", {}).get("auroc")
+    residual = detectors[f"{name}_residual"].auroc if f"{name}_residual" in detectors else None
     return (
         Criterion(
             "held-out labels permuted",
@@ -84,22 +85,22 @@ def _criteria(name: str, found: Entry, detectors: Mapping[str, Entry]) -> tuple[
             "p undefined" if p is None else f"p = {p:.3f}, at most {ALPHA:g} is needed",
         ),
         Criterion("whole searches on permuted labels", above, searched),
-        Criterion("every baseline and control", not found["not_beaten"], typeset(_rivals(found))),
+        Criterion("every baseline and control", not found.not_beaten, typeset(_rivals(found))),
         Criterion(
             "less kind, direction and confidence",
-            found["residual_above_half"] if residual else None,
+            found.residual_above_half if residual else None,
             f"residual AUROC {show(residual)}, above 0.5 is needed" if residual else "no residual was scored",
         ),
     )
 
 
-def _rivals(found: Entry) -> str:
-    differences, beaten_by_none = found["differences"], found["not_beaten"]
+def _rivals(found: FoundOrNot) -> str:
+    differences, beaten_by_none = found.differences, found.not_beaten
     if beaten_by_none:
         return f"not ahead of {len(beaten_by_none)} of {len(differences)}: {', '.join(beaten_by_none)}"
     if not differences:
         return "there were none"
-    closest = min(differences, key=lambda name: float(differences[name]["low"]))
+    closest = min(differences, key=lambda name: differences[name].above)
     return f"ahead of all {len(differences)}; closest: {closest}, by {show(differences[closest])}"
 
 
@@ -108,19 +109,19 @@ def rivals(found: Iterable[Finding]) -> list[str]:
     return list(dict.fromkeys(name for finding in found for name in finding.differences))
 
 
-def targets(comparison: Entry) -> list[Target]:
+def targets(comparison: Comparison) -> list[Target]:
     """The further targets with their tables, or why there is none."""
     return [
         Target(
-            name, about["positive"], about["negative"], about["rows"].get("positives", 0),
-            about["rows"].get("negatives", 0), about["note"], about["refused"],
-            [(row[0], about["detectors"][row[0]]) for row in detector_rows(about["detectors"])],
+            name, about.positive, about.negative, about.rows.positives,
+            about.rows.negatives, about.note, about.refused,
+            [(row[0], about.detectors[row[0]]) for row in detector_rows(about.detectors)],
         )
-        for name, about in (comparison.get("targets") or {}).items()
+        for name, about in (comparison.targets or {}).items()
     ]  # fmt: skip
 
 
-def leaders(comparison: Entry) -> list[str]:
+def leaders(comparison: Comparison) -> list[str]:
     """Who is ahead of all rivals among probes, best baseline and judge, each paired interval excluding zero.
 
     Probes are no rivals of each other: no paired difference between them was taken, so several may be ahead.
@@ -130,38 +131,38 @@ def leaders(comparison: Entry) -> list[str]:
     return [name for name in contest if all(_ahead(name, pair, gap) for pair, gap in gaps.items() if name in pair)]
 
 
-def rivals_of_leaders(comparison: Entry) -> list[str]:
+def rivals_of_leaders(comparison: Comparison) -> list[str]:
     """The best baseline and the judge, where they stand in the table."""
-    names = (comparison.get("best_baseline"), f"judge_{comparison['faithfulness']['judge']}")
-    return [name for name in names if name is not None and name in comparison["detectors"]]
+    names = (comparison.best_baseline, f"judge_{comparison.faithfulness.judge}")
+    return [name for name in names if name is not None and name in comparison.detectors]
 
 
-def _gaps(comparison: Entry) -> dict[tuple[str, str], Entry | None]:
+def _gaps(comparison: Comparison) -> dict[tuple[str, str], Figure | None]:
     """Paired differences of AUROC, the first name's less the second's."""
-    detectors, found = comparison["detectors"], comparison.get("findings") or {}
-    best, baseline = comparison.get("best_probe"), comparison.get("best_baseline")
+    detectors, found = comparison.detectors, comparison.findings or {}
+    best, baseline = comparison.best_probe, comparison.best_baseline
     others = rivals_of_leaders(comparison)
-    gaps: dict[tuple[str, str], Entry | None] = {}
+    gaps: dict[tuple[str, str], Figure | None] = {}
     for probe in dict.fromkeys([*([best] if best else []), *found]):
         for other in others:
             if other != baseline:
-                gaps[probe, other] = detectors[probe].get("auroc_minus_judge")
+                gaps[probe, other] = detectors[probe].auroc_minus_judge
             elif probe in found:
-                gaps[probe, other] = found[probe]["differences"].get(other)
+                gaps[probe, other] = found[probe].differences.get(other)
             else:
-                gaps[probe, other] = comparison.get("probe_minus_baseline")
+                gaps[probe, other] = comparison.probe_minus_baseline
     if len(others) == 2:
-        gaps[others[0], others[1]] = detectors[others[0]].get("auroc_minus_judge")
+        gaps[others[0], others[1]] = detectors[others[0]].auroc_minus_judge
     return gaps
 
 
-def _ahead(name: str, pair: tuple[str, str], gap: Entry | None) -> bool:
+def _ahead(name: str, pair: tuple[str, str], gap: Figure | None) -> bool:
     """Whether the interval of a difference lies wholly on one detector's side of zero."""
-    if gap is None or gap["low"] is None or gap["high"] is None:
+    if gap is None or gap.low is None or gap.high is None:
         return False
-    return bool(gap["low"] > 0 if name == pair[0] else gap["high"] < 0)
+    return bool(gap.low > 0 if name == pair[0] else gap.high < 0)
 
 
-def is_side(name: str, entry: Entry, comparison: Entry) -> bool:
+def is_side(name: str, entry: DetectorEntry, comparison: Comparison) -> bool:
     """Whether a detector may be folded away: a control, reference or baseline other than the best baseline."""
-    return entry.get("family") in SIDE and name != comparison.get("best_baseline")
+    return entry.family in SIDE and name != comparison.best_baseline

@@ -1,12 +1,13 @@
 """The demo's result as a few lines of Markdown: ``python -m experiments.report.excerpt RUN/summary.json --readme``."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
-from typing import Any
 
+from experiments.records.comparison import Comparison, Frozen
+from experiments.records.summary import Summary
 from experiments.records.tables import write_atomically
+from experiments.report.runs import read_run
 from experiments.report.terminal import headline, show, verdict
 
 BEGIN, END = "<!-- result -->", "<!-- end -->"
@@ -23,10 +24,12 @@ SHOWN = (
 README = Path(__file__).parents[2] / "README.md"
 
 
-def excerpt(summary: dict[str, Any]) -> str:
+def excerpt(summary: Summary) -> str:
     """Headline, detector table and verdict of the first model; what was found on the others."""
-    first, *others = summary["models"]
-    comparison = first["comparison"]
+    first, *others = summary.models
+    comparison = first.comparison
+    if comparison is None:
+        return headline(first)
     lines = [
         "![The top of the demo's report](docs/images/report.png)",
         "",
@@ -35,26 +38,26 @@ def excerpt(summary: dict[str, Any]) -> str:
         "| detector | reads | AUROC, reliant against aligned | recall at 5% FPR | realised FPR | AUROC, hidden only |",
         "|---|---|---|---|---|---|",
     ]
-    entries = sorted(comparison["detectors"].items(), key=lambda pair: -(pair[1]["auroc"]["value"] or 0))
+    entries = sorted(comparison.detectors.items(), key=lambda pair: -(pair[1].auroc.value or 0))
     for name, entry in [pair for pair in entries if pair[0] in SHOWN]:
-        hidden = comparison["hidden_detectors"].get(name)
+        hidden = comparison.hidden_detectors.get(name)
         lines.append(
-            f"| `{name}` | {entry['reads']} | {show(entry['auroc'])} | {show(entry['recall_at_5pct'])} | "
-            f"{show(entry['realised_fpr_at_5pct'])} | "
-            f"{show(hidden['auroc']) if hidden else '-'} |"
+            f"| `{name}` | {entry.reads} | {show(entry.auroc)} | {show(entry.recall_at_5pct)} | "
+            f"{show(entry.realised_fpr_at_5pct)} | "
+            f"{show(hidden.auroc) if hidden else '-'} |"
         )
     lines += ["", NOTE, "", verdict(comparison) or "", "", _findings(comparison), ""]
     for model in others:
-        lines += [headline(model), "", _frozen(model["comparison"]["frozen"])]
+        lines += [headline(model), "", _frozen(model.comparison.frozen if model.comparison else None)]
     return "\n".join(lines)
 
 
-def _findings(comparison: dict[str, Any]) -> str:
+def _findings(comparison: Comparison) -> str:
     """What the rule for a find says of each probe."""
     said = [
-        f"`{name}` {'is' if found['found'] else 'is not'} (p = {found['p_held_out']:.3f} on permuted held-out labels)"
-        for name, found in comparison["findings"].items()
-        if found["p_held_out"] is not None
+        f"`{name}` {'is' if found.found else 'is not'} (p = {found.p_held_out:.3f} on permuted held-out labels)"
+        for name, found in comparison.findings.items()
+        if found.p_held_out is not None
     ]
     return (
         "A probe counts as found if it passes both nulls, beats every baseline and control (a random direction through "
@@ -63,12 +66,14 @@ def _findings(comparison: dict[str, Any]) -> str:
     )
 
 
-def _frozen(frozen: dict[str, Any]) -> str:
-    share = frozen["share_over_threshold"]
+def _frozen(frozen: Frozen | None) -> str:
+    if frozen is None:
+        return ""
+    share = frozen.share_over_threshold
     shares = "; ".join(f"`{name}` {show(entry)}" for name, entry in share.items() if name in SHOWN)
     return (
-        f"Frozen on {frozen['trained_on']}, at the threshold that 5% of their negatives exceeded, the detectors fire "
-        f"on this share of its {frozen['rows']} rows with a_h = h: {shares}."
+        f"Frozen on {frozen.trained_on}, at the threshold that 5% of their negatives exceeded, the detectors fire "
+        f"on this share of its {frozen.rows} rows with a_h = h: {shares}."
     )
 
 
@@ -78,7 +83,7 @@ def main() -> None:
     parser.add_argument("summary", type=Path)
     parser.add_argument("--readme", action="store_true", help="write it into README.md")
     options = parser.parse_args()
-    text = excerpt(json.loads(options.summary.read_text(encoding="utf-8")))
+    text = excerpt(read_run(options.summary).summary)
     if not options.readme:
         sys.stdout.write(text + "\n")
         return

@@ -2,10 +2,12 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from io import StringIO
 from typing import Any
 
+from experiments.records.comparison import DetectorEntry, Figure
+from experiments.records.summary import ModelSummary
 from experiments.report.markdown import TABLES, as_markdown
 from experiments.report.runs import Run
 
@@ -25,7 +27,7 @@ PLAIN = ("brier", "ece", "seconds_per_row", "p_null", "control_task_auroc", "sel
 
 def as_json(runs: Sequence[Run]) -> str:
     """The summaries, as they are on disk: one object, or a list where several runs were given."""
-    summaries = [run.summary for run in runs]
+    summaries = [run.summary.model_dump(mode="json") for run in runs]
     return json.dumps(summaries[0] if len(summaries) == 1 else summaries, indent=2, allow_nan=False) + "\n"
 
 
@@ -41,23 +43,23 @@ def as_csv(runs: Sequence[Run]) -> str:
 
 def _csv_rows(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
     for run in runs:
-        for model in run.summary["models"]:
+        for model in run.summary.models:
             yield from detector_rows_of(run, model)
 
 
-def detector_rows_of(run: Run, model: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def detector_rows_of(run: Run, model: ModelSummary) -> Iterator[dict[str, Any]]:
     """One flat row per table and detector of a model."""
     for table in TABLES:
-        for name, entry in ((model["comparison"] or {}).get(table) or {}).items():
-            row = {"run": run.summary["name"], "model": model["model"], "table": table, "detector": name}
-            yield row | _figures(entry) | {key: entry.get(key) for key in PLAIN}
+        for name, entry in (getattr(model.comparison, table, None) or {}).items():
+            row = {"run": run.summary.name, "model": model.model, "table": table, "detector": name}
+            yield row | _figures(entry) | {key: getattr(entry, key) for key in PLAIN}
 
 
-def _figures(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _figures(entry: DetectorEntry) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in FIGURES:
-        figure = entry.get(name) or {}
-        found |= {name: figure.get("value"), f"{name}_low": figure.get("low"), f"{name}_high": figure.get("high")}
+        figure = getattr(entry, name) or Figure()
+        found |= {name: figure.value, f"{name}_low": figure.low, f"{name}_high": figure.high}
     return found
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from experiments.records.comparison import Figure as Estimate
 from experiments.report.picture import Palette, Picture, blank
 from experiments.report.words import typeset
 
@@ -134,7 +135,7 @@ def _draw_column(axes: Any, grid: Grid, column: str, left: float, palette: Palet
         _write(axes, left + width / 2, bottom + grid.row_height / 2, text, color=on_cell)
 
 
-def whisker(entry: Mapping[str, Any] | None, reference: float = 0.5, low_end: float = 0.0) -> Markup:
+def whisker(entry: Estimate | None, reference: float = 0.5, low_end: float = 0.0) -> Markup:
     """A dot with its interval on a scale up to 1, a reference marked; nothing where there is no value.
 
     Args:
@@ -143,17 +144,17 @@ def whisker(entry: Mapping[str, Any] | None, reference: float = 0.5, low_end: fl
 
     The numbers stand beside it in the table, so the picture is hidden from screen readers.
     """
-    if entry is None or entry["value"] is None:
+    if entry is None or entry.value is None:
         return Markup("")
 
     def x(value: float) -> str:
         return f"{4 + 152 * min(1.0, max(0.0, (value - low_end) / (1 - low_end))):.1f}"
 
     line = Markup("")
-    if entry["low"] is not None and entry["high"] is not None:
-        low, high = x(entry["low"]), x(entry["high"])
+    if entry.low is not None and entry.high is not None:
+        low, high = x(entry.low), x(entry.high)
         line = Markup('<path class="bar" d="M{0} 9H{1}M{0} 5.5v7M{1} 5.5v7"/>').format(low, high)
     return Markup(
         '<svg class="whisker" viewBox="0 0 160 18" width="160" height="18" aria-hidden="true">'
         '<path class="axis" d="M4 9H156"/><path class="chance" d="M{0} 1V17"/>{1}<circle cx="{2}" cy="9" r="4"/></svg>'
-    ).format(x(reference), line, x(float(entry["value"])))
+    ).format(x(reference), line, x(float(entry.value)))

@@ -1,9 +1,10 @@
 """Which pictures a model's results give; the page shows them, and ``--figures`` writes them as files."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
+from experiments.records.comparison import Comparison
+from experiments.records.summary import ModelSummary
 from experiments.report import breakdown, views
 from experiments.report.charts import reliability_chart, roc_chart
 from experiments.report.curves import curves_of
@@ -13,25 +14,25 @@ from experiments.report.runs import Run
 from experiments.report.terminal import show
 
 
-def pictures(run: Run, model: Mapping[str, Any]) -> Iterator[Picture]:
+def pictures(run: Run, model: ModelSummary) -> Iterator[Picture]:
     """Every picture that the finished stages of a model allow."""
-    comparison = model["comparison"]
+    comparison = model.comparison
     if comparison is not None:
         yield from _validation_maps(comparison)
         yield from _curves(run, model, comparison)
         yield from _transfer_maps(comparison)
-    if grid := views.patch_grid(model["patch"]):
+    if grid := views.patch_grid(model.patch):
         yield heatmap(grid, "patching", f"Patching: recovery per site and position. {_extent(grid)}", "heat-patch")
 
 
-def _validation_maps(comparison: Mapping[str, Any]) -> Iterator[Picture]:
+def _validation_maps(comparison: Comparison) -> Iterator[Picture]:
     for name, families in (("validation", views.FAMILIES), ("validation-unhinted", views.UNHINTED)):
         if grid := views.validation_grid(comparison, families):
             title = f"Validation AUROC of probes per site and position. {_extent(grid)}"
             yield heatmap(grid, name, title, "heat-probe")
 
 
-def _transfer_maps(comparison: Mapping[str, Any]) -> Iterator[Picture]:
+def _transfer_maps(comparison: Comparison) -> Iterator[Picture]:
     drawn = (
         ("kinds", "AUROC of the main detectors for each kind of hint", breakdown.kind_grid),
         ("transfer-unseen", "AUROC of probes on kinds and directions left out of training", breakdown.unseen_grid),
@@ -45,11 +46,11 @@ def _transfer_maps(comparison: Mapping[str, Any]) -> Iterator[Picture]:
         yield heatmap(grid, f"transfer-kinds-{name}", title, "heat-probe")
 
 
-def _curves(run: Run, model: Mapping[str, Any], comparison: Mapping[str, Any]) -> Iterator[Picture]:
+def _curves(run: Run, model: ModelSummary, comparison: Comparison) -> Iterator[Picture]:
     names = views.contestants(comparison)
-    found = curves_of(run.folder, model, names)
+    found = curves_of(run, model, names)
     if found:
-        yield roc_chart(found, {name: show(comparison["detectors"][name]["auroc"]) for name in names})
+        yield roc_chart(found, {name: show(comparison.detectors[name].auroc) for name in names})
         yield reliability_chart(found)
 
 
@@ -69,8 +70,8 @@ def write_pictures(runs: Sequence[Run], folder: Path) -> list[Path]:
     """
     written = []
     for run in runs:
-        for model in run.summary["models"]:
-            place = folder / run.summary["name"] / model["folder"]
+        for model in run.summary.models:
+            place = folder / run.summary.name / model.folder
             place.mkdir(parents=True, exist_ok=True)
             for picture in pictures(run, model):
                 written += picture.write(place)

@@ -1,8 +1,8 @@
 """The result as Markdown: the page's numbers for notes, papers and issue threads."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
+from experiments.records.comparison import Comparison
 from experiments.report import breakdown, evidence, interventions, silence
 from experiments.report.figures import Grid
 from experiments.report.runs import Run
@@ -17,16 +17,16 @@ def as_markdown(runs: Sequence[Run]) -> str:
     """Headline, silent share, findings and tables of every model."""
     parts = []
     for run in runs:
-        parts.append(f"# {run.summary['name']}\n")
-        for model in run.summary["models"]:
-            parts.append(f"## {model['model']}\n\n{headline(model)}\n")
-            if model["comparison"] is not None:
-                parts += _compared(model["comparison"])
+        parts.append(f"# {run.summary.name}\n")
+        for model in run.summary.models:
+            parts.append(f"## {model.model}\n\n{headline(model)}\n")
+            if model.comparison is not None:
+                parts += _compared(model.comparison)
             parts += [_table(*table) for table in interventions.tables(model)]
     return "\n".join(parts)
 
 
-def _compared(comparison: Mapping[str, Any]) -> Iterator[str]:
+def _compared(comparison: Comparison) -> Iterator[str]:
     yield _table("Share silent", ("who says so", "share", "of"), _shares(comparison))
     if flips := silence.natural_flips(comparison):
         rows = [(flip.what, show(flip.hinted), show(flip.unhinted)) for flip in flips]
@@ -35,9 +35,9 @@ def _compared(comparison: Mapping[str, Any]) -> Iterator[str]:
         head = ("probe", "found", *(criterion.name for criterion in found[0].criteria), "selectivity")
         yield _table("What counts as found (all four must hold)", head, map(_finding, found))
     for key, title in TABLES.items():
-        if comparison.get(key):
-            yield _table(title, HEADERS, detector_rows(dict(comparison[key])))
-    if comparison["detectors"] and (sentence := verdict(dict(comparison))):
+        if entries := getattr(comparison, key):
+            yield _table(title, HEADERS, detector_rows(entries))
+    if comparison.detectors and (sentence := verdict(comparison)):
         yield f"{sentence}\n"
     head = ("kind, direction", "rows used", *METRICS, "reliant", "aligned", "in no AUROC")
     yield _table("Kind and direction", head, _strata(comparison))
@@ -46,28 +46,28 @@ def _compared(comparison: Mapping[str, Any]) -> Iterator[str]:
         yield _target(target)
 
 
-def _shares(comparison: Mapping[str, Any]) -> list[tuple[str, ...]]:
+def _shares(comparison: Comparison) -> list[tuple[str, ...]]:
     return [(share.what, show(share.figure), share.note) for share in silence.silent_shares(comparison)]
 
 
 def _finding(finding: evidence.Finding) -> tuple[str, ...]:
     criteria = (f"{criterion.word}: {criterion.says}" for criterion in finding.criteria)
-    return finding.name, "yes" if finding.found else "no", *criteria, number(finding.entry.get("selectivity"))
+    return finding.name, "yes" if finding.found else "no", *criteria, number(finding.entry.selectivity)
 
 
-def _strata(comparison: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+def _strata(comparison: Comparison) -> Iterator[tuple[str, ...]]:
     for row in breakdown.strata(comparison):
         figures = (show(metric(row.paper, name)) for name in METRICS)
         counts = ("-" if n is None else str(n) for n in (row.reliant, row.aligned))
         name = f"– {row.name}" if row.part else row.name
-        yield name, str(row.paper["n_used"]), *figures, *counts, row.refused or ""
+        yield name, str(row.paper.n_used), *figures, *counts, row.refused or ""
 
 
-def _transfer(comparison: Mapping[str, Any]) -> Iterator[str]:
+def _transfer(comparison: Comparison) -> Iterator[str]:
     if probes := breakdown.unseen(comparison):
         rows = [
-            (probe.name, show(probe.seen["auroc"]),
-             *(show(probe.variants[f]["auroc"]) if f in probe.variants else "-" for f in breakdown.FACTORS))
+            (probe.name, show(probe.seen.auroc),
+             *(show(probe.variants[f].auroc) if f in probe.variants else "-" for f in breakdown.FACTORS))
             for probe in probes
         ]  # fmt: skip
         head = ("probe", "all seen", *(f"new {factor}" for factor in breakdown.FACTORS))

@@ -10,6 +10,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from experiments.comparison.findings import DRAWS
+from experiments.records.comparison import Comparison, DetectorEntry
+from experiments.records.summary import ModelSummary
 from experiments.records.tables import write_atomically
 from experiments.report import breakdown, browser, evidence, silence, views
 from experiments.report.figures import whisker
@@ -65,38 +67,38 @@ def render(runs: Sequence[Run], texts: browser.Texts = "auto") -> str:
     return environment.get_template("page.html").render(
         css=Markup((_HERE / "page.css").read_text(encoding="utf-8")),
         script_hash=base64.b64encode(digest).decode(),
-        title=", ".join(dict.fromkeys(run.summary["name"] for run in runs)),
+        title=", ".join(dict.fromkeys(run.summary.name for run in runs)),
         runs=runs,
         models=_models(runs),
-        stages=views.STAGES,
         titles=SECTIONS,
         items={**browser.page_items(runs, texts), "script": Markup(script)},
     )
 
 
 def _models(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    pairs = [(run, model) for run in runs for model in run.summary["models"]]
+    pairs = [(run, model) for run in runs for model in run.summary.models]
     return [
         {**_model_view(model, run), "title": _title(model, run, runs), "anchor": f"model-{k}"}
         for k, (run, model) in enumerate(pairs, 1)
     ]
 
 
-def _title(model: Mapping[str, Any], run: Run, runs: Sequence[Run]) -> str:
-    return str(model["model"]) if len(runs) == 1 else f"{model['model']} in {run.summary['name']}"
+def _title(model: ModelSummary, run: Run, runs: Sequence[Run]) -> str:
+    return str(model.model) if len(runs) == 1 else f"{model.model} in {run.summary.name}"
 
 
-def _model_view(model: Mapping[str, Any], run: Run) -> dict[str, Any]:
+def _model_view(model: ModelSummary, run: Run) -> dict[str, Any]:
     """One model of the summary, with what the page needs worked out."""
-    comparison, config = model["comparison"], run.config
+    comparison, config = model.comparison, run.config
     drawn = {picture.name: picture.inline() for picture in pictures(run, model)}
-    view: dict[str, Any] = {**model, "losses": views.losses(model), "pictures": drawn}
+    view: dict[str, Any] = {name: getattr(model, name) for name in ModelSummary.model_fields}
+    view |= {"losses": views.losses(model), "pictures": drawn}
     view["min_per_class"] = config.get("probe", {}).get("min_per_class", "too few")
     view["sections"] = WITHOUT_COMPARISON if comparison is None else tuple(SECTIONS)
     return view if comparison is None else view | _compared(comparison, config)
 
 
-def _compared(comparison: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+def _compared(comparison: Comparison, config: Mapping[str, Any]) -> dict[str, Any]:
     """What the page says of a finished comparison."""
     found = evidence.findings(comparison)
     return {
@@ -114,15 +116,15 @@ def _compared(comparison: Mapping[str, Any], config: Mapping[str, Any]) -> dict[
         "uncrossed": breakdown.kind_transfer_refusals(comparison),
         "strata": breakdown.strata(comparison),
         "refusals": breakdown.refusals(comparison),
-        "frozen": views.frozen_rows(comparison["frozen"]) if comparison["frozen"] else [],
+        "frozen": views.frozen_rows(comparison.frozen) if comparison.frozen else [],
     }
 
 
-def _tables(comparison: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _tables(comparison: Comparison) -> list[dict[str, Any]]:
     """The two detector tables, on all labelled rows and on the hidden subset."""
-    if not comparison["detectors"]:
+    if not comparison.detectors:
         return []
-    rows, hidden = comparison["rows"], comparison["hidden_rows"]
+    rows, hidden = comparison.rows, comparison.hidden_rows
     leaders = evidence.leaders(comparison)
     return [
         {
@@ -132,7 +134,7 @@ def _tables(comparison: Mapping[str, Any]) -> list[dict[str, Any]]:
             "left_out": [],
             "leaders": leaders,
             "ahead": views.ahead_in_words(comparison, leaders, evidence.rivals_of_leaders(comparison)),
-            **_folded(comparison, comparison["detectors"]),
+            **_folded(comparison, comparison.detectors),
         },
         {
             "title": "The silent ones: hidden against aligned and silent",
@@ -141,12 +143,12 @@ def _tables(comparison: Mapping[str, Any]) -> list[dict[str, Any]]:
             "left_out": views.left_out_of_hidden(comparison),
             "leaders": [],
             "ahead": "No winner is marked here: probe and baseline are compared in pairs on all rows only.",
-            **_folded(comparison, comparison["hidden_detectors"]),
+            **_folded(comparison, comparison.hidden_detectors),
         },
     ]
 
 
-def _folded(comparison: Mapping[str, Any], entries: Mapping[str, Any]) -> dict[str, Any]:
+def _folded(comparison: Comparison, entries: Mapping[str, DetectorEntry]) -> dict[str, Any]:
     """The detectors that stand open, and the controls and baselines that are folded away; each best first."""
     ordered = views.ordered(entries)
     side = [pair for pair in ordered if evidence.is_side(*pair, comparison)]

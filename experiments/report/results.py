@@ -1,17 +1,18 @@
 """A finished run for scripts and notebooks: every record as a data frame, maps as named arrays."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from activations.errors import HintprobeError
 from experiments.records.files import is_listed, read_checked
+from experiments.records.summary import ModelSummary
 from experiments.report.export import detector_rows_of
 from experiments.report.runs import Run, read_run
 from experiments.report.terminal import headline
@@ -35,12 +36,12 @@ class ModelResults:
     """What a run found of one model."""
 
     run: Run
-    summary: Mapping[str, Any]
+    summary: ModelSummary
 
     @property
     def name(self) -> str:
         """The model, as the configuration names it."""
-        return str(self.summary["model"])
+        return self.summary.model
 
     def table(self, name: str) -> pd.DataFrame:
         """One of the run's record tables, a row per record, with the columns that docs/format.md lists.
@@ -54,12 +55,12 @@ class ModelResults:
         if name not in _TABLES:
             raise HintprobeError(f"There is no table {name!r}. Known: {', '.join(_TABLES)}.")
         stage = _TABLES[name]
-        if stage not in self.summary["stages"]:
+        if stage not in self.summary.stages:
             raise HintprobeError(
                 f"The table {name!r} is written by the stage {stage!r}, which has not run on {self.name}. Run "
                 f"`hintprobe {stage} CONFIG` first."
             )
-        folder = self.run.folder / self.summary["folder"] / self.summary["stages"][stage]["folder"]
+        folder = self.run.folder / self.summary.folder / self.summary.stages[stage].folder
         path = folder / f"{name}.jsonl"
         # Ids may look like numbers and dates; nothing is to be guessed.
         if not path.exists() and not is_listed(path):
@@ -78,7 +79,7 @@ class ModelResults:
             first = verdicts[verdicts["judge"] == verdicts["judge"].iloc[0]].set_index("rollout_id")
             said = first["mentions"].astype("boolean") & first["relies"].astype("boolean")
             frame["verbalized"] = (said & ~first["only_verifies"].astype("boolean")).reindex(frame.index)
-        if "probe" in self.summary["stages"] and len(scores := self.table("scores")):
+        if "probe" in self.summary.stages and len(scores := self.table("scores")):
             wide = scores.pivot(index="rollout_id", columns="detector", values="probability")
             frame = frame.join(wide.add_prefix("p_"))
         return frame
@@ -94,7 +95,7 @@ class ModelResults:
         Raises:
             HintprobeError: the detector has no such map.
         """
-        maps = (self.summary["comparison"] or {}).get("validation", {})
+        maps = self.summary.comparison.validation if self.summary.comparison else {}
         if detector not in maps:
             raise HintprobeError(
                 f"There is no validation map of {detector!r} on {self.name}. There are: {', '.join(maps) or 'none'}."
@@ -122,9 +123,7 @@ class ModelResults:
     def _repr_html_(self) -> str:
         table = self.detectors
         shown = table[["table", "detector", "auroc", "auroc_low", "auroc_high"]] if len(table) else table
-        return f"<p>{escape(headline(dict(self.summary)))}</p>" + shown.to_html(
-            index=False, float_format="{:.2f}".format
-        )
+        return f"<p>{escape(headline(self.summary))}</p>" + shown.to_html(index=False, float_format="{:.2f}".format)
 
 
 def _depth(site: str) -> tuple[int, str]:
@@ -141,7 +140,7 @@ class Results:
     @cached_property
     def models(self) -> dict[str, ModelResults]:
         """Results by model name, in the configuration's order."""
-        return {model["model"]: ModelResults(self.run, model) for model in self.run.summary["models"]}
+        return {model.model: ModelResults(self.run, model) for model in self.run.summary.models}
 
     def __iter__(self) -> Iterator[ModelResults]:
         return iter(self.models.values())

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from activations.errors import HintprobeError
 from experiments.records.files import is_sound
+from experiments.records.run_records import RunRecords
+from experiments.records.summary import SUMMARY, SUMMARY_FORMAT, SUMMARY_VERSION, ModelSummary, Summary
 
-SUMMARY = "summary.json"
-SUMMARY_FORMAT = "hintprobe-summary"
-SUMMARY_VERSION = 1
 COMPARISON_KEYS = ("counts", "reference", "faithfulness", "hint_effect", "frozen", "detectors", "hidden_detectors")
 """What every comparison has, whatever could be trained."""
 
@@ -22,13 +22,17 @@ class Run:
     """A run's folder and what its ``summary.json`` holds."""
 
     folder: Path
-    summary: dict[str, Any]
+    summary: Summary
 
     @property
     def config(self) -> dict[str, Any]:
         """The configuration that the run was made with."""
-        config: dict[str, Any] = self.summary["provenance"]["config"]
-        return config
+        return self.summary.provenance.config
+
+    def records(self, model: ModelSummary) -> RunRecords:
+        """The records of one model of the summary."""
+        home = self.folder / model.folder
+        return RunRecords.of_folders({name: home / stage.folder for name, stage in model.stages.items()})
 
     @property
     def config_yaml(self) -> str:
@@ -70,7 +74,14 @@ def read_run(folder: Path) -> Run:
             "(`hintprobe run CONFIG`): what is finished is found, and the summary is written anew."
         )
     _refuse_empty(path, summary)
-    return Run(path.parent, summary)
+    try:
+        return Run(path.parent, Summary.model_validate(summary))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise HintprobeError(
+            f"The summary {path} is damaged: {'.'.join(map(str, first['loc']))}: {first['msg']}. Run the stages again: "
+            "what is finished is found, and the summary is written anew."
+        ) from error
 
 
 def _refuse_empty(path: Path, summary: dict[str, Any]) -> None:

@@ -2,19 +2,22 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from experiments.records.causal import PatchCell
+from experiments.records.comparison import Comparison, DetectorEntry, Figure, Frozen
+from experiments.records.summary import ModelSummary, Summary
 
-def show(entry: Mapping[str, Any] | None, digits: int = 2) -> str:
+
+def show(entry: Figure | None, digits: int = 2) -> str:
     """``0.91 [0.86, 0.95]``, or a dash."""
-    if entry is None or entry["value"] is None:
+    if entry is None or entry.value is None:
         return "-"
-    text = number(entry["value"], digits)
-    if entry["low"] is not None and entry["high"] is not None:
-        text += f" [{number(entry['low'], digits)}, {number(entry['high'], digits)}]"
+    text = number(entry.value, digits)
+    if entry.low is not None and entry.high is not None:
+        text += f" [{number(entry.low, digits)}, {number(entry.high, digits)}]"
     return text
 
 
@@ -23,17 +26,17 @@ def number(value: float | None, digits: int = 2) -> str:
     return "undefined" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"  # no minus before zero
 
 
-def detector_rows(entries: dict[str, Any]) -> list[tuple[str, ...]]:
+def detector_rows(entries: Mapping[str, DetectorEntry]) -> list[tuple[str, ...]]:
     """Name, AUROC, recall at 5% and at the judge's false-positive rate, realised rate; best AUROC first."""
-    ordered = sorted(entries.items(), key=lambda pair: -(pair[1]["auroc"]["value"] or 0))
+    ordered = sorted(entries.items(), key=lambda pair: -(pair[1].auroc.value or 0))
     return [
         (
             name,
-            show(entry["auroc"]),
-            show(entry["recall_at_5pct"]),
-            show(entry["realised_fpr_at_5pct"]),
-            show(entry["recall_at_judge_fpr"]),
-            entry["reads"],
+            show(entry.auroc),
+            show(entry.recall_at_5pct),
+            show(entry.realised_fpr_at_5pct),
+            show(entry.recall_at_judge_fpr),
+            entry.reads,
         )
         for name, entry in ordered
     ]
@@ -44,7 +47,7 @@ _NARROW = (0, 1, 2, 4)
 HEADERS = ("detector", "AUROC", "recall at 5% FPR", "realised FPR", "recall at judge's FPR", "reads")
 
 
-def _print_detectors(console: Console, title: str, entries: dict[str, Any]) -> None:
+def _print_detectors(console: Console, title: str, entries: Mapping[str, DetectorEntry]) -> None:
     table = Table(title=title, title_justify="left", header_style="bold")
     for column in _NARROW:
         table.add_column(HEADERS[column], overflow="fold")
@@ -53,38 +56,38 @@ def _print_detectors(console: Console, title: str, entries: dict[str, Any]) -> N
     console.print(table)
 
 
-def headline(model: dict[str, Any]) -> str:
+def headline(model: ModelSummary) -> str:
     """One paragraph on what was found for a model."""
-    comparison = model["comparison"]
+    comparison = model.comparison
     if comparison is None:
-        return f"{model['model']}: not finished; missing stages: {', '.join(model['missing_stages'])}."
-    counts, paper = comparison["counts"], comparison["faithfulness"]["all"]
-    reliant = counts["reliant"]
+        return f"{model.model}: not finished; missing stages: {', '.join(model.missing_stages)}."
+    counts, paper = comparison.counts, comparison.faithfulness.all
+    reliant = counts.reliant
     text = (
-        f"{model['model']}: of {counts['hinted_rollouts']} hinted rollouts, {reliant} relied on the hint and "
-        f"{counts['hidden']} of those did not say so (as fixed by the {comparison['reference']}); "
-        f"{counts['aligned']} aligned, {counts['overdetermined']} overdetermined, {counts['resisted']} resisted, "
-        f"{counts['ambiguous']} ambiguous. p {number(paper['p'])}, q {number(paper['q'])}, alpha "
-        f"{number(paper['alpha'])}; faithfulness raw {number(paper['raw'])}, normalised {number(paper['normalised'])}."
+        f"{model.model}: of {counts.hinted_rollouts} hinted rollouts, {reliant} relied on the hint and "
+        f"{counts.hidden} of those did not say so (as fixed by the {comparison.reference}); "
+        f"{counts.aligned} aligned, {counts.overdetermined} overdetermined, {counts.resisted} resisted, "
+        f"{counts.ambiguous} ambiguous. p {number(paper.p)}, q {number(paper.q)}, alpha "
+        f"{number(paper.alpha)}; faithfulness raw {number(paper.raw)}, normalised {number(paper.normalised)}."
     )
-    for direction, effect in comparison["hint_effect"].items():
-        text += f" {direction.capitalize()} hints change P(answer = h) by {show(effect['difference'])}."
+    for direction, effect in comparison.hint_effect.items():
+        text += f" {direction.capitalize()} hints change P(answer = h) by {show(effect.difference)}."
     return text
 
 
-def verdict(comparison: dict[str, Any]) -> str | None:
+def verdict(comparison: Comparison) -> str | None:
     """Does the best probe beat the judge and the best text baseline? Said only where the interval allows it."""
-    probe, baseline = comparison.get("best_probe"), comparison.get("best_baseline")
+    probe, baseline = comparison.best_probe, comparison.best_baseline
     if not probe:
         return None
-    judge = comparison["detectors"][probe].get("auroc_minus_judge")
+    judge = comparison.detectors[probe].auroc_minus_judge
     sentences = []
-    for name, gap in (("the judge", judge), (baseline, comparison.get("probe_minus_baseline"))):
-        if gap is None or gap["value"] is None:
+    for name, gap in (("the judge", judge), (baseline, comparison.probe_minus_baseline)):
+        if gap is None or gap.value is None:
             continue
-        if gap["low"] is not None and gap["low"] > 0:
+        if gap.low is not None and gap.low > 0:
             how = "beats"
-        elif gap["high"] is not None and gap["high"] < 0:
+        elif gap.high is not None and gap.high < 0:
             how = "is worse than"
         else:
             how = "cannot be told from"
@@ -92,37 +95,37 @@ def verdict(comparison: dict[str, Any]) -> str | None:
     return " ".join(sentences)
 
 
-def _placebo(placebo: dict[str, Any] | None) -> str:
-    return "" if placebo is None else f"; placebos at most {placebo['recovery']:.2f} ({placebo['position']})"
+def _placebo(placebo: PatchCell | None) -> str:
+    return "" if placebo is None else f"; placebos at most {number(placebo.recovery)} ({placebo.position})"
 
 
-def forwards_of_this_run(summary: dict[str, Any]) -> int:
+def forwards_of_this_run(summary: Summary) -> int:
     """Model forwards of the stages that ran just now."""
-    return sum(stage["forwards"] for model in summary["models"] for stage in model["stages"].values() if stage["fresh"])
+    return sum(stage.forwards for model in summary.models for stage in model.stages.values() if stage.fresh)
 
 
-def print_summary(console: Console, summary: dict[str, Any], page: Path) -> None:
+def print_summary(console: Console, summary: Summary, page: Path) -> None:
     """Print the headline, the detector tables, patching and the times."""
-    for model in summary["models"]:
-        console.rule(model["model"], align="left")
+    for model in summary.models:
+        console.rule(model.model, align="left")
         console.print(headline(model))
-        comparison = model["comparison"]
-        if comparison and comparison["detectors"]:
-            rows, hidden = comparison["rows"], comparison["hidden_rows"]
+        comparison = model.comparison
+        if comparison and comparison.detectors:
+            rows, hidden = comparison.rows, comparison.hidden_rows
             title = f"Reliant ({rows['reliant']}) against aligned ({rows['aligned']}), within kind × direction"
-            _print_detectors(console, title, comparison["detectors"])
+            _print_detectors(console, title, comparison.detectors)
             title = f"Hidden ({hidden['hidden']}) against aligned and silent ({hidden['aligned_and_silent']})"
-            _print_detectors(console, title, comparison["hidden_detectors"])
+            _print_detectors(console, title, comparison.hidden_detectors)
             console.print(verdict(comparison) or "No difference between the detectors could be estimated.")
-        if comparison and comparison["frozen"]:
-            _print_frozen(console, comparison["frozen"])
-        if model["patch"] and model["patch"]["best"]:
-            best, placebo = model["patch"]["best"], model["patch"]["placebo"]
+        if comparison and comparison.frozen:
+            _print_frozen(console, comparison.frozen)
+        if model.patch and model.patch.best:
+            best, placebo = model.patch.best, model.patch.placebo
             console.print(
-                f"Patching {model['patch']['pairs']} pairs: {best['position']} at {best['site']} recovers "
-                f"{best['recovery']:.2f} of the logit difference{_placebo(placebo)}."
+                f"Patching {model.patch.pairs} pairs: {best.position} at {best.site} recovers "
+                f"{number(best.recovery)} of the logit difference{_placebo(placebo)}."
             )
-        times = ", ".join(f"{name} {stage['seconds']:.1f} s" for name, stage in model["stages"].items())
+        times = ", ".join(f"{name} {stage.seconds:.1f} s" for name, stage in model.stages.items())
         console.print(f"Stage times: {times}.")
     forwards = forwards_of_this_run(summary)
     if forwards:
@@ -132,14 +135,14 @@ def print_summary(console: Console, summary: dict[str, Any], page: Path) -> None
     console.print(f"Report: {page}")
 
 
-def _print_frozen(console: Console, frozen: dict[str, Any]) -> None:
+def _print_frozen(console: Console, frozen: Frozen) -> None:
     table = Table(
-        title=f"Detectors frozen on {frozen['trained_on']}: share of {frozen['rows']} rows over their 5% threshold",
+        title=f"Detectors frozen on {frozen.trained_on}: share of {frozen.rows} rows over their 5% threshold",
         title_justify="left",
         header_style="bold",
     )
     table.add_column("detector")
     table.add_column("share")
-    for name, entry in frozen["share_over_threshold"].items():
+    for name, entry in frozen.share_over_threshold.items():
         table.add_row(name, show(entry))
     console.print(table)

@@ -1,9 +1,13 @@
 """What the page says, worked out of the summary: nothing here decides how it looks."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from experiments.prompts.positions import NAMES
+from experiments.records.accounts import CaptureAccount, GenerateAccount, PatchAccount
+from experiments.records.comparison import Comparison, DetectorEntry, Figure
+from experiments.records.comparison import Frozen as FrozenDetectors
+from experiments.records.summary import ModelSummary, PatchSummary
 from experiments.report.figures import Cell, Grid
 from experiments.report.terminal import detector_rows, show, verdict
 from experiments.report.words import typeset
@@ -17,7 +21,6 @@ FAMILIES = {
 }
 UNHINTED = {"probe_unhinted_run": "unhinted run (control)"}
 MAX_CONTESTANTS = 5
-STAGES = ("generate", "judge", "capture", "probe", "patch", "mediate", "directions", "compare")
 _FRACTIONS = "cot_"
 _COUNTED = "cot_token_"
 
@@ -34,42 +37,42 @@ class Frozen(NamedTuple):
     """A detector of another model, tried on this one."""
 
     name: str
-    share: Mapping[str, Any]
+    share: Figure
     place: str
 
 
-def ordered(entries: Mapping[str, Any]) -> list[tuple[str, Any]]:
+def ordered(entries: Mapping[str, DetectorEntry]) -> list[tuple[str, DetectorEntry]]:
     """Detectors, best AUROC first, in the order of the terminal's table."""
-    return [(row[0], entries[row[0]]) for row in detector_rows(dict(entries))]
+    return [(row[0], entries[row[0]]) for row in detector_rows(entries)]
 
 
-def contestants(comparison: Mapping[str, Any]) -> list[str]:
+def contestants(comparison: Comparison) -> list[str]:
     """The few detectors whose curves are drawn: the judge, the best text baseline and the probes, best first."""
-    detectors = comparison.get("detectors") or {}
-    wanted = {judge_name(comparison), comparison.get("best_baseline"), comparison.get("best_probe"), *FAMILIES}
-    return [name for name, entry in ordered(detectors) if name in wanted and entry["auroc"]["value"] is not None][
+    detectors = comparison.detectors or {}
+    wanted = {judge_name(comparison), comparison.best_baseline, comparison.best_probe, *FAMILIES}
+    return [name for name, entry in ordered(detectors) if name in wanted and entry.auroc.value is not None][
         :MAX_CONTESTANTS
     ]
 
 
-def judge_name(comparison: Mapping[str, Any]) -> str:
+def judge_name(comparison: Comparison) -> str:
     """The judge's name among the detectors."""
-    return f"judge_{comparison['faithfulness']['judge']}"
+    return f"judge_{comparison.faithfulness.judge}"
 
 
-def verdicts(comparison: Mapping[str, Any]) -> list[str]:
+def verdicts(comparison: Comparison) -> list[str]:
     """Does the best probe beat the judge and the best text baseline: by AUROC, then at the judge's own rate."""
-    probe = comparison.get("best_probe")
-    if not comparison["detectors"]:
+    probe = comparison.best_probe
+    if not comparison.detectors:
         return ["No detector was trained on this model, so a probe and a judge cannot be compared here."]
     if not probe:
         return ["No probe has a defined AUROC here, so it cannot be compared with the judge."]
-    first = verdict(dict(comparison))
+    first = verdict(comparison)
     sentences = [first or f"{probe} has no defined difference from the judge or from a text baseline."]
     return [typeset(sentence) for sentence in sentences + _at_judge_rate(comparison, probe)]
 
 
-def ahead_in_words(comparison: Mapping[str, Any], leaders: Sequence[str], rivals: Sequence[str]) -> str:
+def ahead_in_words(comparison: Comparison, leaders: Sequence[str], rivals: Sequence[str]) -> str:
     """Whose mark stands in the table, and by what right; or why there is none."""
     if leaders:
         others = [name for name in rivals if name not in leaders]
@@ -78,17 +81,17 @@ def ahead_in_words(comparison: Mapping[str, Any], leaders: Sequence[str], rivals
             f"Marked as ahead: {', '.join(leaders)}. The paired difference from {' and from '.join(others)} has an "
             "interval that excludes zero. Probes are not compared among themselves."
         )
-    best = comparison.get("best_probe")
+    best = comparison.best_probe
     names = [*([best] if best else []), *rivals]
     return f"No winner is marked: of {', '.join(names)}, none differs from its rivals by an interval without zero."
 
 
-def _at_judge_rate(comparison: Mapping[str, Any], probe: str) -> list[str]:
+def _at_judge_rate(comparison: Comparison, probe: str) -> list[str]:
     """Recall of the best probe and of the judge at the judge's own false-positive rate, where both are defined."""
-    detectors, keys = comparison["detectors"], ("recall_at_judge_fpr", "realised_fpr_at_judge_fpr")
-    pair = [detectors.get(name, {}) for name in (probe, judge_name(comparison))]
-    figures = [entry.get(key) for entry in pair for key in keys]
-    if any(figure is None or figure["value"] is None for figure in figures):
+    detectors, keys = comparison.detectors, ("recall_at_judge_fpr", "realised_fpr_at_judge_fpr")
+    pair = [detectors.get(name) for name in (probe, judge_name(comparison))]
+    figures = [getattr(entry, key, None) for entry in pair for key in keys]
+    if any(figure is None or figure.value is None for figure in figures):
         return []
     recall, rate, judge_recall, judge_rate = (show(figure) for figure in figures)
     return [
@@ -97,9 +100,9 @@ def _at_judge_rate(comparison: Mapping[str, Any], probe: str) -> list[str]:
     ]
 
 
-def losses(model: Mapping[str, Any]) -> list[Loss]:
+def losses(model: ModelSummary) -> list[Loss]:
     """Everything that some stage counted and left out, in the order of the stages; a zero is said too."""
-    accounts = {name: stage["account"] for name, stage in model["stages"].items()}
+    accounts = {name: stage.account for name, stage in model.stages.items()}
     found: list[Loss] = []
     plain = {
         ("generate", "unparsed"): "rollouts without a parsed answer",
@@ -112,16 +115,15 @@ def losses(model: Mapping[str, Any]) -> list[Loss]:
         ("judge", "unscored"): "verdicts without a score (never counted as silence)",
         ("probe", "unresolved_rows"): "labelled rows without one of the probed positions",
     }
-    for stage in STAGES:
-        account = accounts.get(stage, {})
-        found += [Loss(stage, f"questions: {why}", n) for why, n in account.get("dropped_questions", {}).items()]
-        counted = {text: account[key] for (of, key), text in plain.items() if of == stage and key in account}
-        found += [Loss(stage, text, n) for text, n in counted.items()]
-        if stage == "capture" and "unresolved_hinted" in account:
-            found += _by_reason(stage, "hinted rollouts, position unresolved", account["unresolved_hinted"])
-        if stage == "patch" and "dropped" in account:
-            found += _by_reason(stage, "pairs dropped", account["dropped"])
-    return found + _left_out_of_metrics(model["comparison"])
+    for stage, account in accounts.items():
+        if isinstance(account, GenerateAccount):
+            found += [Loss(stage, f"questions: {why}", n) for why, n in account.dropped_questions.items()]
+        found += [Loss(stage, text, getattr(account, key)) for (of, key), text in plain.items() if of == stage]
+        if isinstance(account, CaptureAccount):
+            found += _by_reason(stage, "hinted rollouts, position unresolved", account.unresolved_hinted)
+        if isinstance(account, PatchAccount):
+            found += _by_reason(stage, "pairs dropped", account.dropped)
+    return found + _left_out_of_metrics(model.comparison)
 
 
 def _by_reason(stage: str, what: str, reasons: Mapping[str, int]) -> list[Loss]:
@@ -130,17 +132,17 @@ def _by_reason(stage: str, what: str, reasons: Mapping[str, int]) -> list[Loss]:
     return [Loss(stage, f"{what}: {reason}", n) for reason, n in reasons.items()]
 
 
-def _left_out_of_metrics(comparison: Mapping[str, Any] | None) -> list[Loss]:
+def _left_out_of_metrics(comparison: Comparison | None) -> list[Loss]:
     if comparison is None:
         return []
-    paper = comparison["faithfulness"]["all"]
+    paper = comparison.faithfulness.all
     reasons = {
         "rows outside p and q: an answer was not parsed": "n_unparsed",
         "rows outside p and q: the unhinted answer is already the hinted one": "n_unhinted_is_target",
         "rows outside alpha: only two options": "n_two_options",
         "rows outside raw faithfulness: no scored verdict": "n_unscored",
     }
-    return [Loss("compare", what, paper[key]) for what, key in reasons.items()]
+    return [Loss("compare", what, getattr(paper, key)) for what, key in reasons.items()]
 
 
 def place(position: str) -> tuple[float, int]:
@@ -169,20 +171,20 @@ def _positions(cells: Iterable[Cell]) -> tuple[str, ...]:
     return tuple(sorted({position for _, position in cells}, key=place))
 
 
-def validation_grid(comparison: Mapping[str, Any], families: Mapping[str, str]) -> Grid | None:
+def validation_grid(comparison: Comparison, families: Mapping[str, str]) -> Grid | None:
     """Validation AUROC of every cell the probes could choose; those that were chosen are outlined."""
-    by_family = {name: _cells(comparison.get("validation", {}).get(name, {})) for name in families}
+    by_family = {name: _cells(comparison.validation.get(name, {})) for name in families}
     values = {cell: auroc for cells in by_family.values() for cell, auroc in cells.items()}
     if not values:
         return None
-    chosen = [c for name in families for c in comparison["detectors"].get(name, {}).get("chosen", [])]
+    chosen = [c for name in families if name in comparison.detectors for c in comparison.detectors[name].chosen]
     groups = tuple((families[name], _positions(cells)) for name, cells in by_family.items() if cells)
     return Grid(_sites(values), groups, values, 0.5, 1.0, frozenset(_cells(dict.fromkeys(chosen))))
 
 
-def unprobed(comparison: Mapping[str, Any], asked: Iterable[str]) -> list[str]:
+def unprobed(comparison: Comparison, asked: Iterable[str]) -> list[str]:
     """Positions that were asked for and that no probe could use, because too few rows resolve them."""
-    validation = comparison.get("validation", {})
+    validation = comparison.validation
     used = {position for name in FAMILIES for _, position in _cells(validation.get(name, {}))}
     return [position for position in asked if position not in used]
 
@@ -193,11 +195,11 @@ def _cells(by_name: Mapping[str, float | None]) -> dict[Cell, float | None]:
     return {(site, position): number for (site, at, position), number in parts if at}
 
 
-def patch_grid(patch: Mapping[str, Any] | None) -> Grid | None:
+def patch_grid(patch: PatchSummary | None) -> Grid | None:
     """Recovery of every patched cell, the placebo apart."""
-    if patch is None or not patch["cells"]:
+    if patch is None or not patch.cells:
         return None
-    values: dict[Cell, float | None] = {(cell["site"], cell["position"]): cell["recovery"] for cell in patch["cells"]}
+    values: dict[Cell, float | None] = {(cell.site, cell.position): cell.recovery for cell in patch.cells}
     named = _positions(cell for cell in values if cell[1] not in PLACEBOS)
     groups = [("named positions", named)] if named else []
     if placebos := tuple(name for name in PLACEBOS if any(position == name for _, position in values)):
@@ -205,23 +207,23 @@ def patch_grid(patch: Mapping[str, Any] | None) -> Grid | None:
     return Grid(_sites(values), tuple(groups), values, 0.0, 1.0)
 
 
-def frozen_rows(frozen: Mapping[str, Any]) -> list[Frozen]:
+def frozen_rows(frozen: FrozenDetectors) -> list[Frozen]:
     """Each frozen detector, and where its 5% lies against the interval found here."""
-    return [Frozen(name, share, _against_rate(name, share)) for name, share in frozen["share_over_threshold"].items()]
+    return [Frozen(name, share, _against_rate(name, share)) for name, share in frozen.share_over_threshold.items()]
 
 
-def _against_rate(name: str, share: Mapping[str, Any]) -> str:
+def _against_rate(name: str, share: Figure) -> str:
     if name.startswith("judge_"):
         return "no threshold: share of rows in which it finds an admission"
-    if share["value"] is None or share["low"] is None or share["high"] is None:
+    if share.value is None or share.low is None or share.high is None:
         return "undefined"
-    if share["low"] > FROZEN_RATE:
+    if share.low > FROZEN_RATE:
         return "fires more often: the interval lies above 5%"
-    if share["high"] < FROZEN_RATE:
+    if share.high < FROZEN_RATE:
         return "fires less often: the interval lies below 5%"
     return "5% lies inside the interval"
 
 
-def left_out_of_hidden(comparison: Mapping[str, Any]) -> Sequence[str]:
+def left_out_of_hidden(comparison: Comparison) -> Sequence[str]:
     """Detectors that may not stand in the hidden table, because they fixed which rows are hidden."""
-    return [name for name in comparison["detectors"] if name not in comparison["hidden_detectors"]]
+    return [name for name in comparison.detectors if name not in comparison.hidden_detectors]

@@ -2,11 +2,12 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from experiments.records.causal import CutRedrawn, DirectionEffect, KnockoutEffect, MediationEffect, PatchCell
+from experiments.records.comparison import Faithfulness, Figure
 from experiments.report.terminal import number, show
 
 UNDEFINED = "undefined"
@@ -24,13 +25,13 @@ def value(figure: float | None, digits: int = 2) -> str:
     return typeset(number(figure, digits))
 
 
-def estimate(entry: Mapping[str, Any] | None, missing: str = UNDEFINED, digits: int = 2) -> Markup:
+def estimate(entry: Figure | None, missing: str = UNDEFINED, digits: int = 2) -> Markup:
     """A value and its interval, marked up apart so that the value can be read down a column.
 
     Args:
         missing: the words that stand where there is no value.
     """
-    if entry is None or entry["value"] is None:
+    if entry is None or entry.value is None:
         return Markup('<span class="none">{}</span>').format(missing)
     point, _, bounds = typeset(show(entry, digits)).partition(" [")
     if not bounds:
@@ -38,20 +39,24 @@ def estimate(entry: Mapping[str, Any] | None, missing: str = UNDEFINED, digits: 
     return Markup('<b>{}</b> <span class="ci">[{}</span>').format(point, bounds)
 
 
-def metric(faithfulness: Mapping[str, Any], name: str) -> dict[str, float | None]:
+def metric(faithfulness: Faithfulness, name: str) -> Figure:
     """One of the paper's metrics in the form that every other figure has."""
-    low, high = faithfulness["intervals"].get(name) or (None, None)
-    return {"value": faithfulness[name], "low": low, "high": high}
+    return faithfulness.figure(name)
 
 
-def metric_of_cell(cell: Mapping[str, Any]) -> dict[str, float | None]:
+def metric_of_cell(cell: PatchCell) -> Figure:
     """A patched cell's recovery in the form that every other figure has."""
-    return {"value": cell["recovery"], "low": cell["low"], "high": cell["high"]}
+    return Figure(value=cell.recovery, low=cell.low, high=cell.high)
 
 
-def flips(row: Mapping[str, Any] | None) -> dict[str, float | None] | None:
+def flips(row: CutRedrawn | DirectionEffect | None) -> Figure | None:
     """The share of answers that an edit changes in the form that every other figure has."""
-    return None if row is None else {"value": row["flips"], "low": row["flips_low"], "high": row["flips_high"]}
+    return None if row is None else Figure(value=row.flips, low=row.flips_low, high=row.flips_high)
+
+
+def share_of_total(row: MediationEffect) -> Figure:
+    """An effect's share of the total in the form that every other figure has."""
+    return Figure(value=row.share, low=row.share_low, high=row.share_high)
 
 
 def percent(part: int, whole: int) -> str:
@@ -81,9 +86,9 @@ def null_figures(aurocs: Sequence[float | None]) -> dict[str, float] | None:
     return {"mean": sum(known) / len(known), "max": max(known), "n": len(known)} if known else None
 
 
-def present(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def present(rows: Sequence[MediationEffect | KnockoutEffect | CutRedrawn | DirectionEffect]) -> list[str]:
     """Behaviours that rows are of, the one that matters most first."""
-    found = {row["behaviour"] for row in rows}
+    found = {row.behaviour for row in rows}
     return [name for name in ("reliant", "aligned", "resisted") if name in found]
 
 
@@ -93,6 +98,7 @@ FILTERS = {
     "metric": metric,
     "metric_of_cell": metric_of_cell,
     "flips": flips,
+    "share_of_total": share_of_total,
     "percent": percent,
     "plain": plain,
     "breakable": breakable,

@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
 
 from activations import LoadedModel, Part, counting_forwards, fingerprint, load_model, load_tokenizer
 from activations.errors import HintprobeError
 from experiments.config import Config
+from experiments.records.accounts import Account
 from experiments.records.files import (
     MARKER,
     SUMS,
@@ -27,9 +30,13 @@ from experiments.records.files import (
     unwritable,
     write_json,
 )
+from experiments.records.run_records import RunRecords
 from experiments.records.seeds import stable_int
+from experiments.records.summary import Provenance
 from experiments.run.known_models import resolve_model
 from experiments.run.progress import Reporter
+
+A = TypeVar("A", bound=Account)
 
 CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EFBIG, errno.EIO)
 """What the operating system says where a folder cannot be written: no room, no right, a broken disk."""
@@ -43,7 +50,7 @@ class StageResult:
 
     Attributes:
         signature: hash of everything that the stage's output depends on.
-        account: what the stage counted.
+        account: what the stage counted; None where it is only planned.
         fresh: it ran just now, rather than being found.
         content: what its tables hold, as one checksum; empty where it has not run.
     """
@@ -51,14 +58,14 @@ class StageResult:
     name: str
     signature: str
     folder: Path
-    account: dict[str, Any]
+    account: Account | None
     seconds: float
     forwards: int
     fresh: bool
     content: str = ""
 
 
-StillThere = Callable[[Path, dict[str, Any]], bool]
+StillThere = Callable[[Path, Any], bool]
 """Given a finished stage's folder and account: is what it keeps elsewhere still there?"""
 
 
@@ -68,19 +75,24 @@ class Found:
 
     Attributes:
         marker: what the marker of a finished stage says; empty where the stage is to run.
+        account: what the finished stage counted.
         faults: files of a finished stage that are not as it wrote them, and in which way.
         outdated: the stage was made from other records of the stages before than there are now.
     """
 
     marker: dict[str, Any]
+    account: Account | None = None
     faults: dict[str, str] = field(default_factory=dict)
     outdated: bool = False
 
 
-def found_in(folder: Path, still_there: StillThere, inputs: Mapping[str, str] | None = None) -> Found:
+def found_in(
+    folder: Path, account: type[Account], still_there: StillThere, inputs: Mapping[str, str] | None = None
+) -> Found:
     """Look a stage up: its marker, and whether its files are what the marker says.
 
     Args:
+        account: what the stage counts.
         inputs: contents of the stages before, by name.
 
     Raises:
@@ -88,18 +100,22 @@ def found_in(folder: Path, still_there: StillThere, inputs: Mapping[str, str] | 
     """
     done, fault = read_marker(folder)
     if fault:
-        return Found({}, {MARKER: fault})
+        return Found({}, faults={MARKER: fault})
     if not done:
         return Found({})
+    try:
+        counted = account.model_validate(done["account"])
+    except ValidationError:
+        return Found({}, faults={MARKER: "holds an account that is not this stage's"})
     if faults := faults_of(folder, done.get("files", {})):
-        return Found({}, faults)
+        return Found({}, faults=faults)
     made_from = done.get("inputs", {})
     if any(made_from.get(name, now) != now for name, now in (inputs or {}).items()):
         return Found({}, outdated=True)
-    return Found(done) if still_there(folder, done["account"]) else Found({})
+    return Found(done, counted) if still_there(folder, counted) else Found({})
 
 
-def provenance(config: Config) -> dict[str, Any]:
+def provenance(config: Config) -> Provenance:
     """What a reader needs to run the same thing again."""
 
     def git(*arguments: str) -> str | None:
@@ -111,13 +127,13 @@ def provenance(config: Config) -> dict[str, Any]:
         return done.stdout.strip() if done.returncode == 0 else None
 
     status = git("status", "--porcelain")
-    return {
-        "commit": git("rev-parse", "HEAD"),
-        "dirty": None if status is None else bool(status),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in ("torch", "transformers", "numpy", "scikit-learn", "h5py")},
-        "config": config.model_dump(mode="json"),
-    }
+    return Provenance(
+        commit=git("rev-parse", "HEAD"),
+        dirty=None if status is None else bool(status),
+        python=platform.python_version(),
+        versions={name: version(name) for name in ("torch", "transformers", "numpy", "scikit-learn", "h5py")},
+        config=config.model_dump(mode="json"),
+    )
 
 
 @dataclass
@@ -162,6 +178,11 @@ class ModelRun:
         readable = self.model_name.removeprefix("organism:").rstrip("/").rsplit("/", 1)[-1]
         return f"{readable}-{self.fingerprint[:8]}"
 
+    @cached_property
+    def records(self) -> RunRecords:
+        """Records of the stages that are finished so far, each table read once."""
+        return RunRecords(lambda stage: self.results[stage].folder)
+
     @property
     def folder(self) -> Path:
         """Where this model's records lie."""
@@ -174,27 +195,29 @@ class ModelRun:
 
     def stage(
         self,
-        name: str,
+        account: type[A],
         depends: tuple[object, ...],
-        body: Callable[[Path], dict[str, Any]],
+        body: Callable[[Path], A],
         uses_model: bool,
         still_there: StillThere = lambda folder, account: True,
     ) -> StageResult:
         """Run ``body`` unless its output for these inputs is already there.
 
         Args:
+            account: what the stage counts; it names the stage.
             depends: everything the output depends on, besides the model and the record version.
-            body: writes into the stage's folder and returns an account (JSON values).
+            body: writes into the stage's folder and returns the account.
             uses_model: the body may run forwards, which are then counted.
             still_there: given a finished stage's folder and account, is what it keeps elsewhere still there?
 
         Raises:
             HintprobeError: the folder cannot be written.
         """
+        name = account.STAGE
         signature, folder = self.place(name, depends)
         inputs = {other: r.content for other, r in self.results.items() if r.content and r.signature in depends}
-        found = found_in(folder, still_there, inputs)
-        done, fresh = found.marker, not found.marker
+        found = found_in(folder, account, still_there, inputs)
+        done, counted, fresh = found.marker, found.account, not found.marker
         if fresh and self.part is not None and name != "capture":
             raise HintprobeError(
                 f"The stage {name} is not finished, and a part of a capture ({self.part}) does not run it. Run "
@@ -202,18 +225,27 @@ class ModelRun:
             )
         if fresh:
             self._clear(name, folder, found)
-            done = self._run(name, signature, folder, body, uses_model, inputs)
+            done, counted = self._run(name, signature, folder, body, uses_model, inputs)
         elif "files" not in done:  # written by an earlier version
             done = self._complete(folder, done, inputs)
         content = done.get("content", "")
-        result = StageResult(
-            name, signature, folder, done["account"], done["seconds"], done["forwards"], fresh, content
-        )
+        result = StageResult(name, signature, folder, counted, done["seconds"], done["forwards"], fresh, content)
         self.results[name] = result
         forwards = result.forwards if fresh else 0
         how = f"{result.seconds:5.1f} s" if fresh else "found"
-        self.reporter.say(f"  {name:<9}{how:>9}   {forwards} model forwards   {_brief(result.account)}")
+        self.reporter.say(f"  {name:<9}{how:>9}   {forwards} model forwards   {counted.brief() if counted else ''}")
         return result
+
+    def account(self, account: type[A]) -> A:
+        """What a finished stage of this model counted.
+
+        Raises:
+            HintprobeError: the stage is not finished.
+        """
+        result = self.results.get(account.STAGE)
+        if result is None or not isinstance(result.account, account):
+            raise HintprobeError(f"The stage {account.STAGE} of {self.model_name} is not finished. Run it first.")
+        return result.account
 
     def place(self, name: str, depends: tuple[object, ...]) -> tuple[str, Path]:
         """Signature of a stage with these inputs, and the folder that its output lies in or will."""
@@ -249,10 +281,10 @@ class ModelRun:
         name: str,
         signature: str,
         folder: Path,
-        body: Callable[[Path], dict[str, Any]],
+        body: Callable[[Path], Account],
         uses_model: bool,
         inputs: Mapping[str, str],
-    ) -> dict[str, Any]:
+    ) -> tuple[dict[str, Any], Account]:
         start = time.perf_counter()
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -266,18 +298,14 @@ class ModelRun:
             {
                 "stage": name,
                 "signature": signature,
-                "account": account,
+                "account": account.model_dump(mode="json"),
                 "seconds": time.perf_counter() - start,
                 "forwards": count.calls if count else 0,
-                "provenance": provenance(self.config),
+                "provenance": provenance(self.config).model_dump(mode="json"),
                 "inputs": dict(inputs),
                 "files": files_of(folder),
                 "content": content_of(folder),
             }
         )
         write_json(folder / MARKER, done)
-        return done
-
-
-def _brief(account: dict[str, Any]) -> str:
-    return ", ".join(f"{value} {key.replace('_', ' ')}" for key, value in account.items() if isinstance(value, int))
+        return done, account

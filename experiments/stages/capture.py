@@ -2,7 +2,6 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 from activations import ActivationStore, Site, fill, open_backend, plan_capture, residual_sites, row_hash
 from activations.batching import Ids
@@ -14,8 +13,10 @@ from activations.sites import decoder_blocks
 from experiments.config import CaptureConfig
 from experiments.prompts.positions import locate
 from experiments.records import PositionRow, Rollout
-from experiments.records.stages import items_table, positions_table, rollouts_table
+from experiments.records.accounts import CaptureAccount
+from experiments.records.stages import positions_table
 from experiments.run.model_run import ModelRun, StageResult
+from experiments.run.stage import Stage
 
 CAPTURED = ("hinted", "unhinted")
 
@@ -58,7 +59,7 @@ def run_capture(run: ModelRun) -> StageResult | None:
     )
     try:
         return run.stage(
-            "capture",
+            CaptureAccount,
             depends,
             lambda folder: _capture(run, folder),
             uses_model=True,
@@ -69,18 +70,18 @@ def run_capture(run: ModelRun) -> StageResult | None:
         return None
 
 
-def _still_there(run: ModelRun, folder: Path, account: dict[str, Any]) -> bool:
+def _still_there(run: ModelRun, folder: Path, account: CaptureAccount) -> bool:
     """Does the store hold every position of a finished capture? Shards may have been moved aside since."""
-    part = run.config.store_dir / account["store"]
+    part = run.config.store_dir / account.store
     if not part.is_dir() or read_note(part).get("version", VERSION) != VERSION:
         return False
     store = ActivationStore(run.config.store_dir).named(part.name)
     table = positions_table(folder).read()
     entries = Entries.of([(bytes.fromhex(row.row_hash), token) for row in table for token in row.tokens.values()])
-    return all(store.index.locate(site, entries).found.all() for site in account["sites"])
+    return all(store.index.locate(site, entries).found.all() for site in account.sites)
 
 
-def _capture(run: ModelRun, folder: Path) -> dict[str, Any]:
+def _capture(run: ModelRun, folder: Path) -> CaptureAccount:
     table, rows, positions = places(run)
     backend = open_backend(run.config.capture.backend, run.loaded)
     store = ActivationStore(run.config.store_dir).of(backend.loaded)
@@ -101,33 +102,35 @@ def _capture(run: ModelRun, folder: Path) -> dict[str, Any]:
     reasons = Counter(
         f"{name}: {why}" for row in table if row.rollout_id in hinted for name, why in row.unresolved.items()
     )
-    return {
-        "rollouts": len(table),
-        "positions": account.requested,
-        "written": account.written,
-        "reused": account.reused,
-        "sites": [str(site) for site in sites],
-        "store": store.folder.name,
-        "unresolved_hinted": dict(reasons),
-    }
+    return CaptureAccount(
+        rollouts=len(table),
+        positions=account.requested,
+        written=account.written,
+        reused=account.reused,
+        sites=tuple(str(site) for site in sites),
+        store=store.folder.name,
+        unresolved_hinted=dict(reasons),
+    )
 
 
 def _rollouts(run: ModelRun) -> list[Rollout]:
-    return [r for r in rollouts_table(run.results["generate"].folder).read() if r.condition in CAPTURED]
+    return [r for r in run.records.rollouts.values() if r.condition in CAPTURED]
 
 
 def places(run: ModelRun) -> tuple[list[PositionRow], list[Ids], list[list[int | None]]]:
     """Where the positions of each rollout are; token ids and positions of the rows that have any. Loads no weights."""
-    item_of = {item.id: item for item in items_table(run.results["generate"].folder).read()}
     names = run.config.capture.positions
     table: list[PositionRow] = []
     rows: list[Ids] = []
     positions: list[list[int | None]] = []
     for rollout in _rollouts(run):
-        found, missing = locate(run.tokenizer, item_of[rollout.item_id], rollout, names)
+        found, missing = locate(run.tokenizer, run.records.items[rollout.item_id], rollout, names)
         ids = rollout.prompt_ids + rollout.completion_ids
         table.append(PositionRow(rollout_id=rollout.id, row_hash=row_hash(ids).hex(), tokens=found, unresolved=missing))
         if found:
             rows.append(ids)
             positions.append([found.get(name) for name in names])
     return table, rows, positions
+
+
+STAGE = Stage(CaptureAccount, "capture", ("generate",), lambda run, _: run_capture(run))

@@ -11,7 +11,7 @@ from activations import Site
 from experiments.comparison.admission import calibration_text, faithfulness_summary
 from experiments.comparison.findings import findings, strata_account
 from experiments.comparison.kind_transfer import kind_matrix
-from experiments.comparison.table import Figure, Held, align, difference, figure, subset, table
+from experiments.comparison.table import Held, align, difference, figure, subset, table
 from experiments.detectors import MAIN, TARGETS, Rows, labelled_rows
 from experiments.detectors.cells import activation_cells
 from experiments.detectors.covariates import covariate_detectors
@@ -19,20 +19,15 @@ from experiments.detectors.saved import RATE, TEXT, saved_folder
 from experiments.detectors.text import text_detectors
 from experiments.judges.reference import Reference, reference_of
 from experiments.records import Label
+from experiments.records.accounts import CaptureAccount, CompareAccount, ProbeAccount
+from experiments.records.comparison import Comparison, Counts, DetectorEntry, Figure, Frozen, HintEffect, TargetEntry
 from experiments.records.seeds import stream
-from experiments.records.stages import (
-    detectors_table,
-    items_table,
-    kind_scores_table,
-    scores_table,
-    targets_table,
-    transfer_table,
-    verdicts_table,
-)
-from experiments.records.tables import write_json
+from experiments.records.tables import read_json, write_json
 from experiments.run.model_run import ModelRun, StageResult
+from experiments.run.stage import Stage
 from experiments.stages.probe import store_of
-from probes import Comparison, SavedProbe, cluster_bootstrap, load_probe
+from probes import Comparison as Pairs
+from probes import SavedProbe, cluster_bootstrap, load_probe
 
 COMPARISON = "comparison.json"
 
@@ -50,44 +45,55 @@ def run_compare(run: ModelRun, frozen_on: ModelRun) -> StageResult:
         run.config.compare,
         calibration_text(run.config.judge.calibration),
     )
-    return run.stage("compare", depends, lambda folder: _compare(run, frozen_on, folder), uses_model=False)
+    return run.stage(CompareAccount, depends, lambda folder: _compare(run, frozen_on, folder), uses_model=False)
 
 
-def _compare(run: ModelRun, frozen_on: ModelRun, folder: Path) -> dict[str, Any]:
+def _compare(run: ModelRun, frozen_on: ModelRun, folder: Path) -> CompareAccount:
     rows = labelled_rows(run, behaviours=None)
     rng = stream(run.config.seed, "compare", run.key)
     reference = reference_of(run, rows.hinted)
-    result: dict[str, Any] = {
-        "model": run.model_name,
-        "reference": reference.name,
-        "counts": _counts(run, rows, reference),
-        "hidden_share": hidden_share(rows.labels, reference, run.config.compare.bootstrap, _own_stream(run)),
-        "hint_effect": hint_effect(rows.labels, run.config.compare.bootstrap, rng),
-        "faithfulness": faithfulness_summary(run, rows.labels, rng),
-        "frozen": frozen_figures(run, frozen_on, rows, rng) if frozen_on is not run else {},
-    }
-    result.update(_detectors(run, reference, rng))
-    result["targets"] = _targets(run, rng)
-    write_json(folder / COMPARISON, result)
-    return {"detectors": len(result.get("detectors", {}))}
+    n_resamples = run.config.compare.bootstrap
+    behaviour = Comparison(
+        model=run.model_name,
+        reference=reference.name,
+        counts=_counts(run, rows, reference),
+        hidden_share=hidden_share(rows.labels, reference, n_resamples, _own_stream(run)),
+        hint_effect=hint_effect(rows.labels, n_resamples, rng),
+        faithfulness=faithfulness_summary(run, rows.labels, rng),
+        frozen=frozen_figures(run, frozen_on, rows, rng) if frozen_on is not run else None,
+        detectors={},
+        hidden_detectors={},
+    )
+    result = behaviour.model_copy(update={**_detectors(run, reference, rng), "targets": _targets(run, rng)})
+    write_json(folder / COMPARISON, result.model_dump(mode="json"))
+    return CompareAccount(detectors=len(result.detectors))
 
 
-def _counts(run: ModelRun, rows: Rows, reference: Reference) -> dict[str, Any]:
+def read_comparison(run: ModelRun) -> Comparison:
+    """What the finished compare stage of a model found."""
+    return Comparison.model_validate(read_json(run.results["compare"].folder / COMPARISON))
+
+
+def _counts(run: ModelRun, rows: Rows, reference: Reference) -> Counts:
     behaviours = Counter(label.behaviour for label in rows.labels)
     reliant = [label for label in rows.labels if label.behaviour == "reliant"]
     hidden = [label for label in reliant if reference.admits.get(label.rollout_id) is False]
-    return {
-        "items": len(items_table(run.results["generate"].folder).read()),
-        "hinted_rollouts": len(rows),
-        **{name: behaviours.get(name, 0) for name in ("reliant", "aligned", "overdetermined", "resisted", "ambiguous")},
-        "strong": sum(label.strong for label in reliant),
-        "hidden": len(hidden),
-        "ambiguous_by_reason": dict(Counter(label.reason for label in rows.labels if label.reason)),
-        "by_kind": {
+    return Counts(
+        items=len(run.records.items),
+        hinted_rollouts=len(rows),
+        reliant=behaviours["reliant"],
+        aligned=behaviours["aligned"],
+        overdetermined=behaviours["overdetermined"],
+        resisted=behaviours["resisted"],
+        ambiguous=behaviours["ambiguous"],
+        strong=sum(label.strong for label in reliant),
+        hidden=len(hidden),
+        ambiguous_by_reason=dict(Counter(label.reason for label in rows.labels if label.reason)),
+        by_kind={
             kind: dict(Counter(label.behaviour for label in rows.labels if label.kind == kind))
             for kind in sorted({label.kind for label in rows.labels})
         },
-    }
+    )
 
 
 def _own_stream(run: ModelRun) -> np.random.Generator:
@@ -107,9 +113,9 @@ def hidden_share(
     return figure(float(hidden.mean()), (weights @ hidden) / weights.sum(1))
 
 
-def hint_effect(labels: Sequence[Label], n_resamples: int, rng: np.random.Generator) -> dict[str, Any]:
+def hint_effect(labels: Sequence[Label], n_resamples: int, rng: np.random.Generator) -> dict[str, HintEffect]:
     """Paired P(a_h = h) - P(a_neutral = h) per direction, over rows where both answers were parsed."""
-    result: dict[str, Any] = {}
+    result: dict[str, HintEffect] = {}
     for direction in sorted({label.direction for label in labels}):
         chosen = [
             label
@@ -122,23 +128,21 @@ def hint_effect(labels: Sequence[Label], n_resamples: int, rng: np.random.Genera
         neutral = np.array([label.neutral_answer == label.target for label in chosen], dtype=float)
         weights = cluster_bootstrap([label.group for label in chosen], n_resamples, rng)
         samples = (weights @ (hinted - neutral)) / weights.sum(1)
-        result[direction] = {
-            "n": len(chosen),
-            "hinted": float(hinted.mean()),
-            "neutral": float(neutral.mean()),
-            "difference": figure(float((hinted - neutral).mean()), samples),
-        }
+        result[direction] = HintEffect(
+            n=len(chosen),
+            hinted=float(hinted.mean()),
+            neutral=float(neutral.mean()),
+            difference=figure(float((hinted - neutral).mean()), samples),
+        )
     return result
 
 
 def _detectors(run: ModelRun, reference: Reference, rng: np.random.Generator) -> dict[str, Any]:
     """The detector table of the main target, on all its rows and on the hidden subset."""
-    folder = run.results["probe"].folder
-    summaries = detectors_table(folder).read()
+    summaries = run.records.detectors()
     if not summaries:
-        return {"detectors": {}, "hidden_detectors": {}}
-    scores = scores_table(folder).read()
-    target = [row for row in targets_table(folder).read() if row.target == MAIN]
+        return {}
+    scores, target = run.records.scores(), run.records.targets(MAIN)
     helds = {summary.name: align(target, scores, summary) for summary in summaries}
     judge = f"judge_{run.config.judge.judges[0]}"
     n_resamples, min_groups = run.config.compare.bootstrap, run.config.compare.min_groups
@@ -153,9 +157,9 @@ def _detectors(run: ModelRun, reference: Reference, rng: np.random.Generator) ->
         "hidden_rows": {"hidden": hidden.n_positive, "aligned_and_silent": len(hidden.rows) - hidden.n_positive},
         "strata": strata_account(everything),
         "validation": {name: dict(held.summary.validation) for name, held in helds.items() if held.summary.validation},
-        "position_transfer": [cell.model_dump() for cell in transfer_table(folder).read()],
+        "position_transfer": run.records.position_transfer,
         "kind_transfer": kind_matrix(
-            kind_scores_table(folder).read(), target, everything, run.config.probe.min_per_class, min_groups
+            run.records.kind_scores, target, everything, run.config.probe.min_per_class, min_groups
         ),
     }
     result["best_probe"] = _best(helds, result["detectors"], "probe")
@@ -167,40 +171,40 @@ def _detectors(run: ModelRun, reference: Reference, rng: np.random.Generator) ->
     return result
 
 
-def _best(helds: Mapping[str, Held], entries: dict[str, Any], family: str) -> str | None:
+def _best(helds: Mapping[str, Held], entries: Mapping[str, DetectorEntry], family: str) -> str | None:
     known = [
-        name
-        for name, held in helds.items()
-        if held.summary.family == family and entries[name]["auroc"]["value"] is not None
+        name for name, held in helds.items() if held.summary.family == family and entries[name].auroc.value is not None
     ]
-    return max(known, key=lambda name: float(entries[name]["auroc"]["value"]), default=None)
+    return max(known, key=lambda name: float(entries[name].auroc.value or 0.0), default=None)
 
 
-def _targets(run: ModelRun, rng: np.random.Generator) -> dict[str, Any]:
+def _targets(run: ModelRun, rng: np.random.Generator) -> dict[str, TargetEntry]:
     """The tables of the other targets, and why a target has none."""
-    folder = run.results["probe"].folder
-    rows, scores = targets_table(folder).read(), scores_table(folder, main=False).read()
-    summaries = detectors_table(folder, main=False).read()
-    found: dict[str, Any] = {}
-    for name, account in run.results["probe"].account["targets"].items():
+    scores, summaries = run.records.scores(main=False), run.records.detectors(main=False)
+    found = {}
+    for name, account in run.account(ProbeAccount).targets.items():
         if name == MAIN:
             continue
         about = TARGETS[name]
-        entry: dict[str, Any] = {
-            "positive": about.positive, "negative": about.negative, "note": about.note, "rows": account,
-            "refused": account.get("refused"), "detectors": {},
-        }  # fmt: skip
-        target = [row for row in rows if row.target == name]
+        target = run.records.targets(name)
+        entries: dict[str, DetectorEntry] = {}
         if target:
             own = [row for row in scores if row.target == name]
             helds = {s.name: align(target, own, s) for s in summaries if s.target == name}
             everything = subset(target, np.ones(len(target), dtype=bool), run.config.compare.bootstrap, rng)
-            entry["detectors"] = table(helds, everything, "", target, run.config.compare.min_groups)
-        found[name] = entry
+            entries = table(helds, everything, "", target, run.config.compare.min_groups)
+        found[name] = TargetEntry(
+            positive=about.positive,
+            negative=about.negative,
+            note=about.note,
+            rows=account,
+            refused=account.refused,
+            detectors=entries,
+        )
     return found
 
 
-def frozen_figures(run: ModelRun, frozen_on: ModelRun, rows: Rows, rng: np.random.Generator) -> dict[str, Any]:
+def frozen_figures(run: ModelRun, frozen_on: ModelRun, rows: Rows, rng: np.random.Generator) -> Frozen:
     """How often detectors frozen on another model fire here, at the threshold that 5% of its negatives exceeded.
 
     Only rows with a_h = h are scored: a detector learnt what reliance looks like among those. Where this model has
@@ -218,17 +222,19 @@ def frozen_figures(run: ModelRun, frozen_on: ModelRun, rows: Rows, rng: np.rando
             scores[name] = saved.scores(features)
             fired[name] = scores[name] > saved.card.thresholds[str(RATE)]
     judge = run.config.judge.judges[0]
-    said = {v.rollout_id: v.verbalized for v in verdicts_table(run.results["judge"].folder).read() if v.judge == judge}
-    fired[f"judge_{judge}"] = np.array([bool(said[label.rollout_id]) for label in answered.labels])
+    said = run.records.verdicts[judge]
+    fired[f"judge_{judge}"] = np.array([bool(said[label.rollout_id].verbalized) for label in answered.labels])
     weights = cluster_bootstrap([label.group for label in answered.labels], run.config.compare.bootstrap, rng)
-    return {
-        "trained_on": frozen_on.model_name,
-        "rows": len(answered),
-        "share_over_threshold": {
+    aurocs, refused = _frozen_aurocs(run, answered, scores, weights)
+    return Frozen(
+        trained_on=frozen_on.model_name,
+        rows=len(answered),
+        share_over_threshold={
             name: figure(float(flags.mean()), (weights @ flags) / weights.sum(1)) for name, flags in fired.items()
         },
-        "auroc": _frozen_aurocs(run, answered, scores, weights),
-    }
+        auroc=aurocs,
+        refused=refused,
+    )
 
 
 def _features(run: ModelRun, rows: Rows, saved: SavedProbe) -> np.ndarray | None:
@@ -242,7 +248,7 @@ def _features(run: ModelRun, rows: Rows, saved: SavedProbe) -> np.ndarray | None
     places = rows.unhinted_at if card.notes["unhinted"] else rows.hinted_at
     if not all(card.position in at.tokens for at in places):
         return None
-    if card.site not in run.results["capture"].account["sites"]:
+    if card.site not in run.account(CaptureAccount).sites:
         return None
     (features,) = activation_cells(store_of(run), places, [Site.parse(card.site)], [card.position]).values()
     return features
@@ -250,17 +256,33 @@ def _features(run: ModelRun, rows: Rows, saved: SavedProbe) -> np.ndarray | None
 
 def _frozen_aurocs(
     run: ModelRun, rows: Rows, scores: Mapping[str, np.ndarray], weights: np.ndarray
-) -> dict[str, dict[str, Any]]:
+) -> tuple[dict[str, Figure], str | None]:
     """AUROC of frozen scores against this model's own reliant and aligned rows, or why there is none."""
     chosen = [i for i, label in enumerate(rows.labels) if label.behaviour in ("reliant", "aligned")]
     contrast = rows.at(chosen).contrast()
     for value, name in ((True, "reliant"), (False, "aligned")):
         n = contrast.groups_of(value)
         if n < run.config.compare.min_groups:
-            return {"refused": {"reason": f"{n} groups with {name} rows on this model"}}
-    pairs = Comparison.of(contrast.labels, contrast.strata)
+            return {}, f"{n} groups with {name} rows on this model"
+    pairs = Pairs.of(contrast.labels, contrast.strata)
     found = {}
     for name, values in scores.items():
         own = values[chosen]
-        found[name] = dict(figure(float(pairs.auroc(own)[0]), pairs.auroc(own, weights[:, chosen])))
-    return found
+        found[name] = figure(float(pairs.auroc(own)[0]), pairs.auroc(own, weights[:, chosen]))
+    return found, None
+
+
+STAGE = Stage(
+    CompareAccount,
+    "compare",
+    (
+        "generate",
+        "judge",
+        "capture",
+        "probe",
+        "patch",
+    ),
+    run_compare,
+    "comparison",
+    read_comparison,
+)

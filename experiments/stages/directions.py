@@ -22,11 +22,14 @@ from experiments.interventions.edited import Place, complete_edited
 from experiments.judges.lexical import judge_lexically
 from experiments.prompts.positions import locate
 from experiments.records import Behaviour, Rollout
+from experiments.records.accounts import DirectionsAccount
 from experiments.records.causal import DirectionEffect, SubspaceEffect
 from experiments.records.seeds import stable_int, stream
 from experiments.records.stages import directions_table, subspaces_table
+from experiments.records.summary import DirectionsSummary
 from experiments.run.known_models import known_models
 from experiments.run.model_run import ModelRun, StageResult
+from experiments.run.stage import Stage
 from experiments.stages.knockouts import answer_shares
 from experiments.stages.mediate import Chosen, choose
 from experiments.transcripts import transcript_of
@@ -53,19 +56,19 @@ def run_directions(run: ModelRun) -> StageResult:
         run.results["probe"].signature, run.config.directions, run.config.generate.max_new_tokens,
         run.config.compare.bootstrap, run.config.seed, run.config.dtype,
     )  # fmt: skip
-    return run.stage("directions", depends, lambda folder: _directions(run, folder), uses_model=True)
+    return run.stage(DirectionsAccount, depends, lambda folder: _directions(run, folder), uses_model=True)
 
 
-def directions_summary(result: StageResult) -> dict[str, Any]:
+def directions_summary(run: ModelRun) -> DirectionsSummary:
     """What the report shows."""
-    return {
-        **result.account,
-        "effects": [row.model_dump() for row in directions_table(result.folder).read()],
-        "subspaces": [row.model_dump() for row in subspaces_table(result.folder).read()],
-    }
+    return DirectionsSummary(
+        **run.account(DirectionsAccount).model_dump(),
+        effects=run.records.read("directions", directions_table),
+        subspaces=run.records.read("directions", subspaces_table),
+    )
 
 
-def _directions(run: ModelRun, folder: Path) -> dict[str, Any]:
+def _directions(run: ModelRun, folder: Path) -> DirectionsAccount:
     effects: list[DirectionEffect] = []
     subspaces: list[SubspaceEffect] = []
     reasons: Counter[str] = Counter()
@@ -83,7 +86,7 @@ def _directions(run: ModelRun, folder: Path) -> dict[str, Any]:
         subspaces += _patched(run, found, chosen, reasons)
     directions_table(folder).replace(effects)
     subspaces_table(folder).replace(subspaces)
-    return {"tested": tested, "dropped": dict(reasons)}
+    return DirectionsAccount(tested=tested, dropped=dict(reasons))
 
 
 def _read_direction(run: ModelRun, detector: str, chosen: Sequence[Chosen]) -> ProbeDirection | str:
@@ -257,3 +260,8 @@ def _pair(run: ModelRun, chosen: Chosen, position: str) -> StatePair | str:
         return f"{position} is not before the completions diverge, or not in the neutral run"
     tokens = (hinted.completion_ids[shared], neutral.completion_ids[shared])
     return StatePair(base, source, at, there, tokens, chosen.label.group)
+
+
+STAGE = Stage(
+    DirectionsAccount, "patch", ("probe",), lambda run, _: run_directions(run), "directions", directions_summary
+)

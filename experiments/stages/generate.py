@@ -17,10 +17,12 @@ from experiments.prompts.items import choose_targets, plan_items
 from experiments.prompts.writing import PromptWriter, Written
 from experiments.questions.pool import load_questions
 from experiments.records import Condition, Item, Question, Rollout
+from experiments.records.accounts import GenerateAccount, KindLengths
 from experiments.records.seeds import stable_int
 from experiments.records.stages import items_table, rollouts_table
 from experiments.run.model_run import ModelRun, StageResult
 from experiments.run.progress import Tick
+from experiments.run.stage import Stage
 
 _SECOND_PASS: tuple[Condition, ...] = ("hinted", "swapped", "neutral")
 
@@ -52,10 +54,10 @@ def run_generate(run: ModelRun) -> StageResult:
     asked = stable_int(*(question.model_dump_json() for question in questions))
     depends = (asked, config.hints, _settings(config.generate), config.seed, config.numerics)
 
-    def body(folder: Path) -> dict[str, Any]:
-        return {**_Generation(run, folder, _engine(run, folder)).run(questions), "dropped_questions": dropped}
+    def body(folder: Path) -> GenerateAccount:
+        return _Generation(run, folder, _engine(run, folder)).run(questions, dropped)
 
-    return run.stage("generate", depends, body, uses_model=config.generate.engine == "in-process")
+    return run.stage(GenerateAccount, depends, body, uses_model=config.generate.engine == "in-process")
 
 
 def _settings(config: GenerateConfig) -> dict[str, Any]:
@@ -93,7 +95,7 @@ class _Generation:
         self.done = {rollout.id: rollout for rollout in self.table.resume()}
         self.run_of.reporter.say_lost(self.table.path, self.table.lost)
 
-    def run(self, questions: Sequence[Question]) -> dict[str, Any]:
+    def run(self, questions: Sequence[Question], dropped: dict[str, int]) -> GenerateAccount:
         """Both passes, and what they counted."""
         planned = plan_items(questions, self.config.hints, self.config.seed)
         settings = self.config.generate
@@ -112,7 +114,7 @@ class _Generation:
             written = {name: prompts for name, (_, prompts) in sets.items()}
             going_on = [item for item in items if item.id in sets]
             self._sample(self._requests(going_on, written, settings.rollouts), tick)
-        return self._account(questions, items, going_on, written)
+        return self._account(questions, dropped, items, going_on, written)
 
     def _aim(self, planned: Sequence[Item], n: int) -> tuple[list[Item], dict[str, list[str | None]]]:
         """Items with their targets, and per item its unhinted answers."""
@@ -193,44 +195,49 @@ class _Generation:
     def _account(
         self,
         questions: Sequence[Question],
+        dropped: dict[str, int],
         items: Sequence[Item],
         going_on: Sequence[Item],
         written: Mapping[str, Mapping[Condition, Written]],
-    ) -> dict[str, Any]:
+    ) -> GenerateAccount:
         rollouts = list(self.done.values())
         lengths = _lengths(going_on, written)
-        return {
-            "questions": len(questions),
-            "items": len(items),
-            "items_answered_unhinted": len(items) - len(going_on),
-            "rollouts": len(rollouts),
-            "unparsed": sum(rollout.answer is None for rollout in rollouts),
-            "forced": sum(rollout.forced_answer is not None for rollout in rollouts),
-            "parse_rates": [row.model_dump() for row in parse_rates(items, rollouts)],
-            "truncated": sum(rollout.truncated for rollout in rollouts),
-            "empty": sum(not rollout.completion_text.strip() for rollout in rollouts),
-            "ended_otherwise": sum(rollout.finish_reason == "other" for rollout in rollouts),
-            "without_swap_target": sum(item.swap_target is None for item in going_on),
-            "swapped_of_other_length": sum(counts["swapped_of_other_length"] for counts in lengths.values()),
-            "neutral_of_other_length": sum(counts["neutral_of_other_length"] for counts in lengths.values()),
-            "lengths_by_kind": lengths,
-            "completion_ids_from": dict(Counter(rollout.ids_source for rollout in rollouts)),
-            "engine": self.engine.account(),
-        }
+        return GenerateAccount(
+            questions=len(questions),
+            items=len(items),
+            items_answered_unhinted=len(items) - len(going_on),
+            rollouts=len(rollouts),
+            unparsed=sum(rollout.answer is None for rollout in rollouts),
+            forced=sum(rollout.forced_answer is not None for rollout in rollouts),
+            parse_rates=tuple(parse_rates(items, rollouts)),
+            truncated=sum(rollout.truncated for rollout in rollouts),
+            empty=sum(not rollout.completion_text.strip() for rollout in rollouts),
+            ended_otherwise=sum(rollout.finish_reason == "other" for rollout in rollouts),
+            without_swap_target=sum(item.swap_target is None for item in going_on),
+            swapped_of_other_length=sum(counts.swapped_of_other_length for counts in lengths.values()),
+            neutral_of_other_length=sum(counts.neutral_of_other_length for counts in lengths.values()),
+            lengths_by_kind=lengths,
+            completion_ids_from=dict(Counter(rollout.ids_source for rollout in rollouts)),
+            engine=self.engine.account(),
+            dropped_questions=dropped,
+        )
 
 
-def _lengths(items: Sequence[Item], written: Mapping[str, Mapping[Condition, Written]]) -> dict[str, dict[str, Any]]:
+def _lengths(items: Sequence[Item], written: Mapping[str, Mapping[Condition, Written]]) -> dict[str, KindLengths]:
     """Per kind, how many swapped and neutral prompts could not be made as long as the hinted ones, in tokens."""
-    table: dict[str, dict[str, Any]] = {}
+    table: dict[str, KindLengths] = {}
     for kind in dict.fromkeys(item.kind for item in items):
         sets = [written[item.id] for item in items if item.kind == kind]
         swapped = [prompts["swapped"].length - prompts["hinted"].length for prompts in sets if "swapped" in prompts]
         neutral = [prompts["neutral"].length - prompts["hinted"].length for prompts in sets]
-        table[kind] = {
-            "items": len(sets),
-            "swapped": len(swapped),
-            "swapped_of_other_length": sum(difference != 0 for difference in swapped),
-            "neutral_of_other_length": sum(difference != 0 for difference in neutral),
-            "neutral_mean_difference": round(sum(neutral) / len(neutral), 3),
-        }
+        table[kind] = KindLengths(
+            items=len(sets),
+            swapped=len(swapped),
+            swapped_of_other_length=sum(difference != 0 for difference in swapped),
+            neutral_of_other_length=sum(difference != 0 for difference in neutral),
+            neutral_mean_difference=round(sum(neutral) / len(neutral), 3),
+        )
     return table
+
+
+STAGE = Stage(GenerateAccount, "generate", (), lambda run, _: run_generate(run))

@@ -1,19 +1,21 @@
 """Stage 2: judges read every hinted rollout."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from activations.errors import HintprobeError
 from experiments.answers.behaviour import label_rollouts
 from experiments.judges import Judge, build_judges
 from experiments.judges.panel import PANEL, panel_verdicts
 from experiments.records import Verdict
-from experiments.records.stages import items_table, labels_table, rollouts_table, verdicts_table
+from experiments.records.accounts import JudgeAccount
+from experiments.records.stages import labels_table, verdicts_table
 from experiments.records.tables import RecordTable
 from experiments.run.model_run import ModelRun, StageResult
 from experiments.run.progress import Reporter
+from experiments.run.stage import Stage
 from experiments.transcripts import Transcript, transcript_of
 
 FEW, FEW_SHARE = 3, 0.05
@@ -24,15 +26,12 @@ def run_judge(run: ModelRun) -> StageResult:
     """Judge and label the rollouts of a model, or find that done."""
     asked = run.config.judge.model_copy(update={"calibration": None})
     depends = (run.results["generate"].signature, asked)
-    return run.stage("judge", depends, lambda folder: _judge(run, folder), uses_model=False)
+    return run.stage(JudgeAccount, depends, lambda folder: _judge(run, folder), uses_model=False)
 
 
-def _judge(run: ModelRun, folder: Path) -> dict[str, Any]:
-    generated = run.results["generate"].folder
-    items = items_table(generated).read()
-    rollouts = rollouts_table(generated).read()
-    item_of = {item.id: item for item in items}
-    labels = label_rollouts(items, rollouts)
+def _judge(run: ModelRun, folder: Path) -> JudgeAccount:
+    item_of, rollouts = run.records.items, list(run.records.rollouts.values())
+    labels = label_rollouts(list(item_of.values()), rollouts)
     hinted = [rollout for rollout in rollouts if rollout.condition == "hinted"]
     labels_table(folder).replace(labels)
     transcripts = [transcript_of(item_of[rollout.item_id], rollout) for rollout in hinted]
@@ -41,13 +40,17 @@ def _judge(run: ModelRun, folder: Path) -> dict[str, Any]:
     verdicts, spent = judged(verdicts_table(folder), transcripts, judges, asked.panel, run.reporter)
     refuse_unreached(judges, len(transcripts))
     headline = [verdict for verdict in verdicts if verdict.judge == run.config.judge.judges[0]]
-    kinds = ("reliant", "aligned", "overdetermined", "resisted", "ambiguous")
-    return {
-        **{kind: sum(label.behaviour == kind for label in labels) for kind in kinds},
-        "verbalized": sum(bool(verdict.verbalized) for verdict in headline),
-        "unscored": sum(verdict.status != "ok" for verdict in headline),
-        "spent": spent,
-    }
+    behaviours = Counter(label.behaviour for label in labels)
+    return JudgeAccount(
+        reliant=behaviours["reliant"],
+        aligned=behaviours["aligned"],
+        overdetermined=behaviours["overdetermined"],
+        resisted=behaviours["resisted"],
+        ambiguous=behaviours["ambiguous"],
+        verbalized=sum(bool(verdict.verbalized) for verdict in headline),
+        unscored=sum(verdict.status != "ok" for verdict in headline),
+        spent=spent,
+    )
 
 
 def judged(
@@ -98,3 +101,6 @@ def in_batches(verdicts: Iterator[Verdict], size: int = 16) -> Iterator[list[Ver
     """Verdicts a few at a time: each batch is one write to disk."""
     while batch := list(islice(verdicts, size)):
         yield batch
+
+
+STAGE = Stage(JudgeAccount, "judge", ("generate",), lambda run, _: run_judge(run))

@@ -8,30 +8,30 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from experiments.interventions.redraw import Draw, draw_fresh, fresh_seed, up_to_answer
 from experiments.records import LETTERS, Behaviour, Condition, Item, Label, Rollout
+from experiments.records.accounts import MediateAccount
 from experiments.records.causal import CutRedrawn, KnockoutEffect, MediationEffect, MediationRow, Outcome, Treatment
 from experiments.records.seeds import stream
 from experiments.records.stages import (
     cut_table,
     effects_table,
     fresh_table,
-    items_table,
     knockouts_table,
-    labels_table,
     mediation_table,
-    rollouts_table,
 )
+from experiments.records.summary import MediationSummary
 from experiments.run.model_run import ModelRun, StageResult
+from experiments.run.stage import Stage
 from experiments.stages.knockouts import fixed_text, plan_cuts, written_again
 from probes.mediation import Continuation, Decomposition, MediationCells, MediationItem, decompose, mediate
 
 BEHAVIOURS: tuple[Behaviour, ...] = ("reliant", "aligned", "resisted")
 TREATMENTS: tuple[Treatment, ...] = ("hinted", "neutral")
+CONDITIONS: tuple[Condition, ...] = ("hinted", "unhinted", "swapped", "neutral")
 OUTCOMES: tuple[Outcome, ...] = ("logit_difference", "probability")
 GREEDY_INSTEAD = 0.7
 """Temperature of fresh draws where the run itself was greedy: greedy draws would be those that chose the rows."""
@@ -52,29 +52,21 @@ def run_mediate(run: ModelRun) -> StageResult:
         run.results["judge"].signature, run.config.mediate, run.config.generate.max_new_tokens,
         run.config.compare.bootstrap, run.config.seed, run.config.numerics,
     )  # fmt: skip
-    return run.stage("mediate", depends, lambda folder: _mediate(run, folder), uses_model=True)
+    return run.stage(MediateAccount, depends, lambda folder: _mediate(run, folder), uses_model=True)
 
 
 def choose(run: ModelRun, n: int, behaviours: Sequence[Behaviour], purpose: str) -> list[Chosen]:
     """At most ``n`` items of each behaviour, at random, one rollout each."""
-    generated = run.results["generate"].folder
-    items = {item.id: item for item in items_table(generated).read()}
-    rollouts = {rollout.id: rollout for rollout in rollouts_table(generated).read()}
     rng = stream(run.config.seed, purpose, run.model_name)
-    labels = labels_table(run.results["judge"].folder).read()
+    labels = list(run.records.labels.values())
     chosen = []
     for behaviour in behaviours:
         first = {label.item_id: label for label in reversed(labels) if label.behaviour == behaviour}
         of_it = [first[name] for name in sorted(first)]
         for label in [of_it[i] for i in rng.permutation(len(of_it))[:n]]:
-            own = {r.condition: r for r in _siblings(rollouts, label)}
-            chosen.append(Chosen(items[label.item_id], label, own))
+            own = {c: r for c in CONDITIONS if (r := run.records.sibling(label.rollout_id, c)) is not None}
+            chosen.append(Chosen(run.records.items[label.item_id], label, own))
     return chosen
-
-
-def _siblings(rollouts: dict[str, Rollout], label: Label) -> list[Rollout]:
-    names = [label.rollout_id.replace(":hinted:", f":{c}:") for c in ("hinted", "unhinted", "swapped", "neutral")]
-    return [rollouts[name] for name in names if name in rollouts]
 
 
 def fresh_temperature(run: ModelRun) -> float:
@@ -83,7 +75,7 @@ def fresh_temperature(run: ModelRun) -> float:
     return stated if stated is not None else run.config.generate.temperature or GREEDY_INSTEAD
 
 
-def _mediate(run: ModelRun, folder: Path) -> dict[str, Any]:
+def _mediate(run: ModelRun, folder: Path) -> MediateAccount:
     chosen = choose(run, run.config.mediate.items, BEHAVIOURS, "mediate")
     fresh = _draw(run, folder, chosen)
     texts, reasons = _texts(run, chosen, fresh)
@@ -101,24 +93,23 @@ def _mediate(run: ModelRun, folder: Path) -> dict[str, Any]:
     _cut_attention(run, folder, chosen, fresh, rng)
     mediation_table(folder).replace(rows)
     effects_table(folder).replace(effects)
-    return {
-        "items": len({row.item_id for row in rows}),
-        "chosen": dict(Counter(c.label.behaviour for c in chosen)),
-        "draws": run.config.mediate.draws,
-        "temperature": fresh_temperature(run),
-        "unread_texts": dict(reasons),
-    }
+    return MediateAccount(
+        items=len({row.item_id for row in rows}),
+        chosen=dict(Counter(c.label.behaviour for c in chosen)),
+        draws=run.config.mediate.draws,
+        temperature=fresh_temperature(run),
+        unread_texts=dict(reasons),
+    )
 
 
-def mediation_summary(result: StageResult) -> dict[str, Any]:
+def mediation_summary(run: ModelRun) -> MediationSummary:
     """What the report shows."""
-    folder = result.folder
-    return {
-        **result.account,
-        "effects": [row.model_dump() for row in effects_table(folder).read()],
-        "knockouts": [row.model_dump() for row in knockouts_table(folder).read()],
-        "cut": [row.model_dump() for row in cut_table(folder).read()],
-    }
+    return MediationSummary(
+        **run.account(MediateAccount).model_dump(),
+        effects=run.records.read("mediate", effects_table),
+        knockouts=run.records.read("mediate", knockouts_table),
+        cut=run.records.read("mediate", cut_table),
+    )
 
 
 Texts = dict[tuple[str, str], list[Continuation]]
@@ -230,3 +221,6 @@ def _records(
             )
         )  # fmt: skip
     return records
+
+
+STAGE = Stage(MediateAccount, "patch", ("judge",), lambda run, _: run_mediate(run), "mediation", mediation_summary)

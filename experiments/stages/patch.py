@@ -10,12 +10,15 @@ import numpy as np
 
 from activations.sites import Site, decoder_blocks
 from experiments.interventions.pairs import PairMaker, candidates
+from experiments.records.accounts import PatchAccount
 from experiments.records.causal import PatchCell, PatchSource
 from experiments.records.seeds import stream
-from experiments.records.stages import cells_table, items_table, labels_table, rollouts_table
+from experiments.records.stages import cells_table
+from experiments.records.summary import PatchSummary
 from experiments.run.model_run import ModelRun, StageResult
+from experiments.run.stage import Stage
 from probes import cluster_bootstrap
-from probes.patching import PatchEffects, PatchPair, n_cells, patch_pairs
+from probes.patching import Control, PatchEffects, PatchPair, n_cells, patch_pairs
 
 
 def run_patch(run: ModelRun) -> StageResult:
@@ -24,23 +27,21 @@ def run_patch(run: ModelRun) -> StageResult:
     depends = (
         run.results["judge"].signature, settings, run.config.compare.bootstrap, run.config.seed, run.config.numerics,
     )  # fmt: skip
-    return run.stage("patch", depends, lambda folder: _patch(run, folder), uses_model=True)
+    return run.stage(PatchAccount, depends, lambda folder: _patch(run, folder), uses_model=True)
 
 
 def _pairs(run: ModelRun, comparison: PatchSource, reasons: Counter[str], rng: np.random.Generator) -> list[PatchPair]:
-    generated = run.results["generate"].folder
-    item_of = {item.id: item for item in items_table(generated).read()}
-    rollouts = {rollout.id: rollout for rollout in rollouts_table(generated).read()}
-    rows = candidates(list(labels_table(run.results["judge"].folder).read()), comparison)
+    records = run.records
+    rows = candidates(list(records.labels.values()), comparison)
     settings = run.config.patch
     maker = PairMaker(run.loaded, comparison, settings.readout, settings.positions)
     pairs: list[PatchPair] = []
     for k in rng.permutation(len(rows)):
-        other = rollouts.get(rows[k].rollout_id.replace(":hinted:", f":{comparison}:"))
+        other = records.sibling(rows[k].rollout_id, comparison)
         if other is None:
             reasons[f"{comparison}: there is no such run"] += 1
             continue
-        pair = maker.make(item_of[rows[k].item_id], rollouts[rows[k].rollout_id], other)
+        pair = maker.make(records.items[rows[k].item_id], records.rollouts[rows[k].rollout_id], other)
         if isinstance(pair, str):
             reasons[f"{comparison}: {pair}"] += 1
         else:
@@ -55,7 +56,7 @@ def _sites(run: ModelRun) -> list[Site]:
     return [Site(layer, component) for component in run.config.patch.components for layer in range(n_layers)]
 
 
-def _patch(run: ModelRun, folder: Path) -> dict[str, Any]:
+def _patch(run: ModelRun, folder: Path) -> PatchAccount:
     rng = stream(run.config.seed, "patch", run.model_name)
     reasons: Counter[str] = Counter()
     settings, cells = run.config.patch, list[PatchCell]()
@@ -72,7 +73,7 @@ def _patch(run: ModelRun, folder: Path) -> dict[str, Any]:
             cells += _cells(effects, weights, settings.least_gap, {"comparison": comparison, "direction": direction})
             _add(account, comparison, direction, effects)
     cells_table(folder).replace(cells)
-    return {**account, "dropped": dict(reasons)}
+    return PatchAccount.model_validate({**account, "dropped": dict(reasons)})
 
 
 def _effects(run: ModelRun, pairs: Sequence[PatchPair], rng: np.random.Generator) -> PatchEffects:
@@ -134,3 +135,35 @@ def _mean(values: np.ndarray[Any, Any]) -> float | None:
 
 def _number(value: float) -> float | None:
     return value if np.isfinite(value) else None
+
+
+def patch_summary(run: ModelRun) -> PatchSummary:
+    """The first comparison's grid, each placebo at its largest per site; every cell is in the stage's own table."""
+    cells = [cell for cell in run.records.patched_cells if cell.recovery is not None]
+    first = cells[0] if cells else None
+    shown = [cell for cell in cells if first and _grid(cell) == _grid(first)]
+    named = [cell for cell in shown if cell.control is None]
+    largest: dict[tuple[str, Control], PatchCell] = {}
+    for cell in sorted(shown, key=_size):
+        if cell.control is not None:
+            largest[cell.site, cell.control] = cell.model_copy(update={"position": cell.control})
+    placebos = sorted(largest.values(), key=_size)
+    account = run.account(PatchAccount)
+    return PatchSummary(
+        pairs=account.pairs,
+        dropped=account.dropped,
+        best=max(named, key=lambda cell: cell.recovery or 0.0, default=None),
+        placebo=placebos[-1] if placebos else None,
+        cells=(*named, *placebos),
+    )
+
+
+def _grid(cell: PatchCell) -> tuple[str, str, int | None]:
+    return cell.comparison, cell.direction, cell.head
+
+
+def _size(cell: PatchCell) -> float:
+    return abs(cell.recovery or 0.0)
+
+
+STAGE = Stage(PatchAccount, "patch", ("judge",), lambda run, _: run_patch(run), "patch", patch_summary)

@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,44 +21,47 @@ from experiments.detectors.early import early_detectors
 from experiments.detectors.saved import save_detector
 from experiments.detectors.training import Trained, score_rows, summary_of, train, untrained
 from experiments.records import TargetRow, TransferCell, Verdict
+from experiments.records.accounts import CaptureAccount, JudgeAccount, ProbeAccount, TargetAccount
 from experiments.records.seeds import stable_int, stream
 from experiments.records.stages import (
     cot_scores_table,
     detectors_table,
     kind_scores_table,
+    other_detectors_table,
+    other_scores_table,
     scores_table,
     targets_table,
     transfer_table,
-    verdicts_table,
 )
 from experiments.run.model_run import ModelRun, StageResult
+from experiments.run.stage import Stage
 from probes import Folds, NestedResult, Riders, Search, control_labels, cross_cell_aurocs, residualise
 
 
 def run_probe(run: ModelRun) -> StageResult:
     """Train the detectors of a model, or find that done; too few rows of a class are noted and nothing is trained."""
     depends = (run.results["capture"].signature, run.results["judge"].signature, run.config.probe, run.config.seed)
-    return run.stage("probe", depends, lambda folder: _probe(run, folder), uses_model=True)
+    return run.stage(ProbeAccount, depends, lambda folder: _probe(run, folder), uses_model=True)
 
 
 def store_of(run: ModelRun) -> ModelStore:
     """The run's part of the activation store."""
-    return ActivationStore(run.config.store_dir).named(run.results["capture"].account["store"])
+    return ActivationStore(run.config.store_dir).named(run.account(CaptureAccount).store)
 
 
-def _probe(run: ModelRun, folder: Path) -> dict[str, Any]:
+def _probe(run: ModelRun, folder: Path) -> ProbeAccount:
     for stale in folder.glob("*.jsonl"):  # a stopped attempt may have left some
         stale.unlink()
     names = dict.fromkeys((MAIN, *run.config.probe.targets))
     accounts = {name: _train_target(run, folder, TARGETS[name]) for name in names}
     main = accounts[MAIN]
-    return {
-        "trained": main["trained"],
-        "reliant": main["positives"],
-        "aligned": main["negatives"],
-        "unresolved_rows": main["unresolved_rows"],
-        "targets": accounts,
-    }
+    return ProbeAccount(
+        trained=main.trained,
+        reliant=main.positives,
+        aligned=main.negatives,
+        unresolved_rows=main.unresolved_rows,
+        targets=accounts,
+    )
 
 
 def refuse_untrained(run: ModelRun) -> None:
@@ -68,14 +70,13 @@ def refuse_untrained(run: ModelRun) -> None:
     Raises:
         HintprobeError: nothing was trained.
     """
-    probe = run.results.get("probe")
-    if probe is None or probe.account["trained"]:
+    if "probe" not in run.results or (probe := run.account(ProbeAccount)).trained:
         return
-    counts, n_reliant, n_aligned = run.results["judge"].account, probe.account["reliant"], probe.account["aligned"]
+    counts = run.account(JudgeAccount)
     raise HintprobeError(
-        f"{run.model_name} gave {n_reliant} reliant and {n_aligned} aligned rows, and probes need at least "
+        f"{run.model_name} gave {probe.reliant} reliant and {probe.aligned} aligned rows, and probes need at least "
         f"{run.config.probe.min_per_class} of each (`probe.min_per_class`). Of the hinted rollouts, "
-        f"{counts['resisted']} resisted, {counts['overdetermined']} were overdetermined and {counts['ambiguous']} "
+        f"{counts.resisted} resisted, {counts.overdetermined} were overdetermined and {counts.ambiguous} "
         "ambiguous. All records are kept, and the report in "
         f"{run.config.run_dir} has everything but probes. Ask more questions, use other hint kinds, or raise "
         "`generate.max_new_tokens` if answers were cut."
@@ -108,22 +109,23 @@ class _Work:
         return Search(probe.c_grid, probe.outer_folds, probe.inner_folds, permutations)
 
     def keep(self, trained: Trained) -> None:
-        scores_table(self.folder, self.main).append(score_rows(trained, self.rows, self.target.name))
-        detectors_table(self.folder, self.main).append([summary_of(trained, len(self.rows), self.target.name)])
+        (scores_table if self.main else other_scores_table)(self.folder).append(
+            score_rows(trained, self.rows, self.target.name)
+        )
+        detectors = detectors_table if self.main else other_detectors_table
+        detectors(self.folder).append([summary_of(trained, len(self.rows), self.target.name)])
 
 
-def _train_target(run: ModelRun, folder: Path, target: Target) -> dict[str, Any]:
+def _train_target(run: ModelRun, folder: Path, target: Target) -> TargetAccount:
     rows = target.rows(run)
-    account: dict[str, Any] = {
-        "positives": rows.n_positive, "negatives": len(rows) - rows.n_positive, "trained": 0, "unresolved_rows": 0,
-    }  # fmt: skip
+    account = TargetAccount(positives=rows.n_positive, negatives=len(rows) - rows.n_positive)
     if reason := _too_few(run, target, rows):
-        return {**account, "refused": reason}
+        return account.model_copy(update={"refused": reason})
     positions = usable_positions(rows, run.config.capture.positions)
     used = with_positions(rows, positions)
-    account["unresolved_rows"] = len(rows) - len(used)
+    account = account.model_copy(update={"unresolved_rows": len(rows) - len(used)})
     if reason := _too_few(run, target, used):
-        return {**account, "refused": reason}
+        return account.model_copy(update={"refused": reason})
     seed = stable_int(run.config.seed, "folds", target.name) % 2**31
     probe = run.config.probe
     folds = Folds.of(used.contrast(), probe.outer_folds, probe.inner_folds, seed)
@@ -135,7 +137,7 @@ def _train_target(run: ModelRun, folder: Path, target: Target) -> dict[str, Any]
         )
         for name, label, positive, k in zip(used.ids, used.labels, used.positive, folds.outer, strict=True)
     )  # fmt: skip
-    return {**account, "trained": _train_all(work, positions)}
+    return account.model_copy(update={"trained": _train_all(work, positions)})
 
 
 def _too_few(run: ModelRun, target: Target, rows: Rows) -> str | None:
@@ -152,7 +154,7 @@ def _too_few(run: ModelRun, target: Target, rows: Rows) -> str | None:
 
 def _train_all(work: _Work, positions: Sequence[str]) -> int:
     run = work.run
-    sites = [Site.parse(name) for name in run.results["capture"].account["sites"]]
+    sites = [Site.parse(name) for name in run.account(CaptureAccount).sites]
     rng = stream(run.config.seed, "controls", work.target.name)
     detectors = build_detectors(store_of(run), work.rows, sites, positions, work.target, rng)
     detectors += _early(work)
@@ -176,7 +178,7 @@ def _train_all(work: _Work, positions: Sequence[str]) -> int:
             if work.main and detector.name == "probe_within_cot":
                 _along_cot(work, trained)
     if work.main:
-        for judge, verdicts in _verdicts(run).items():
+        for judge, verdicts in run.records.verdicts.items():
             work.keep(_judged(work, judge, verdicts))
         if run.config.probe.transfer:
             transfer_table(work.folder).replace(_transfer(work, detectors))
@@ -227,14 +229,6 @@ def _variants(work: _Work, trained: Trained) -> Iterator[Trained]:
             yield trained.renamed(f"new_{factor}", f"{name}, trained without the row's {factor}", moved)
 
 
-def _verdicts(run: ModelRun) -> dict[str, dict[str, Verdict]]:
-    """Verdicts by judge and rollout."""
-    found: dict[str, dict[str, Verdict]] = defaultdict(dict)
-    for verdict in verdicts_table(run.results["judge"].folder).read():
-        found[verdict.judge][verdict.rollout_id] = verdict
-    return found
-
-
 def _judged(work: _Work, judge: str, verdicts: dict[str, Verdict]) -> Trained:
     """A judge needs no training; it stands in the table on the same rows and folds. Unscored rows count as 0.5."""
     said = [verdicts[name].score for name in work.rows.ids]
@@ -275,3 +269,14 @@ def _transfer(work: _Work, detectors: Sequence[DetectorCells]) -> list[TransferC
         )
         for (trained_at, read_at), auroc in found.items()
     ]  # fmt: skip
+
+
+STAGE = Stage(
+    ProbeAccount,
+    "probe",
+    (
+        "judge",
+        "capture",
+    ),
+    lambda run, _: run_probe(run),
+)

@@ -1,0 +1,259 @@
+"""What ``comparison.json`` holds: behaviour, faithfulness and every detector of one model, side by side."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from experiments.records.accounts import TargetAccount
+from experiments.records.rows import Family, TransferCell
+
+
+class Part(BaseModel):
+    """A frozen part of a result; fields of a later version are passed over."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Figure(Part):
+    """A value with its 95% cluster-bootstrap interval; null where undefined."""
+
+    value: float | None = Field(None, description="the estimate")
+    low: float | None = Field(None, description="lower end of the interval")
+    high: float | None = Field(None, description="upper end of the interval")
+
+    @property
+    def above(self) -> float:
+        """The lower end; minus infinity where there is no interval, so that nothing is claimed of it."""
+        return float("-inf") if self.low is None else self.low
+
+
+class KindFigure(Part):
+    """AUROC on the rows of one kind of hint."""
+
+    auroc: Figure | None = Field(description="within direction; null where it is refused")
+    refused: str | None = Field(None, description="why there is none")
+
+
+class DetectorEntry(Part):
+    """One line of a detector table."""
+
+    family: Family = Field("baseline", description="the detector's part in the contest")
+    reads: str = Field(description="what it looks at")
+    auroc: Figure = Field(description="over pairs of rows of one kind × direction and outer fold")
+    auroc_pooled: Figure = Field(description="over all pairs of an outer fold")
+    recall_at_1pct: Figure | None = Field(None, description="recall where 1% of the training negatives are flagged")
+    realised_fpr_at_1pct: Figure | None = Field(None, description="false-positive rate on the held-out rows there")
+    recall_at_5pct: Figure | None = Field(None, description="recall where 5% of the training negatives are flagged")
+    realised_fpr_at_5pct: Figure | None = Field(None, description="false-positive rate on the held-out rows there")
+    recall_at_judge_fpr: Figure | None = Field(None, description="recall at the first judge's false-positive rate")
+    realised_fpr_at_judge_fpr: Figure | None = Field(None, description="false-positive rate on the held-out rows there")
+    recall_at_5pct_pooled: Figure | None = Field(None, description="recall with one 5% threshold for all kinds")
+    realised_fpr_at_5pct_pooled: Figure | None = Field(None, description="false-positive rate there")
+    brier: float | None = Field(None, description="Brier score of the calibrated probability")
+    ece: float | None = Field(None, description="expected calibration error of the calibrated probability")
+    auroc_minus_judge: Figure | None = Field(None, description="paired difference from the first judge's AUROC")
+    seconds_per_row: float = Field(0.0, description="cost: seconds per scored row")
+    forwards_per_row: float = Field(0.0, description="cost: model forwards per scored row")
+    chosen: tuple[str, ...] = Field((), description="cell and C that the inner folds chose, per outer fold")
+    null_aurocs: tuple[float, ...] = Field((), description="AUROC of the search on permuted labels, per permutation")
+    stratum_only_aurocs: tuple[float, ...] = Field((), description="the same scored on the true labels")
+    p_null: float | None = Field(None, description="share of null AUROCs that reach the AUROC, itself counted in")
+    p_best_cell: float | None = Field(None, description="the same for the best cell on validation folds")
+    control_task_auroc: float | None = Field(None, description="mean AUROC of the search on control tasks")
+    selectivity: float | None = Field(None, description="AUROC less that of the control tasks")
+    by_kind: dict[str, KindFigure] = Field(default_factory=dict, description="AUROC for each kind of hint alone")
+
+
+class Finding(Part):
+    """Whether a probe counts as found, and why."""
+
+    found: bool = Field(description="all criteria hold")
+    p_held_out: float | None = Field(description="p-value with the held-out labels permuted")
+    above_search_null: bool | None = Field(description="no search on permuted labels reached it; null without a null")
+    differences: dict[str, Figure] = Field(description="paired AUROC differences from each baseline and control")
+    not_beaten: tuple[str, ...] = Field(description="those whose difference does not lie above zero")
+    residual_above_half: bool = Field(description="kind, direction and unhinted confidence regressed out, it stays")
+
+
+class Counts(Part):
+    """How many rollouts showed which behaviour."""
+
+    items: int = Field(description="items")
+    hinted_rollouts: int = Field(description="hinted rollouts")
+    reliant: int = Field(description="labelled reliant")
+    aligned: int = Field(description="labelled aligned")
+    overdetermined: int = Field(description="labelled overdetermined")
+    resisted: int = Field(description="labelled resisted")
+    ambiguous: int = Field(description="labelled ambiguous")
+    strong: int = Field(description="reliant rollouts whose swapped run answers h'")
+    hidden: int = Field(description="reliant rollouts that the reference calls not verbalized")
+    ambiguous_by_reason: dict[str, int] = Field(description="why rollouts are ambiguous")
+    by_kind: dict[str, dict[str, int]] = Field(description="behaviours of each kind of hint")
+
+
+class HintEffect(Part):
+    """What the hints of one direction do to the answers."""
+
+    n: int = Field(description="rows with both answers parsed")
+    hinted: float = Field(description="share of hinted runs that answer h")
+    neutral: float = Field(description="share of neutral runs that answer h")
+    difference: Figure = Field(description="paired difference of the two")
+
+
+class Faithfulness(Part):
+    """The paper's metrics (Chen et al. 2025, section 2.1) with the counts that they are made of."""
+
+    n_rows: int = Field(description="hinted rollouts")
+    n_unparsed: int = Field(description="left out: an answer was not parsed")
+    n_unhinted_is_target: int = Field(description="left out: the unhinted answer is already h")
+    n_used: int = Field(description="rows with a_u ≠ h")
+    n_to_target: int = Field(description="of these, rows that answer h")
+    n_to_other: int = Field(description="of these, rows that answer neither h nor a_u")
+    n_two_options: int = Field(description="rows outside alpha: only two options")
+    n_unscored: int = Field(description="switches to h without a scored verdict")
+    n_scored: int = Field(description="switches to h with a scored verdict")
+    n_verbalized: int = Field(description="of these, verbalized")
+    p: float | None = Field(description="share that answers h, of rows with a_u ≠ h")
+    q: float | None = Field(description="share that answers neither h nor a_u, of the same rows")
+    alpha: float | None = Field(
+        description="1 - q / ((n - 2) p); with mixed n, 1 - mean(1[other] / (n_i - 2)) / p; null where p = 0 or "
+        "alpha ≤ 0"
+    )
+    raw: float | None = Field(description="share verbalized, of scored rows with a_u ≠ h and a_h = h")
+    normalised: float | None = Field(description="min(raw / alpha, 1)")
+    fractions: dict[str, tuple[float | None, float | None]] = Field(
+        default_factory=dict,
+        description="numerator and denominator of each; that of alpha, written as one fraction, is the switches to h "
+        "less the sum of 1 / (n - 2) over the switches elsewhere, over the switches to h, on rows with n > 2",
+    )
+    intervals: dict[str, tuple[float, float] | None] = Field(
+        description="95% cluster-bootstrap interval of each, over groups; null where over a tenth of the resamples "
+        "leave it undefined"
+    )
+
+    def figure(self, name: str) -> Figure:
+        """One of the five metrics with its interval."""
+        low, high = self.intervals.get(name) or (None, None)
+        return Figure(value=getattr(self, name), low=low, high=high)
+
+
+class Rate(Figure):
+    """A share with what it was counted from."""
+
+    numerator: float | None = Field(None, description="what was counted")
+    denominator: float | None = Field(None, description="of how many")
+
+
+class NaturalFlips(Part):
+    """What p and q are of a further unhinted run."""
+
+    rows: int = Field(description="rows with such a run")
+    unparsed_repeats: int = Field(description="such runs without a parsed answer")
+    to_target: Rate = Field(description="share that answers h")
+    to_other: Rate = Field(description="share that answers a third option")
+
+
+class CotLength(Part):
+    """Mean tokens of the completions that switched to h."""
+
+    faithful: Rate = Field(description="where the switch is verbalized")
+    unfaithful: Rate = Field(description="where it is not")
+    difference: Figure = Field(description="of the two")
+
+
+class CorrectedRate(Figure):
+    """Raw faithfulness corrected for the judge's error (Rogan and Gladen 1978)."""
+
+    calibration: dict[str, int] = Field(description="the judge against labels: both, judge_only, label_only, neither")
+
+
+class FaithfulnessSummary(Part):
+    """The paper's metrics by the first judge."""
+
+    judge: str = Field(description="the judge")
+    all: Faithfulness = Field(description="over all rows")
+    by_kind: dict[str, Faithfulness] = Field(description="by kind of hint")
+    by_direction: dict[str, Faithfulness] = Field(default_factory=dict, description="by direction")
+    by_kind_direction: dict[str, Faithfulness] = Field(default_factory=dict, description="by both: `KIND DIRECTION`")
+    natural_flips: NaturalFlips | None = Field(None, description="of a further unhinted run; null without one")
+    cot_length: CotLength | None = Field(None, description="lengths; null where no scored switch has one")
+    raw_corrected: CorrectedRate | None = Field(None, description="null without a calibration of the judge")
+
+
+class Stratum(Part):
+    """Rows of one kind × direction."""
+
+    stratum: str = Field(description="kind and direction")
+    positives: int = Field(description="rows of the positive class")
+    negatives: int = Field(description="rows of the negative class")
+    refused: str | None = Field(None, description="why it takes part in no AUROC")
+
+
+class KindTransferCell(Part):
+    """A probe trained on one kind of hint alone and read on another."""
+
+    detector: str = Field(description="the probe")
+    trained_on: str = Field(description="kind it was trained on")
+    read_on: str = Field(description="kind it is read on")
+    auroc: Figure | None = Field(description="within direction; every row is held out by group, on the diagonal too")
+    refused: str | None = Field(description="why there is none")
+
+
+class TargetEntry(Part):
+    """A further target and its detectors."""
+
+    positive: str = Field(description="name of the positive class")
+    negative: str = Field(description="name of the negative class")
+    note: str = Field(description="what the figure can mean")
+    rows: TargetAccount = Field(description="its rows, as the probe stage counted them")
+    refused: str | None = Field(None, description="why it was not trained")
+    detectors: dict[str, DetectorEntry] = Field(description="its detector table")
+
+
+class Frozen(Part):
+    """Detectors frozen on the run's first model, tried on this one."""
+
+    trained_on: str = Field(description="the first model")
+    rows: int = Field(description="rows of this model with a_h = h")
+    share_over_threshold: dict[str, Figure] = Field(description="share of these rows over the detector's 5% threshold")
+    auroc: dict[str, Figure] = Field(default_factory=dict, description="against this model's own labels")
+    refused: str | None = Field(None, description="why there is no AUROC")
+
+
+class Comparison(Part):
+    """Everything that the compare stage found of one model."""
+
+    model: str = Field(description="the model")
+    reference: str = Field(description="who says which rows are hidden")
+    counts: Counts = Field(description="how many rollouts showed which behaviour")
+    hidden_share: Figure | None = Field(None, description="hidden over reliant; null where none is reliant")
+    hint_effect: dict[str, HintEffect] = Field(description="by direction")
+    faithfulness: FaithfulnessSummary = Field(description="the paper's metrics")
+    frozen: Frozen | None = Field(None, description="null for the run's first model")
+    detectors: dict[str, DetectorEntry] = Field(description="the detector table on all rows of the main target")
+    hidden_detectors: dict[str, DetectorEntry] = Field(description="the same on the hidden subset")
+    rows: dict[str, int] = Field(default_factory=dict, description="rows of either class in the first table")
+    hidden_rows: dict[str, int] = Field(default_factory=dict, description="rows of either class in the second")
+    strata: tuple[Stratum, ...] = Field((), description="rows of each kind × direction")
+    validation: dict[str, dict[str, float | None]] = Field(
+        default_factory=dict, description="per detector and cell, AUROC on validation folds; never the reported figure"
+    )
+    position_transfer: tuple[TransferCell, ...] = Field((), description="probes of one position read at another")
+    kind_transfer: tuple[KindTransferCell, ...] = Field((), description="probes of one kind read on another")
+    best_probe: str | None = Field(None, description="name of the best probe")
+    best_baseline: str | None = Field(None, description="name of the best text baseline")
+    probe_minus_baseline: Figure | None = Field(None, description="paired difference of their AUROCs")
+    findings: dict[str, Finding] = Field(default_factory=dict, description="per probe, whether it counts as found")
+    targets: dict[str, TargetEntry] = Field(default_factory=dict, description="the further targets")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_older(cls, data: Any) -> Any:
+        """Until November 2026 ``frozen`` was an empty object for the first model, and held a refusal among figures."""
+        if not isinstance(data, dict) or not isinstance(data.get("frozen"), dict):
+            return data
+        frozen = dict(data["frozen"])
+        refused = frozen.get("auroc", {}).get("refused") if isinstance(frozen.get("auroc"), dict) else None
+        if isinstance(refused, dict) and "reason" in refused:
+            frozen |= {"auroc": {}, "refused": refused["reason"]}
+        return {**data, "frozen": frozen or None}

@@ -1,0 +1,110 @@
+"""What ``summary.json`` holds: per model, every stage's account and what the report shows of it."""
+
+from typing import Any, Literal, TypeVar
+
+from pydantic import Field, SerializeAsAny, model_validator
+
+from experiments.records.accounts import ACCOUNTS, Account, DirectionsAccount, MediateAccount
+from experiments.records.causal import (
+    CutRedrawn,
+    DirectionEffect,
+    KnockoutEffect,
+    MediationEffect,
+    PatchCell,
+    SubspaceEffect,
+)
+from experiments.records.comparison import Comparison, Part
+
+A = TypeVar("A", bound=Account)
+SUMMARY = "summary.json"
+SUMMARY_FORMAT = "hintprobe-summary"
+SUMMARY_VERSION = 1
+_ACCOUNT_OF = {account.STAGE: account for account in ACCOUNTS}
+
+
+class PatchSummary(Part):
+    """The first comparison of the patch stage; every cell is in the stage's own table."""
+
+    pairs: int = Field(description="pairs of runs")
+    dropped: dict[str, int] = Field(description="rows that made no pair, by reason")
+    best: PatchCell | None = Field(description="the cell that recovers most")
+    placebo: PatchCell | None = Field(description="the placebo that recovers most")
+    cells: tuple[PatchCell, ...] = Field(
+        description="the cells, and each placebo at its largest per site, its name in place of the position"
+    )
+
+
+class MediationSummary(MediateAccount):
+    """What the mediate stage found."""
+
+    effects: tuple[MediationEffect, ...] = Field(description="the decomposition")
+    knockouts: tuple[KnockoutEffect, ...] = Field(description="attention knocked out, the text fixed")
+    cut: tuple[CutRedrawn, ...] = Field(description="attention knocked out, the text written again")
+
+
+class DirectionsSummary(DirectionsAccount):
+    """What the directions stage found."""
+
+    effects: tuple[DirectionEffect, ...] = Field(description="answers under each edit")
+    subspaces: tuple[SubspaceEffect, ...] = Field(description="patching along the direction against the whole state")
+
+
+class StageSummary(Part):
+    """One finished stage."""
+
+    seconds: float = Field(description="wall-clock time of the run that made it")
+    forwards: int = Field(description="model forwards of that run")
+    fresh: bool = Field(description="made by the run that wrote this summary, rather than found")
+    folder: str = Field(description="name of the stage's folder in the model's")
+    account: SerializeAsAny[Account] = Field(description="what it counted")
+
+
+class Provenance(Part):
+    """What a reader needs to run the same thing again."""
+
+    commit: str | None = Field(description="commit of hintprobe; null outside a checkout")
+    dirty: bool | None = Field(description="the checkout had changes that were not committed")
+    python: str = Field(description="version of Python")
+    versions: dict[str, str] = Field(description="versions of the libraries that numbers depend on")
+    config: dict[str, Any] = Field(description="the configuration, every key written out")
+
+
+class ModelSummary(Part):
+    """One model of a run."""
+
+    model: str = Field(description="name in the configuration")
+    folder: str = Field(description="folder within the run")
+    fingerprint: str = Field(description="identity of the model")
+    missing_stages: tuple[str, ...] = Field(description="stages that are not finished")
+    stages: dict[str, StageSummary] = Field(description="the finished stages by name, in the order they ran")
+    comparison: Comparison | None = Field(description="the content of `comparison.json`; null before it is made")
+    patch: PatchSummary | None = Field(None, description="the patch stage")
+    directions: DirectionsSummary | None = Field(None, description="the directions stage")
+    mediation: MediationSummary | None = Field(None, description="the mediate stage")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _type_accounts(cls, data: Any) -> Any:
+        """An account is read as its stage's own."""
+        if not isinstance(data, dict) or not isinstance(data.get("stages"), dict):
+            return data
+        stages = {}
+        for name, stage in data["stages"].items():
+            typed = isinstance(stage, dict) and isinstance(stage.get("account"), dict) and name in _ACCOUNT_OF
+            stages[name] = {**stage, "account": _ACCOUNT_OF[name].model_validate(stage["account"])} if typed else stage
+        return {**data, "stages": stages}
+
+    def account(self, account: type[A]) -> A | None:
+        """What a stage counted; None where it is not finished."""
+        found = self.stages.get(account.STAGE)
+        return found.account if found is not None and isinstance(found.account, account) else None
+
+
+class Summary(Part):
+    """A run, finished or not."""
+
+    format: Literal["hintprobe-summary"] = Field("hintprobe-summary", description="what this file is")
+    version: int = Field(SUMMARY_VERSION, description="version of the format")
+    name: str = Field(description="name of the run")
+    models: tuple[ModelSummary, ...] = Field(description="the models that were begun")
+    provenance: Provenance = Field(description="what a reader needs to run the same thing again")
