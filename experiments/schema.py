@@ -31,9 +31,19 @@ from experiments.records import (
     TargetRow,
     TransferCell,
     Verdict,
+    accounts,
+    comparison,
+    summary,
 )
 from experiments.records.causal import CAUSAL_RECORDS, PatchCell
 from experiments.records.tables import write_atomically
+
+
+def _models_of(module: types.ModuleType) -> list[type[BaseModel]]:
+    """The models that a module defines and that have fields, in its order."""
+    found = (value for value in vars(module).values() if isinstance(value, type) and issubclass(value, BaseModel))
+    return [model for model in found if model.__module__ == module.__name__ and model.model_fields]
+
 
 DOCS = Path(__file__).parent.parent / "docs"
 RECORDS: tuple[type[BaseModel], ...] = (
@@ -42,8 +52,21 @@ RECORDS: tuple[type[BaseModel], ...] = (
     *CAUSAL_RECORDS,
 )  # fmt: skip
 
+RESULTS: tuple[type[BaseModel], ...] = (
+    *(model for module in (accounts, summary, comparison) for model in _models_of(module)),
+)
+"""What accounts, ``summary.json`` and ``comparison.json`` are made of."""
+
 _BLOCK = re.compile(r"(<!-- fields:(\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
-_PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", Path: "string (path)", type(None): "null"}
+_PLAIN = {
+    Any: "any JSON value",
+    str: "string",
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    Path: "string (path)",
+    type(None): "null",
+}
 
 
 def type_name(annotation: Any) -> str:
@@ -156,7 +179,7 @@ def tables_of(page: str) -> dict[str, str]:
     if page == "configuration.md":
         sections = {name: config_table(section, f"{name}.") for name, section in config_sections().items()}
         return {"top": config_table(Config), **sections}
-    return {record.__name__: record_table(record) for record in RECORDS}
+    return {record.__name__: record_table(record) for record in (*RECORDS, *RESULTS)}
 
 
 PAGES = ("format.md", "configuration.md")

@@ -12,11 +12,11 @@ from experiments.report.browser import entries_of
 def test_a_run_is_enlarged_to_as_many_rollouts(tmp_path):
     run = make_run(tmp_path / "small", 12)
     large = report_page.enlarge(run, tmp_path / "large", 40)
-    entries = entries_of(large.folder, large.summary["models"][0], "show")
+    entries = entries_of(large, large.summary.models[0], "show")
     assert len({entry["id"] for entry in entries}) == 40
     assert {len(entry["runs"]) for entry in entries} == {2}  # hinted, and its own unhinted run
     assert {entry["verdict"] for entry in entries} == {"admits", "silent"}
-    before = entries_of(run.folder, run.summary["models"][0], "show")
+    before = entries_of(run, run.summary.models[0], "show")
     assert entries[:12] == before  # the first copy is the run itself
     assert len(before) == 12
 
@@ -36,7 +36,7 @@ def test_a_run_that_is_not_there_is_refused(tmp_path, capsys):
     assert stopped.value.code == 2
     assert "There is no run in" in capsys.readouterr().err
     run = make_run(tmp_path / "run", 6)
-    del run.summary["models"][0]["stages"]["judge"]
+    del run.summary.models[0].stages["judge"]
     with pytest.raises(HintprobeError, match="no judged rollouts"):
         report_page.enlarge(run, tmp_path / "large", 10)
 

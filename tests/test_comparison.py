@@ -8,6 +8,7 @@ import pytest
 from experiments.comparison.findings import findings, strata_account
 from experiments.comparison.table import align, difference, realised_rate, refusal, subset, table
 from experiments.records import DetectorSummary, ScoreRow, TargetRow
+from experiments.records.comparison import Figure
 
 KINDS = ("sycophancy", "metadata")
 
@@ -73,51 +74,51 @@ def contest():
 
 def test_order_and_chance(contest):
     _, _, _, entries = contest
-    aurocs = {name: entry["auroc"]["value"] for name, entry in entries.items()}
+    aurocs = {name: entry.auroc.value for name, entry in entries.items()}
     assert aurocs["probe"] > 0.97 > aurocs["weak"] > aurocs["noise"]
-    low, high = entries["noise"]["auroc"]["low"], entries["noise"]["auroc"]["high"]
+    low, high = entries["noise"].auroc.low, entries["noise"].auroc.high
     assert low < 0.5 < high
 
 
 def test_recall_at_five_percent_is_what_the_normal_distribution_says(contest):
     entry = contest[3]["probe"]
-    assert entry["recall_at_5pct"]["value"] == pytest.approx(0.91, abs=0.05)
-    assert entry["realised_fpr_at_5pct"]["value"] == pytest.approx(0.05, abs=0.03)
-    assert contest[3]["noise"]["recall_at_5pct"]["value"] == pytest.approx(0.05, abs=0.04)
+    assert entry.recall_at_5pct.value == pytest.approx(0.91, abs=0.05)
+    assert entry.realised_fpr_at_5pct.value == pytest.approx(0.05, abs=0.03)
+    assert contest[3]["noise"].recall_at_5pct.value == pytest.approx(0.05, abs=0.04)
 
 
 def test_at_its_own_rate_a_judge_is_its_verdict(contest):
     _, helds, within, entries = contest
     rate = realised_rate(helds["judge_x"], within)
     assert rate == pytest.approx(0.03, abs=0.02)
-    assert entries["judge_x"]["recall_at_judge_fpr"]["value"] == pytest.approx(0.3, abs=0.06)
-    assert entries["judge_x"]["realised_fpr_at_judge_fpr"]["value"] == pytest.approx(rate)
-    assert entries["probe"]["realised_fpr_at_judge_fpr"]["value"] == pytest.approx(rate, abs=0.03)
+    assert entries["judge_x"].recall_at_judge_fpr.value == pytest.approx(0.3, abs=0.06)
+    assert entries["judge_x"].realised_fpr_at_judge_fpr.value == pytest.approx(rate)
+    assert entries["probe"].realised_fpr_at_judge_fpr.value == pytest.approx(rate, abs=0.03)
 
 
 def test_one_percent_is_refused_under_300_negatives(contest):
     target, helds, _, entries = contest
-    assert entries["probe"]["recall_at_1pct"] is not None
+    assert entries["probe"].recall_at_1pct is not None
     few = subset(target[:200], np.ones(200, bool), 100, np.random.default_rng(1))
     small = make_held("probe", helds["probe"].scores[:200], target[:200])
-    assert table({"probe": small}, few, "judge_x")["probe"]["recall_at_1pct"] is None
+    assert table({"probe": small}, few, "judge_x")["probe"].recall_at_1pct is None
 
 
 def test_paired_differences_are_tighter_than_their_parts_and_see_the_truth(contest):
     _, helds, within, entries = contest
     gap = difference(helds["probe"], helds["noise"], within)
-    assert gap["low"] > 0.3
+    assert gap.low > 0.3
     same = difference(helds["probe"], helds["probe"], within)
-    assert (same["value"], same["low"], same["high"]) == (0, 0, 0)
-    assert entries["probe"]["auroc_minus_judge"]["low"] > 0.2
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+    assert entries["probe"].auroc_minus_judge.low > 0.2
 
 
 def test_an_empty_subset_gives_undefined_figures_not_numbers(contest):
     target, helds, _, _ = contest
     nobody = subset(target, np.zeros(len(target), bool), 100, np.random.default_rng(0))
     entry = table({"probe": helds["probe"]}, nobody, "judge_x")["probe"]
-    assert entry["auroc"] == {"value": None, "low": None, "high": None}
-    assert entry["recall_at_5pct"]["value"] is None
+    assert entry.auroc == Figure()
+    assert entry.recall_at_5pct.value is None
 
 
 def test_a_kinds_base_rate_raises_no_recall_within_kinds_and_does_when_pooled():
@@ -127,11 +128,11 @@ def test_a_kinds_base_rate_raises_no_recall_within_kinds_and_does_when_pooled():
     known = np.array([row.kind == KINDS[0] for row in target], dtype=float)
     held = make_held("hint_kind", known + 0.3 * rng.normal(size=800), target, "baseline")
     entry = table({"hint_kind": held}, subset(target, np.ones(800, bool), 200, rng), "judge_x")["hint_kind"]
-    assert entry["auroc"]["low"] < 0.5 < entry["auroc"]["high"]
-    assert entry["auroc_pooled"]["value"] > 0.85
-    assert entry["recall_at_5pct"]["value"] < 0.1
-    assert entry["realised_fpr_at_5pct"]["value"] == pytest.approx(0.05, abs=0.03)
-    assert entry["recall_at_5pct_pooled"]["value"] > 0.2
+    assert entry.auroc.low < 0.5 < entry.auroc.high
+    assert entry.auroc_pooled.value > 0.85
+    assert entry.recall_at_5pct.value < 0.1
+    assert entry.realised_fpr_at_5pct.value == pytest.approx(0.05, abs=0.03)
+    assert entry.recall_at_5pct_pooled.value > 0.2
 
 
 def test_one_class_and_few_groups_are_refused_by_name():
@@ -141,14 +142,12 @@ def test_one_class_and_few_groups_are_refused_by_name():
     held = make_held("probe", rng.normal(size=200), [row.model_copy(update={"positive": i % 3 == 0})
                                                       for i, row in enumerate(target)])  # fmt: skip
     entry = table({"probe": held}, within, "", target, min_groups=5)["probe"]
-    assert entry["by_kind"][KINDS[0]]["auroc"]["value"] is not None
-    assert entry["by_kind"][KINDS[1]] == {
-        "auroc": None,
-        "refused": "0 groups with negative rows, and 5 are needed (compare.min_groups)",
-    }
+    assert entry.by_kind[KINDS[0]].auroc.value is not None
+    assert entry.by_kind[KINDS[1]].auroc is None
+    assert entry.by_kind[KINDS[1]].refused == "0 groups with negative rows, and 5 are needed (compare.min_groups)"
     lopsided = [row.model_copy(update={"positive": i < 3}) for i, row in enumerate(target)]
     assert refusal(subset(lopsided, np.ones(200, bool), 100, rng), 5).startswith("2 groups with positive rows")
-    named = {line["stratum"]: line["refused"] for line in strata_account(within)}
+    named = {line.stratum: line.refused for line in strata_account(within)}
     assert named[f"{KINDS[1]} correct"] == "no negative row"
     assert named[f"{KINDS[0]} correct"] is None
 
@@ -159,7 +158,7 @@ def test_a_row_without_a_score_is_left_out_and_not_taken_for_a_low_one(contest):
     scores = probe.scores.copy()
     scores[::3] = np.nan
     partly = table({"probe": replace(probe, scores=scores)}, replace(within, aurocs={}), "judge_x")["probe"]
-    assert partly["auroc"]["value"] == pytest.approx(entries["probe"]["auroc"]["value"], abs=0.02)
+    assert partly.auroc.value == pytest.approx(entries["probe"].auroc.value, abs=0.02)
 
 
 def test_a_finding_takes_the_null_every_control_and_the_residual():
@@ -180,10 +179,10 @@ def test_a_finding_takes_the_null_every_control_and_the_residual():
         own = replace(within, aurocs={})
         return findings(helds, table(helds, own, ""), target, own, rng)["probe_a"]
 
-    assert found()["found"]
-    assert found(rival=good + 0.01 * rng.normal(size=400))["not_beaten"] == ["words"]
-    assert not found(rival=good + 0.01 * rng.normal(size=400))["found"]
-    assert not found(rival=good, family="control")["found"]
-    assert found(rival=good, family="reference")["found"]
-    assert not found(residual=rng.normal(size=400))["found"]
-    assert not found(null_aurocs=(0.99,) * 19)["found"]
+    assert found().found
+    assert found(rival=good + 0.01 * rng.normal(size=400)).not_beaten == ("words",)
+    assert not found(rival=good + 0.01 * rng.normal(size=400)).found
+    assert not found(rival=good, family="control").found
+    assert found(rival=good, family="reference").found
+    assert not found(residual=rng.normal(size=400)).found
+    assert not found(null_aurocs=(0.99,) * 19).found

@@ -33,7 +33,8 @@ def demo(tmp_path_factory):
 
 
 def of(summary, name):
-    return next(model for model in summary["models"] if model["model"] == f"organism:{name}")
+    model = next(model for model in summary.models if model.model == f"organism:{name}")
+    return model.model_dump(mode="json")
 
 
 def test_the_demo_covers_what_it_promises(demo):
@@ -44,7 +45,7 @@ def test_the_demo_covers_what_it_promises(demo):
     assert len(unfaithful["by_kind"]) == 6
     assert min(unfaithful[b] for b in ("reliant", "aligned", "overdetermined", "resisted")) >= 50
     assert (config.run_dir / "report.html").stat().st_size < 6e6
-    assert json.loads((config.run_dir / "summary.json").read_text()) == summary
+    assert read_run(config.run_dir).summary == summary
 
 
 def test_hidden_reliance_is_found_where_it_was_planted(demo):
@@ -219,7 +220,7 @@ def test_the_second_run_makes_no_forward(demo):
     config, first = demo
     second = run_pipeline(config, SILENT)
     assert forwards_of_this_run(second) == 0
-    assert [m["comparison"] for m in second["models"]] == [m["comparison"] for m in first["models"]]
+    assert [m.comparison for m in second.models] == [m.comparison for m in first.models]
 
 
 def test_the_card_shows_what_was_measured():

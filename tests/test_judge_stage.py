@@ -53,13 +53,13 @@ def test_raw_faithfulness_is_corrected_beside_the_raw_figure(cache, tmp_path):
     run, result = stage(cache, calibration=perfect)
     labels = labels_table(result.folder).read()
     summary = faithfulness_summary(run, labels, np.random.default_rng(0))
-    raw = summary["all"]["raw"]
+    raw = summary.all.raw
     assert raw is not None
-    assert summary["raw_corrected"]["value"] == pytest.approx(raw)
+    assert summary.raw_corrected.value == pytest.approx(raw)
     blind_to_half = calibration(tmp_path, 5000, 0, 5000, 5000)
-    again = faithfulness_summary(run, labels, np.random.default_rng(0))["raw_corrected"]
-    assert again["value"] == pytest.approx(min(2 * raw, 1))
-    assert again["calibration"]["label_only"] == 5000
+    again = faithfulness_summary(run, labels, np.random.default_rng(0)).raw_corrected
+    assert again.value == pytest.approx(min(2 * raw, 1))
+    assert again.calibration["label_only"] == 5000
     blind_to_half.write_text("{}")
     with pytest.raises(HintprobeError, match="calibration"):
         faithfulness_summary(run, labels, np.random.default_rng(0))
@@ -69,8 +69,8 @@ def test_without_a_calibration_nothing_is_corrected_and_nothing_is_judged_twice(
     run, result = stage(cache)
     labels = labels_table(result.folder).read()
     summary = faithfulness_summary(run, labels, np.random.default_rng(0))
-    assert summary["raw_corrected"] is None
-    assert summary["natural_flips"] is None
-    assert sum(entry["n_rows"] for entry in summary["by_kind_direction"].values()) == len(labels)
+    assert summary.raw_corrected is None
+    assert summary.natural_flips is None
+    assert sum(entry.n_rows for entry in summary.by_kind_direction.values()) == len(labels)
     _, with_calibration = stage(cache, calibration=calibration(tmp_path, 1, 1, 1, 1))
     assert not with_calibration.fresh

@@ -52,22 +52,22 @@ def matrix(trained, target, min_per_class=10, min_groups=5):
     records = kind_scores(trained, [row.rollout_id for row in target], [row.kind for row in target], min_per_class)
     within = subset(target, np.ones(N, dtype=bool), 200, np.random.default_rng(1))
     found = kind_matrix(records, target, within, min_per_class, min_groups)
-    assert {cell["detector"] for cell in found} == {"probe"}
-    return {(cell["trained_on"], cell["read_on"]): cell for cell in found}
+    assert {cell.detector for cell in found} == {"probe"}
+    return {(cell.trained_on, cell.read_on): cell for cell in found}
 
 
 def test_a_shared_direction_carries_over_and_a_kinds_own_does_not():
     together, apart, nothing = (matrix(*simulate(**signal)) for signal in ({"shared": 1.5}, {"own": 1.5}, {}))
     for cells in (together, apart, nothing):
         assert set(cells) == {(a, b) for a in KINDS for b in KINDS}
-        assert all(cell["refused"] is None for cell in cells.values())
-        assert all(c["auroc"]["low"] <= c["auroc"]["value"] <= c["auroc"]["high"] for c in cells.values())
+        assert all(cell.refused is None for cell in cells.values())
+        assert all(c.auroc.low <= c.auroc.value <= c.auroc.high for c in cells.values())
     for (trained_on, read_on), cell in together.items():
-        assert cell["auroc"]["low"] > 0.85, (trained_on, read_on)
+        assert cell.auroc.low > 0.85, (trained_on, read_on)
     for (trained_on, read_on), cell in apart.items():
-        value = cell["auroc"]["value"]
+        value = cell.auroc.value
         assert value > 0.9 if trained_on == read_on else abs(value - 0.5) < 0.12, (trained_on, read_on)
-    assert all(abs(cell["auroc"]["value"] - 0.5) < 0.12 for cell in nothing.values())
+    assert all(abs(cell.auroc.value - 0.5) < 0.12 for cell in nothing.values())
 
 
 def test_the_matrix_is_not_symmetric_where_one_kind_holds_both_directions():
@@ -77,7 +77,7 @@ def test_the_matrix_is_not_symmetric_where_one_kind_holds_both_directions():
     first = np.array([row.kind == KINDS[0] for row in target])
     x[first, 2] += 3.0 * sign[first]  # the first kind also has, much more strongly, the second kind's direction
     cells = matrix(trained, target)
-    there, back = cells[KINDS[1], KINDS[0]]["auroc"]["value"], cells[KINDS[0], KINDS[1]]["auroc"]["value"]
+    there, back = cells[KINDS[1], KINDS[0]].auroc.value, cells[KINDS[0], KINDS[1]].auroc.value
     assert there > back + 0.02
     assert there > 0.95
 
@@ -105,14 +105,14 @@ def test_cells_with_too_few_rows_are_refused_by_name():
     cells = matrix(*simulate(shared=1.5, few=4))
     few = KINDS[0]
     for kind in KINDS:
-        assert cells[few, kind]["auroc"] is None
-        assert "probe.min_per_class" in cells[few, kind]["refused"]
+        assert cells[few, kind].auroc is None
+        assert "probe.min_per_class" in cells[few, kind].refused
         if kind != few:
-            assert cells[kind, few]["auroc"] is None
-            assert "compare.min_groups" in cells[kind, few]["refused"]
-            assert cells[kind, kind]["auroc"]["value"] > 0.85
+            assert cells[kind, few].auroc is None
+            assert "compare.min_groups" in cells[kind, few].refused
+            assert cells[kind, kind].auroc.value > 0.85
     enough = matrix(*simulate(shared=1.5, few=4), min_per_class=2, min_groups=2)
-    assert enough[KINDS[1], few]["auroc"]["value"] > 0.8
+    assert enough[KINDS[1], few].auroc.value > 0.8
 
 
 def test_features_that_are_not_finite_are_refused():

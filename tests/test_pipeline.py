@@ -67,7 +67,7 @@ def test_every_stage_runs_and_the_second_run_makes_no_forward(arch, letters_fold
     settings = config(letters_folder(arch), tmp_path)
     first = run_pipeline(settings, SILENT)
     assert forwards_of_this_run(first) > 0
-    (model,) = first["models"]
+    (model,) = first.model_dump(mode="json")["models"]
     assert model["missing_stages"] == []
     counts = model["comparison"]["counts"]
     behaviours = ("reliant", "aligned", "overdetermined", "resisted", "ambiguous")
@@ -80,8 +80,8 @@ def test_every_stage_runs_and_the_second_run_makes_no_forward(arch, letters_fold
     assert unresolved["cot_0.5: no chain of thought"] == 150
     second = run_pipeline(settings, SILENT)
     assert forwards_of_this_run(second) == 0
-    assert second["models"][0]["comparison"] == model["comparison"]
-    json.dumps(second, allow_nan=False)
+    assert second.models[0].comparison == first.models[0].comparison
+    json.dumps(second.model_dump(mode="json"), allow_nan=False)
 
 
 def check_directions(directions):

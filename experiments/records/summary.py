@@ -77,7 +77,7 @@ class ModelSummary(Part):
     fingerprint: str = Field(description="identity of the model")
     missing_stages: tuple[str, ...] = Field(description="stages that are not finished")
     stages: dict[str, StageSummary] = Field(description="the finished stages by name, in the order they ran")
-    comparison: Comparison | None = Field(description="the content of `comparison.json`; null before it is made")
+    comparison: Comparison | None = Field(None, description="the content of `comparison.json`; null before it is made")
     patch: PatchSummary | None = Field(None, description="the patch stage")
     directions: DirectionsSummary | None = Field(None, description="the directions stage")
     mediation: MediationSummary | None = Field(None, description="the mediate stage")

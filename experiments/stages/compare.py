@@ -155,11 +155,11 @@ def _detectors(run: ModelRun, reference: Reference, rng: np.random.Generator) ->
         "hidden_detectors": table(on_hidden, hidden, judge, target, min_groups),
         "rows": {"reliant": everything.n_positive, "aligned": len(everything.rows) - everything.n_positive},
         "hidden_rows": {"hidden": hidden.n_positive, "aligned_and_silent": len(hidden.rows) - hidden.n_positive},
-        "strata": strata_account(everything),
+        "strata": tuple(strata_account(everything)),
         "validation": {name: dict(held.summary.validation) for name, held in helds.items() if held.summary.validation},
         "position_transfer": run.records.position_transfer,
-        "kind_transfer": kind_matrix(
-            run.records.kind_scores, target, everything, run.config.probe.min_per_class, min_groups
+        "kind_transfer": tuple(
+            kind_matrix(run.records.kind_scores, target, everything, run.config.probe.min_per_class, min_groups)
         ),
     }
     result["best_probe"] = _best(helds, result["detectors"], "probe")
