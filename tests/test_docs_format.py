@@ -19,7 +19,7 @@ from activations.shard import DTYPES, FORMAT, INDEX, SITE_TABLE, VERSION
 from experiments.config import Config
 from experiments.pipeline import write_summary
 from experiments.records import Record
-from experiments.records.accounts import CompareAccount
+from experiments.records.accounts import DirectionsAccount
 from experiments.records.summary import SUMMARY_VERSION, Summary
 from experiments.run.model_run import RECORDS_VERSION, ModelRun
 from experiments.schema import DOCS, PAGES, RECORDS, config_sections, filled, record_table, tables_of, type_name
@@ -99,15 +99,15 @@ def documented_keys(heading: str) -> set[str]:
 def test_markers_and_summaries_hold_the_keys_that_are_documented(tiny_folder: TinyFolder, tmp_path: Path):
     config = Config(name="r", models=(str(tiny_folder("llama")),), cache=tmp_path)
     run = ModelRun(config, config.models[0])
-    result = run.stage(CompareAccount, (), lambda folder: CompareAccount(detectors=3), uses_model=False)
+    result = run.stage(DirectionsAccount, (), lambda folder: DirectionsAccount(tested=3, dropped={}), uses_model=False)
     done = json.loads((result.folder / "done.json").read_text())
     assert set(done) == documented_keys("Stages")
-    assert done["signature"][:8] == result.folder.name.removeprefix("compare-")
+    assert done["signature"][:8] == result.folder.name.removeprefix("directions-")
     assert result.folder.parent == tmp_path / "runs" / "r" / f"model-{run.fingerprint[:8]}"
     summary = write_summary(config, [run])
     written = json.loads((config.run_dir / "summary.json").read_text())
     assert set(written) - {"checksum"} == set(Summary.model_fields)
-    assert summary.models[0].stages["compare"].account == CompareAccount(detectors=3)
+    assert summary.models[0].stages["directions"].account == DirectionsAccount(tested=3, dropped={})
 
 
 def test_the_example_of_a_config_is_one():
