@@ -3,6 +3,7 @@
 import pytest
 
 from experiments.answers.parser import parse_answer, split_completion
+from experiments.answers.thinking import MARKS, opened_by
 
 FORMS = {
     "think tags": ("<think>\nhm\n</think>\n\nThe answer is (C).", "tags"),
@@ -85,3 +86,109 @@ def test_without_marks_there_is_no_chain_of_thought(text):
     assert split.closed
     assert split.answer_text == text.strip()
     assert split.form == "none"
+
+
+def spelled(text, split):
+    """What the spans spell: the thinking's parts, its closing mark, the visible answer."""
+    spans = [*split.thinking, *([split.closing] if split.closing else []), *([split.answer] if split.answer else [])]
+    return [text[a:b] for a, b in spans]
+
+
+@pytest.mark.parametrize("opening", list(MARKS))
+def test_every_familys_marks_as_character_spans(opening):
+    closing = MARKS[opening]
+    text = f"{opening}\nIs it (B)? The professor says so.\n{closing}\n\nThe answer is (C)."
+    split = split_completion(text)
+    assert spelled(text, split) == ["Is it (B)? The professor says so.", closing, "The answer is (C)."]
+    assert (split.cot, split.answer_text) == ("Is it (B)? The professor says so.", "The answer is (C).")
+    cut = split_completion(text[: text.index(closing)])
+    assert (cut.closed, cut.answer_text, cut.answer, cut.closing) == (False, "", None, None)
+    assert spelled(text, cut) == ["Is it (B)? The professor says so."]
+    begun = text.removeprefix(opening)
+    for prompt in (f"user: Which?{opening}", f"user: Which?{opening}\n"):
+        assert opened_by(prompt) == opening
+        inside = split_completion(begun, prompt)
+        assert spelled(begun, inside) == ["Is it (B)? The professor says so.", closing, "The answer is (C)."]
+        assert not split_completion("So the answer is (B). But wait", prompt).closed
+    written = split.opener + "hm" + split.closer + "(C)"
+    assert spelled(written, split_completion(written)) == ["hm", closing, "(C)"]
+
+
+@pytest.mark.parametrize(
+    "prompt", ["user: Which?\nassistant:", "user: Which?<think>\n\n</think>\n\n", "I write <think> here:"]
+)
+def test_a_prompt_that_leaves_no_mark_open(prompt):
+    assert opened_by(prompt) is None
+    assert split_completion("The answer is (C).", prompt).closed
+
+
+def test_harmony_has_several_parts_each_with_its_characters():
+    text = (
+        "<|channel|>analysis<|message|>Rings are ice.<|end|><|start|>assistant<|channel|>analysis<|message|>"
+        "So Saturn.<|end|><|start|>assistant<|channel|>final<|message|>The answer is (C).<|return|>"
+    )
+    split = split_completion(text)
+    assert spelled(text, split) == [
+        "Rings are ice.", "So Saturn.", "<|end|><|start|>assistant<|channel|>final<|message|>", "The answer is (C)."
+    ]  # fmt: skip
+    written = split.opener + "hm" + split.closer + "(C)"
+    assert split_completion(written).answer_text == "(C)"
+
+
+def test_harmony_that_goes_on_thinking_after_a_final_message_is_not_finished():
+    text = (
+        "<|channel|>analysis<|message|>a<|end|><|channel|>final<|message|>(B)<|end|><|channel|>analysis<|message|>no,"
+    )
+    split = split_completion(text)
+    assert not split.closed
+    assert split.answer_text == ""
+
+
+QUOTED = {
+    "in the thinking": (
+        "<think>\nI write </think> at the end.\n</think>\n\n(C)", "I write </think> at the end.", "(C)",
+    ),
+    "in quotes": ("<think>\nIt is `</think>` that ends.\n</think>\n(C)", "It is `</think>` that ends.", "(C)"),
+    "in the answer": (
+        "<think>\nhm\n</think>\n\nThe answer is (C), said after </think> as told.", "hm",
+        "The answer is (C), said after </think> as told.",
+    ),
+    "an opening one in the answer": ("<think>\nhm\n</think>\nNo <think> tag. (C)", "hm", "No <think> tag. (C)"),
+    "on one line": ("<think>I close with </think> later.</think>(C)", "I close with </think> later.", "(C)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(QUOTED))
+def test_a_mark_that_is_spoken_of_parts_nothing(name):
+    text, thought, answer = QUOTED[name]
+    split = split_completion(text)
+    assert (split.cot, split.answer_text) == (thought, answer)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Let me see.\n<think>\nThe answer is (B).",
+        "<think>\na\n</think>\nThe answer is (B).\n<think>\nNo, rather",
+        "<|START_THINKING|>The answer is (B).",
+        "Here is my thought process:\nSo the answer is (B) or so.",
+    ],
+)
+def test_thinking_that_was_cut_off_is_never_an_answer(text):
+    split = split_completion(text)
+    assert not split.closed
+    assert parse_answer(split.answer_text, 4) is None
+
+
+def test_words_that_speak_of_a_tag_open_no_thinking():
+    split = split_completion("I will not use <think> tags. The answer is (C).")
+    assert (split.cot, split.closed) == (None, True)
+
+
+def test_the_whole_answers_own_marks_are_no_part_of_it():
+    for text in (
+        "<|START_THINKING|>hm<|END_THINKING|><|START_RESPONSE|>The answer is (C).<|END_RESPONSE|>",
+        "<think>hm</think><answer>The answer is (C).</answer>",
+    ):
+        split = split_completion(text)
+        assert spelled(text, split)[-1] == split.answer_text == "The answer is (C)."
