@@ -1,11 +1,14 @@
 """What templates are told of the day, how they fail, and texts that have none; tokenizers that normalise text."""
 
 import copy
+import json
+import shutil
 
 import pytest
 from test_chat_styles import CONVERSATION, FAMILIES, spelled, tokenizer_of
 
 from activations.errors import HintprobeError
+from experiments.planning.plan import _template_note
 from experiments.prompts.chat import apply_template, render_chat, template_note
 from experiments.records import Message, Prompt, Span
 
@@ -94,3 +97,16 @@ def test_a_tokenizer_that_normalises_text_is_not_refused(family, form, sign):
     assert rendered.encoded.text[slice(*rendered.characters["question"])] == question
     assert spelled(tokenizer, rendered, "question").strip().startswith("Take")
     assert 2 <= len(places) < len(rendered.encoded.ids)
+
+
+def test_a_plan_says_that_a_chat_template_is_missing(tiny_folder, tmp_path):
+    whole = tiny_folder("llama")
+    assert _template_note(str(whole)) is None
+    bare = tmp_path / "model"
+    shutil.copytree(whole, bare)
+    (bare / "chat_template.jinja").unlink(missing_ok=True)
+    settings = json.loads((bare / "tokenizer_config.json").read_text())
+    settings.pop("chat_template", None)
+    (bare / "tokenizer_config.json").write_text(json.dumps(settings))
+    assert "no chat template" in _template_note(str(bare))
+    assert _template_note("somebody/a-model-on-the-hub") is None

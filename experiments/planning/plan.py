@@ -3,10 +3,12 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from activations import load_model
 from activations.errors import HintprobeError
+from activations.models import load_tokenizer
 from experiments.config import Config
 from experiments.pipeline import check_names
 from experiments.planning.cached import Lookup, cached_of, look_up
@@ -23,6 +25,7 @@ from experiments.planning.costs import (
 )
 from experiments.planning.power import Rates, expected_rows, smallest_detectable
 from experiments.planning.shapes import ModelShape, shape_of
+from experiments.prompts.chat import template_note
 from experiments.prompts.items import item_prompt, plan_items
 from experiments.questions.pool import load_questions
 from experiments.records import Item
@@ -64,6 +67,16 @@ def plan_run(config: Config, assumed: Assumptions) -> list[dict[str, Any]]:
     return [_plan_model(config, name, assumed, looked_up) for name in config.models]
 
 
+def _template_note(source: str) -> str | None:
+    """That a model in a folder here has no chat template; what else may be wrong with it, the run itself says."""
+    if not Path(source).is_dir():
+        return None
+    try:
+        return template_note(load_tokenizer(source))
+    except HintprobeError:
+        return None
+
+
 def _plan_model(config: Config, name: str, assumed: Assumptions, looked_up: dict[str, Lookup | None]) -> dict[str, Any]:
     source = resolve_model(name)
     shape = shape_of(source)
@@ -90,7 +103,7 @@ def _plan_model(config: Config, name: str, assumed: Assumptions, looked_up: dict
         "questions": len({item.question.id for item in items}),
         "items": len(items),
         "by_kind": dict(Counter(item.kind for item in items)),
-        "notes": [note] if note else [],
+        "notes": [said for said in (note, _template_note(source)) if said],
         **cost,
         "cached": cached,
         "seconds_left": _left(cost["seconds"], cached),

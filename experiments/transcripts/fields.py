@@ -115,7 +115,8 @@ def _texts(row: Row, fields: TranscriptMap) -> tuple[str | None, str, bool]:
     """Chain of thought, visible answer, and whether the thinking was never closed."""
     if fields.completion is None:
         return _value(row, fields, "cot"), _value(row, fields, "answer_text") or "", False
-    split = split_completion(str(_value(row, fields, "completion") or ""))
+    prompt = _joined(row, fields.prompt, "\n\n") or ""
+    split = split_completion(str(_value(row, fields, "completion") or ""), prompt)
     return split.cot, split.answer_text, not split.closed
 
 
