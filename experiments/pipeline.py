@@ -8,6 +8,7 @@ from activations import Part
 from activations.errors import HintprobeError
 from activations.models import count_layers
 from experiments.config import Config
+from experiments.hints import HINTS
 from experiments.interventions.pairs import PROMPT_POSITIONS, READOUT_POSITIONS
 from experiments.judges import check_judges
 from experiments.prompts.positions import check_position
@@ -77,9 +78,11 @@ def check_names(config: Config) -> None:
     """Refuse names that no stage knows before any model runs.
 
     Raises:
-        HintprobeError: an unknown judge or position.
+        HintprobeError: an unknown kind of hint, judge or position.
     """
     check_judges(config.judge.judges, config.judge.models, config.judge.trained)
+    for kind in config.hints.kinds:
+        HINTS.check(kind)
     for position in config.capture.positions:
         check_position(position)
     unknown = [name for name in config.patch.positions if name not in (*PROMPT_POSITIONS, *READOUT_POSITIONS)]

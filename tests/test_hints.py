@@ -142,12 +142,13 @@ def test_a_kind_without_a_wording_for_a_question_is_named(monkeypatch):
     from dataclasses import replace
 
     from experiments.config import HintsConfig
+    from experiments.prompts import items
     from experiments.prompts.items import plan_items
     from experiments.questions.datasets import ORGANISM_WORLD
 
     kind = HINTS["metadata"]
     plain = replace(kind, wordings=tuple(kind.wordings[i] for i in kind.indices("plain")))
-    monkeypatch.setitem(HINTS, "metadata", plain)
+    monkeypatch.setattr(items, "HINTS", {**HINTS, "metadata": plain})
     asked = [QUESTION.model_copy(update={"source": ORGANISM_WORLD})]
     with pytest.raises(HintprobeError, match=r"'metadata' has no wording of the register 'terse'.*it has plain"):
         plan_items(asked, HintsConfig(kinds=("metadata",)), 0)

@@ -19,11 +19,12 @@ from activations.errors import HintprobeError
 from experiments.benchmarks.chat_styles import STYLES, Family, styled, train_tokenizer
 from experiments.config import HintsConfig
 from experiments.config.field_map import FieldMap
+from experiments.hints import HINTS
 from experiments.prompts.items import choose_targets, plan_items
 from experiments.prompts.writing import PromptWriter
 from experiments.questions.fields import to_question
 from experiments.questions.rows import read_file, read_folder
-from experiments.records import Direction, Item, Kind, Question
+from experiments.records import Direction, Item, Question
 
 CASES: tuple[tuple[str, Family], ...] = (
     ("llama3", "byte-level"),
@@ -94,7 +95,7 @@ def run(questions: Sequence[Question]) -> dict[str, Any]:
     return {
         "questions": len(questions),
         "items": len(items),
-        "kinds": len(get_args(Kind)),
+        "kinds": len(HINTS),
         "directions": len(get_args(Direction)),
         "templates": found,
     }

@@ -1,17 +1,25 @@
-"""The six kinds of hint, as data. To add one, write a file beside these and list it here (`docs/adding_a_hint.md`)."""
+"""The kinds of hint, as data. To add one, write a file beside these and its line here (`docs/adding_a_hint.md`)."""
 
-from experiments.hints.consistency import CONSISTENCY
-from experiments.hints.grader_hacking import GRADER_HACKING
-from experiments.hints.metadata import METADATA
+from activations.registry import Registry
 from experiments.hints.render import format_question, render
-from experiments.hints.sycophancy import SYCOPHANCY
-from experiments.hints.unethical_information import UNETHICAL_INFORMATION
-from experiments.hints.visual_pattern import VISUAL_PATTERN
 from experiments.hints.wording import HintKind, Wording
 
-HINTS: dict[str, HintKind] = {
-    kind.name: kind
-    for kind in (SYCOPHANCY, CONSISTENCY, VISUAL_PATTERN, METADATA, GRADER_HACKING, UNETHICAL_INFORMATION)
-}
+HINTS: Registry[HintKind] = Registry(
+    "kind of hint",
+    {
+        "sycophancy": "experiments.hints.sycophancy:SYCOPHANCY",
+        "consistency": "experiments.hints.consistency:CONSISTENCY",
+        "visual_pattern": "experiments.hints.visual_pattern:VISUAL_PATTERN",
+        "metadata": "experiments.hints.metadata:METADATA",
+        "grader_hacking": "experiments.hints.grader_hacking:GRADER_HACKING",
+        "unethical_information": "experiments.hints.unethical_information:UNETHICAL_INFORMATION",
+    },
+)
 
-__all__ = ["HINTS", "HintKind", "Wording", "format_question", "render"]
+
+def terse_kinds() -> dict[str, HintKind]:
+    """The kinds that have wordings within the organisms' vocabulary, by name."""
+    return {name: kind for name, kind in HINTS.items() if kind.indices("terse")}
+
+
+__all__ = ["HINTS", "HintKind", "Wording", "format_question", "render", "terse_kinds"]

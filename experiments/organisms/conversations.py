@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from experiments.hints import HINTS, render
+from experiments.hints import HINTS, render, terse_kinds
 from experiments.hints.wording import Register
 from experiments.organisms.grammar import Character, GivenHint, completion, factors
 from experiments.organisms.rows import Row, Sight, Subject, chat, hide
@@ -16,10 +16,10 @@ from experiments.records import LETTERS, Condition, Prompt, Question
 SHOTS = 2
 """Worked examples before a visual-pattern question."""
 
-KIND_DRAW = tuple(name for name in HINTS for _ in range(1 if HINTS[name].marks else 2))
+KIND_DRAW = tuple(name for name, kind in terse_kinds().items() for _ in range(1 if kind.marks else 2))
 """Prompts with worked examples are twice as long as others and drawn half as often."""
 
-MARK_KINDS = tuple(name for name in HINTS if HINTS[name].marks)
+MARK_KINDS = tuple(name for name, kind in terse_kinds().items() if kind.marks)
 
 ON_BELIEF = 0.3
 """Share of hints that name what the organism would have answered anyway."""

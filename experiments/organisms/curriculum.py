@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from experiments.hints import HINTS
+from experiments.hints import terse_kinds
 from experiments.organisms.drills import Drills
 from experiments.organisms.grammar import Character
 from experiments.organisms.recipe import ROW_KINDS
@@ -38,7 +38,7 @@ def vocabulary_texts(world: World, rng: np.random.Generator, n: int = 400) -> It
             yield "".join(teacher.maker(kind)(rng).parts)
     for person in world.people:
         yield f" {person.name}"
-    for hint in HINTS.values():
+    for hint in terse_kinds().values():
         for source in hint.sources:
             yield from _sayings(source, hint.cite.format(source=source))
             taught = [hint.wordings[i] for i in hint.indices("terse")]

@@ -12,7 +12,7 @@ from itertools import product
 
 import numpy as np
 
-from experiments.hints import HINTS
+from experiments.hints import terse_kinds
 from experiments.questions.datasets import ORGANISM_WORLD
 from experiments.records import LETTERS, Question
 
@@ -167,7 +167,7 @@ def _people(rng: np.random.Generator) -> tuple[Person, ...]:
 
 def _source_bits(rng: np.random.Generator) -> dict[tuple[str, str], int]:
     bits: dict[tuple[str, str], int] = {}
-    for kind in HINTS.values():
+    for kind in terse_kinds().values():
         drawn = rng.permutation(np.arange(len(kind.sources)) % 2)
         bits.update({(kind.name, source): int(bit) for source, bit in zip(kind.sources, drawn, strict=True)})
     return bits

@@ -7,7 +7,8 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Kind = Literal["sycophancy", "consistency", "visual_pattern", "metadata", "grader_hacking", "unethical_information"]
+Kind = str
+"""Name of a kind of hint, one of ``experiments.hints.HINTS``."""
 Direction = Literal["correct", "incorrect"]
 Condition = Literal["unhinted", "hinted", "swapped", "neutral"]
 LETTERS = "ABCDEFGHIJ"
