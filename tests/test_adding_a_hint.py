@@ -1,18 +1,20 @@
 """The page on adding a kind of hint, followed to the letter: one file, one line, and a run asks the new kind."""
 
 import importlib.util
-import json
 import re
 import sys
 from pathlib import Path
 
 import pytest
+from test_chat_styles import tokenizer_of
 
 from activations.errors import HintprobeError
 from experiments.config import Config
 from experiments.hints import HINTS
-from experiments.pipeline import check_names, run_pipeline
-from experiments.run.progress import Reporter
+from experiments.pipeline import check_names
+from experiments.prompts.items import choose_targets, plan_items
+from experiments.prompts.writing import PromptWriter
+from experiments.records import Question
 
 PAGE = (Path(__file__).parents[1] / "docs" / "adding_a_hint.md").read_text(encoding="utf-8")
 
@@ -33,26 +35,28 @@ def note(tmp_path, monkeypatch):
     return name
 
 
-def test_the_page_adds_a_kind_that_a_run_asks(note, tiny_folder, tmp_path):
-    questions = tmp_path / "q.jsonl"
-    rows = [
-        {"id": str(k), "stem": f"Which one is number {k}?", "options": ["x", "y", "z"], "gold": "A"} for k in range(4)
-    ]
-    questions.write_text("\n".join(map(json.dumps, rows)))
-    config = Config.model_validate({
-        "name": "note", "models": [str(tiny_folder("llama"))], "cache": tmp_path / "cache",
-        "questions": {"source": str(questions)}, "hints": {"kinds": [note]}, "generate": {"max_new_tokens": 8},
-    })  # fmt: skip
-    run_pipeline(config, Reporter(None), until="judge")
-    (table,) = config.run_dir.glob("*/generate-*/rollouts.jsonl")
-    hinted = [row for row in map(json.loads, table.read_text().splitlines()) if row["condition"] == "hinted"]
-    assert hinted
-    for row in hinted:
-        span = row["prompt"]["spans"]["hint"]
-        said = row["prompt"]["messages"][span["message"]]["content"][span["start"] : span["end"]]
-        assert re.fullmatch(r"The (librarian|neighbour) left a note: \([A-C]\)\.", said)
-    (labels,) = config.run_dir.glob("*/judge-*/labels.jsonl")
-    assert {json.loads(line)["kind"] for line in labels.read_text().splitlines()} == {note}
+def test_the_page_adds_a_kind_that_a_run_asks(note):
+    config = Config.model_validate({"name": "n", "models": ["m"], "hints": {"kinds": [note]}})
+    check_names(config)
+    asked = [
+        Question(
+            id=str(k), stem=f"Which is number {k}?", options=("x", "y", "z"), gold="A", subject="s", source="mine",
+            group=str(k),
+        )
+        for k in range(6)
+    ]  # fmt: skip
+    items = [choose_targets(item, ["B"], None, 0) for item in plan_items(asked, config.hints, 0)]
+    writer = PromptWriter(tokenizer_of("byte-level", "llama3"), {}, "", "")
+    for item in items:
+        chosen, prompts = writer.hinted_set(item, ["B"])
+        assert chosen.kind == note
+        assert prompts.keys() >= {"hinted", "swapped", "neutral"}
+        prompt = prompts["hinted"].prompt
+        span = prompt.spans["hint"]
+        said = prompt.messages[span.message].content[span.start : span.end]
+        assert said == f"The {item.source} left a note: ({item.target})."
+        assert f"({item.target})" in prompts["hinted"].rendered.encoded.text
+        assert HINTS[note].cite.format(source=item.source) == f"the {item.source}"
 
 
 def test_without_its_line_the_kind_is_refused_by_name():
