@@ -14,10 +14,21 @@ if TYPE_CHECKING:
     from experiments.pipeline import run_pipeline
     from experiments.report import write_report
     from experiments.report.results import ModelResults, Results, read_results
+    from experiments.report.trajectory import TrajectoryResults, read_trajectory
 
 registration.register()
 
-__all__ = ["Config", "ModelResults", "Results", "load_config", "read_results", "run_pipeline", "write_report"]
+__all__ = [
+    "Config",
+    "ModelResults",
+    "Results",
+    "TrajectoryResults",
+    "load_config",
+    "read_results",
+    "read_trajectory",
+    "run_pipeline",
+    "write_report",
+]
 
 
 def __getattr__(name: str) -> Any:

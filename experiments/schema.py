@@ -37,6 +37,18 @@ from experiments.records import (
 )
 from experiments.records.causal import CAUSAL_RECORDS, PatchCell
 from experiments.records.tables import write_atomically
+from experiments.records.trajectory import (
+    Checkpoint,
+    Estimate,
+    Flagging,
+    Followed,
+    JudgeAtStep,
+    Level,
+    Reading,
+    StepRow,
+    Trajectory,
+)
+from experiments.training.config import CheckpointConfig, CheckpointsConfig, MeasureConfig, RLConfig, TrainingConfig
 
 
 def _models_of(module: types.ModuleType) -> list[type[BaseModel]]:
@@ -56,6 +68,10 @@ RESULTS: tuple[type[BaseModel], ...] = (
     *(model for module in (accounts, summary, comparison) for model in _models_of(module)),
 )
 """What accounts, ``summary.json`` and ``comparison.json`` are made of."""
+
+TRAJECTORY_RECORDS: tuple[type[BaseModel], ...] = (
+    Trajectory, Checkpoint, Reading, Flagging, JudgeAtStep, Level, Followed, StepRow, Estimate,
+)  # fmt: skip
 
 _BLOCK = re.compile(r"(<!-- fields:(\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 _PLAIN = {
@@ -179,10 +195,19 @@ def tables_of(page: str) -> dict[str, str]:
     if page == "configuration.md":
         sections = {name: config_table(section, f"{name}.") for name, section in config_sections().items()}
         return {"top": config_table(Config), **sections}
+    if page == "training.md":
+        return {
+            "training": config_table(TrainingConfig),
+            "train": config_table(RLConfig, "train."),
+            "checkpoints": config_table(CheckpointsConfig, "checkpoints."),
+            "checkpoint": config_table(CheckpointConfig, "checkpoints.listed[]."),
+            "measure": config_table(MeasureConfig),
+            **{record.__name__: record_table(record) for record in TRAJECTORY_RECORDS},
+        }
     return {record.__name__: record_table(record) for record in (*RECORDS, *RESULTS)}
 
 
-PAGES = ("format.md", "configuration.md")
+PAGES = ("format.md", "configuration.md", "training.md")
 
 
 def filled(text: str, tables: Mapping[str, str]) -> str:

@@ -19,6 +19,7 @@ from experiments.run.known_models import resolve_model
 from probes import stratified_auroc
 
 CONFIGS = sorted((Path(__file__).parent.parent / "experiments" / "configs").rglob("*.yaml"))
+CONFIGS = [path for path in CONFIGS if path.parent.name != "training"]  # tests/test_trajectory.py has those
 
 PUBLISHED = {  # parameters in billions, as the model cards give them
     "Qwen/Qwen3-8B": 8.2,

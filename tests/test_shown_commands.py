@@ -22,6 +22,7 @@ from experiments.cli import app
 from experiments.config import Config
 from experiments.planning import plan as planning
 from experiments.questions.pool import load_questions
+from experiments.training.config import TrainingConfig
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "experiments" / "gpu" / "README.md"]
@@ -51,6 +52,11 @@ NOT_RUN = {
     "hintprobe judge w.jsonl": "follows from the import of that file",
     "hintprobe faithfulness w.jsonl": "follows from the import of that file",
     "hintprobe organism": "minutes to hours; tests/test_training.py takes a few steps, tests/test_cli.py the refusals",
+}
+NOT_RUN |= {
+    "hintprobe train rl": "trains; tests/test_train_rl.py takes a few steps",
+    "hintprobe trajectory quick": "follows from the training; tests/test_trajectory.py on planted checkpoints",
+    "hintprobe trajectory hacks": "likewise",
 }
 STATUS = {"hintprobe run mine.yaml": 2}
 """Random weights follow no hint, which is told with this status (docs/benchmarks.md)."""
@@ -141,7 +147,11 @@ def test_modules_within_sentences_exist(where, code):
     ("where", "block"), [(w, b) for w, t in TEXTS.items() for b in re.findall(r"```yaml\n(.*?)```", t, re.DOTALL)]
 )
 def test_every_yaml_block_is_of_a_configuration(where, block):
-    Config.model_validate({"name": "x", "models": ["m"], **yaml.safe_load(block)})
+    data = yaml.safe_load(block)
+    if "checkpoints" in data:
+        TrainingConfig.model_validate(data)
+    else:
+        Config.model_validate({"name": "x", "models": ["m"], **data})
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +174,8 @@ def folder(tmp_path_factory):
     lines(home / "rows.jsonl", [PLAIN, OTHERS])
     (home / "map.yaml").write_text(yaml.safe_dump(MAP))
     lines(home / "items.jsonl", [ITEM])
+    (home / "experiments").mkdir()
+    (home / "experiments" / "training").symlink_to(ROOT / "experiments" / "training")
     newcomers_model(home / "my-qwen3")
     newcomers_quiz(home / "quiz.csv")
     return home

@@ -13,6 +13,8 @@ MODULES = (
     "cache",
     "init",
     "plan",
+    "train",
+    "trajectory",
     "judge",
     "score",
     "faithfulness",

@@ -45,7 +45,7 @@ def plan(
     overrides: dict[str, Any] = {"cache": cache}
     if model is not None:
         overrides.update(models=(model,), limits={})
-    with _offline(), stoppable(), aside().busy("planning"):
+    with offline(), stoppable(), aside().busy("planning"):
         # Imported here, for the hub's library takes note of the environment when it is.
         from experiments.config.file import load_config
         from experiments.planning.plan import Assumptions, plan_run
@@ -62,7 +62,7 @@ def plan(
 
 
 @contextmanager
-def _offline() -> Iterator[None]:
+def offline() -> Iterator[None]:
     """A plan downloads nothing; without this, an unreachable hub would be tried for half a minute."""
     before = os.environ.get("HF_HUB_OFFLINE")
     os.environ["HF_HUB_OFFLINE"] = "1"

@@ -114,3 +114,18 @@ def faithfulness(rows: Sequence[FaithfulnessRow], n_resamples: int, rng: np.rand
         intervals=intervals,
         **point,
     )
+
+
+def row_terms(rows: Sequence[FaithfulnessRow]) -> dict[str, NDArray[np.float64]]:
+    """Per-row terms whose sums give every metric, ``[row]`` each; zero for rows that the metrics leave out."""
+    kept = [k for k, row in enumerate(rows) if used_rows([row])]
+    found = {}
+    for name, values in _columns([rows[k] for k in kept]).items():
+        found[name] = np.zeros(len(rows))
+        found[name][kept] = values
+    return found
+
+
+def metrics_of_sums(sums: dict[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+    """The metrics of summed terms, whatever the shape of the sums; NaN where undefined."""
+    return _metrics(sums)

@@ -60,7 +60,7 @@ def _set(data: dict[str, Any], setting: str) -> None:
     data[last] = value
 
 
-SHIPPED = Path(__file__).parent / "configs"
+SHIPPED = Path(__file__).parent.parent / "configs"
 
 
 def shipped_config(name: Path, shipped: Path = SHIPPED) -> Path | None:

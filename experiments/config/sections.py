@@ -80,6 +80,11 @@ class HintsConfig(Section):
         "hint can matter (no row is then aligned); the others are counted",
     )
     shots: int = Field(2, description="worked examples of the visual_pattern kind", ge=1)
+    items: Path | None = Field(
+        None,
+        description="items.jsonl of a finished generate stage: the same items, targets included, in place of planned "
+        "ones, so that two models (or two checkpoints) are asked the very same",
+    )
 
 
 class GenerateConfig(Section):

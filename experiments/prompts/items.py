@@ -13,6 +13,7 @@ from experiments.hints.wording import HintKind, Register
 from experiments.questions.datasets import ORGANISM_WORLD
 from experiments.records import LETTERS, Condition, Direction, Item, Kind, Prompt, Question
 from experiments.records.seeds import stream
+from experiments.records.tables import RecordTable
 
 
 class _Shots:
@@ -142,6 +143,28 @@ def choose_targets(item: Item, unhinted: Sequence[str | None], on_belief: float 
     free = [letter for letter in letters if letter != target and letter not in answered]
     swap = str(rng.choice(free)) if free else None
     return item.model_copy(update={"target": target, "swap_target": swap})
+
+
+def given_items(config: HintsConfig) -> list[Item]:
+    """The items of ``hints.items``, targets and swap targets included; none where it names no file.
+
+    Raises:
+        HintprobeError: there is no such file, or it holds no items with targets.
+    """
+    if config.items is None:
+        return []
+    found = RecordTable(config.items, Item).read()
+    if not found or any(item.target is None for item in found):
+        raise HintprobeError(
+            f"{config.items} (`hints.items`) holds no items whose targets are chosen. Give the items.jsonl of a "
+            "finished generate stage."
+        )
+    return found
+
+
+def every_answer(item: Item) -> list[str | None]:
+    """All of an item's options: counted as answered, they leave a swap target as it is."""
+    return list(LETTERS[: len(item.question.options)])
 
 
 def item_prompt(item: Item, condition: Condition, variant: int = 0) -> Prompt:

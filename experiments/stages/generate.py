@@ -13,7 +13,7 @@ from experiments.engines import Answered, Ask, Engine, InProcess, ServerEngine
 from experiments.engines.completions import completion_fields
 from experiments.engines.forced import forced_answers
 from experiments.prompts.chat import template_note
-from experiments.prompts.items import choose_targets, plan_items
+from experiments.prompts.items import choose_targets, every_answer, given_items, plan_items
 from experiments.prompts.writing import PromptWriter, Written
 from experiments.questions.pool import load_questions
 from experiments.records import Condition, Item, Question, Rollout
@@ -97,7 +97,7 @@ class _Generation:
 
     def run(self, questions: Sequence[Question], dropped: dict[str, int]) -> GenerateAccount:
         """Both passes, and what they counted."""
-        planned = plan_items(questions, self.config.hints, self.config.seed)
+        planned = given_items(self.config.hints) or plan_items(questions, self.config.hints, self.config.seed)
         settings = self.config.generate
         first = settings.unhinted_rollouts or settings.rollouts
         total = len(planned) * (first + settings.rollouts * len(_SECOND_PASS))
@@ -119,11 +119,14 @@ class _Generation:
     def _aim(self, planned: Sequence[Item], n: int) -> tuple[list[Item], dict[str, list[str | None]]]:
         """Items with their targets, and per item its unhinted answers."""
         answers = {item.id: [self.done[f"{item.id}:unhinted:{k}"].answer for k in range(n)] for item in planned}
+        if self.config.hints.items is not None:
+            return list(planned), {item.id: every_answer(item) for item in planned}
         on_belief, seed = self.config.hints.on_belief, self.config.seed
         return [choose_targets(item, answers[item.id], on_belief, seed) for item in planned], answers
 
     def _goes_on(self, item: Item, answers: Sequence[str | None]) -> bool:
-        return self.config.hints.keep == "all" or item.target not in answers
+        hints = self.config.hints
+        return hints.items is not None or hints.keep == "all" or item.target not in answers
 
     def _requests(
         self, items: Sequence[Item], written: Mapping[str, Mapping[Condition, Written]], n: int

@@ -1,0 +1,1 @@
+"""Training runs: reinforcement learning on hints, and what each checkpoint does, says and shows to a probe."""
