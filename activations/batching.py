@@ -8,6 +8,10 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+_MOST_PADDING = 0.05
+_SMALL = 1024
+"""Tokens of a batch that is filled up in spite of its padding."""
+
 Ids = Sequence[int]
 Result = TypeVar("Result")
 
@@ -70,14 +74,25 @@ class TokenBudget:
 
 
 def by_length(lengths: Sequence[int], budget: int | TokenBudget) -> Iterator[list[int]]:
-    """Indices sorted by length (longest first) in batches of at most ``budget`` padded tokens, at least one row."""
+    """Indices sorted by length (longest first) in batches of at most ``budget`` padded tokens, at least one row.
+
+    A batch ends before more than a twentieth of it is padding, unless it is so small that another forward would cost
+    more than the padding does.
+    """
     limit = budget if isinstance(budget, TokenBudget) else TokenBudget(budget)
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     start = 0
     while start < len(order):
-        size = max(1, limit.tokens // max(1, lengths[order[start]]))
-        yield order[start : start + size]
-        start += size
+        longest = max(1, lengths[order[start]])
+        end, real = start + 1, longest
+        while end < len(order):
+            padded = (end + 1 - start) * longest
+            real += lengths[order[end]]
+            if padded > limit.tokens or (padded > _SMALL and padded - real > _MOST_PADDING * padded):
+                break
+            end += 1
+        yield order[start:end]
+        start = end
 
 
 def with_backoff(rows: list[int], run: Callable[[list[int]], Result]) -> list[tuple[list[int], Result]]:

@@ -150,6 +150,39 @@ def unreachable(source: str, error: Exception) -> HintprobeError:
     )
 
 
+def generation_settings(source: str) -> dict[str, float]:
+    """How a model's authors sample, by its ``generation_config.json``; empty where it has none or says nothing of it.
+
+    Returns:
+        Of temperature, top_p, top_k, min_p and repetition_penalty those that the file states; the temperature is 1
+        where it says to sample and no more, and where it does not say to sample, only a penalty counts.
+    """
+    found = find_source(source).weights
+    stated = _generation_config(found)
+    names = ("temperature", "top_p", "top_k", "min_p") if stated.get("do_sample") else ()
+    settings = {"temperature": 1.0} if names else {}
+    for name in (*names, "repetition_penalty"):
+        if isinstance(value := stated.get(name), int | float):
+            settings[name] = value
+    return settings
+
+
+def _generation_config(found: Source) -> dict[str, Any]:
+    name = "generation_config.json"
+    if found.kind == "folder":
+        path = Path(found.path) / name
+        return read_config(path) if path.exists() else {}
+    if found.kind != "hub":
+        return {}
+    from transformers.utils.hub import cached_file
+
+    try:
+        cached = cached_file(found.path, name, _raise_exceptions_for_missing_entries=False)
+    except (OSError, ValueError) as error:
+        raise unreachable(found.path, error) from error
+    return read_config(Path(cached)) if cached else {}
+
+
 def sha(*parts: bytes) -> str:
     """SHA-256 of parts, one after the other."""
     digest = hashlib.sha256()

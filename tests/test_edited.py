@@ -14,9 +14,11 @@ SITE = Site(1, "resid_post")
 
 
 @pytest.fixture(scope="module")
-def run(tiny):
+def run(tiny, tiny_folder):
     settings = GenerateConfig(temperature=0.0, max_new_tokens=12)
-    return SimpleNamespace(loaded=tiny("qwen3"), config=SimpleNamespace(generate=settings))
+    return SimpleNamespace(
+        loaded=tiny("qwen3"), source=str(tiny_folder("qwen3")), config=SimpleNamespace(generate=settings)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +70,7 @@ def test_a_direction_is_taken_out_where_there_is_no_scale(run, place, vector):
 def test_a_sampled_completion_goes_on_as_it_did_where_nothing_is_added(run, place, vector):
     """Its own noise from the cut on: the answer then changes for the edit alone."""
     settings = GenerateConfig(temperature=1.0, max_new_tokens=12)
-    hot = SimpleNamespace(loaded=run.loaded, config=SimpleNamespace(generate=settings))
+    hot = SimpleNamespace(loaded=run.loaded, source=run.source, config=SimpleNamespace(generate=settings))
     prompt = place.rollout.prompt_ids
     drawn = generate(run.loaded, [prompt], Decoding(1.0, 12), [4])[0].ids
     assert len(drawn) > 6

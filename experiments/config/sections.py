@@ -97,7 +97,22 @@ class GenerateConfig(Section):
     unhinted_rollouts: int | None = Field(
         None, description="rollouts of the unhinted condition, at least `rollouts`; null: as many", ge=1
     )
-    temperature: float = Field(0.0, description="0 is greedy", ge=0)
+    sampling: Literal["model", "explicit"] = Field(
+        "model",
+        description="what the keys below mean where they are null: `model`, what the model's generation_config.json "
+        "states, and off (greedy) where it states nothing; `explicit`, off",
+    )
+    temperature: float | None = Field(None, description="0 is greedy", ge=0)
+    top_p: float | None = Field(
+        None, description="draw from the likeliest tokens that together have this probability; 1 is off", gt=0, le=1
+    )
+    top_k: int | None = Field(None, description="draw from so many of the likeliest tokens; 0 is off", ge=0)
+    min_p: float | None = Field(
+        None, description="draw from tokens with this share of the likeliest one's probability; 0 is off", ge=0, le=1
+    )
+    repetition_penalty: float | None = Field(
+        None, description="divides the logits of tokens that were there before; 1 is off; acts when greedy too", gt=0
+    )
     max_new_tokens: int = Field(1024, description="limit of a completion", gt=0)
     system: str = Field("", description="a system turn before every prompt; empty: none")
     instruction: str = Field(
@@ -113,6 +128,18 @@ class GenerateConfig(Section):
     )
     token_budget: int = Field(32_768, description="padded tokens per batch, in-process", gt=0)
     server: Endpoint = Field(default_factory=Endpoint, description="the server to ask")
+
+    @property
+    def stated_sampling(self) -> dict[str, float]:
+        """Of the keys that say how tokens are drawn, those that are not null."""
+        given: dict[str, float | None] = {
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "top_k": self.top_k,
+            "min_p": self.min_p,
+            "repetition_penalty": self.repetition_penalty,
+        }
+        return {name: value for name, value in given.items() if value is not None}
 
     @model_validator(mode="after")
     def _enough_unhinted(self) -> "GenerateConfig":

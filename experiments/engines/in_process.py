@@ -4,27 +4,41 @@ from collections.abc import Sequence
 from typing import Any
 
 from activations import Completion, Decoding, LoadedModel, generate
+from activations.choosing import left_out
 from experiments.engines.base import Answered, Ask, Keep
 
 
 class InProcess:
-    """Greedy completions equal ``transformers``' ``generate(do_sample=False)`` token for token."""
+    """Greedy completions equal ``transformers``' ``generate(do_sample=False)`` token for token.
+
+    What the model's generation configuration asks for beyond :class:`~activations.Decoding` is left out, and the
+    account names it.
+    """
 
     largest_seed = 2**63 - 1
 
     def __init__(self, loaded: LoadedModel, decoding: Decoding) -> None:
         self.loaded = loaded
         self.decoding = decoding
+        self.too_long = 0
 
     def run(self, asks: Sequence[Ask], keep: Keep) -> None:
-        """Complete all asks, longest first."""
+        """Complete all asks, longest first; a prompt that leaves the model's context no room is kept as empty."""
+        limit = self.loaded.context
+        fitting = [i for i, ask in enumerate(asks) if limit is None or len(ask.prompt_ids) < limit]
+        left = sorted(set(range(len(asks))) - set(fitting))
+        self.too_long += len(left)
+        if left:
+            keep(left, [Answered((), (), "other", "model") for _ in left])
 
         def on_batch(indices: list[int], completions: list[Completion]) -> None:
-            keep(indices, [Answered(c.ids, c.margins, c.finish_reason, "model") for c in completions])
+            answers = [Answered(c.ids, c.margins, c.finish_reason, "model") for c in completions]
+            keep([fitting[i] for i in indices], answers)
 
-        seeds = [ask.seed for ask in asks]
-        generate(self.loaded, [ask.prompt_ids for ask in asks], self.decoding, seeds=seeds, on_batch=on_batch)
+        chosen = [asks[i] for i in fitting]
+        seeds = [ask.seed for ask in chosen]
+        generate(self.loaded, [ask.prompt_ids for ask in chosen], self.decoding, seeds=seeds, on_batch=on_batch)
 
     def account(self) -> dict[str, Any]:
-        """Nothing was to be found out."""
-        return {"engine": "in-process"}
+        """What the model's own configuration asks for and is not done, and prompts beyond the context."""
+        return {"engine": "in-process", "left_out": left_out(self.loaded.model), "too_long": self.too_long}

@@ -7,7 +7,7 @@ word, so each is checked in the reply.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -61,17 +61,25 @@ class ServerEngine:
 
     Args:
         tokenizer: the model's own tokenizer, which made the prompts.
+        truncations: top_p, top_k, min_p and repetition_penalty, those that are on.
         usage_file: where requests and tokens are counted across restarts, so that a budget covers them all.
     """
 
     largest_seed = 2**31 - 1  # some servers keep seeds in 32 bits
 
     def __init__(
-        self, endpoint: Endpoint, tokenizer: Any, temperature: float, max_new_tokens: int, usage_file: Path
+        self,
+        endpoint: Endpoint,
+        tokenizer: Any,
+        temperature: float,
+        max_new_tokens: int,
+        usage_file: Path,
+        truncations: Mapping[str, float] | None = None,
     ) -> None:
         self.tokenizer = tokenizer
         self.temperature = temperature
         self.max_new_tokens = max_new_tokens
+        self.truncations = dict(truncations or {})
         self.usage_file = usage_file
         self.endpoint = endpoint
         self.usage = Usage(**read_json(usage_file)) if usage_file.exists() else Usage()
@@ -141,7 +149,8 @@ class ServerEngine:
 
     def _request(self, client: Client, form: _Form, ask: Ask, max_tokens: int, seed: int) -> Reply:
         prompt = ask.prompt_ids if form.as_ids else ask.prompt_text
-        return client.complete(prompt, max_tokens=max_tokens, temperature=self.temperature, seed=seed, extra=form.extra)
+        extra = {**form.extra, **self.truncations}
+        return client.complete(prompt, max_tokens=max_tokens, temperature=self.temperature, seed=seed, extra=extra)
 
     def _form(self, client: Client, ask: Ask) -> _Form:
         """The most exact form of request that the server takes and reads as we do."""

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from activations import Completion, Decoding, Site, generate, onwards
+from activations import Completion, Site, generate, onwards
 from experiments.interventions.redraw import Draw
 from experiments.records import Item, Reach, Rollout
 from experiments.run.model_run import ModelRun
+from experiments.run.sampling import decoding_of
 from probes.directions import direction_edit
 
 
@@ -29,7 +30,6 @@ def complete_edited(
     ``onward`` edits the prompt from the place on and every new token; where the place lies in the completion, all of
     it is new. ``token`` edits that token alone and keeps the text up to it, so that nothing but its state is changed.
     """
-    settings = run.config.generate
     bases = [place.rollout for place in places]
     kept = [_kept(place) if reach == "token" else 0 for place in places]
     rows = [base.prompt_ids + base.completion_ids[:n] for base, n in zip(bases, kept, strict=True)]
@@ -38,11 +38,11 @@ def complete_edited(
     else:
         first = [min(place.at, len(place.rollout.prompt_ids)) for place in places]
         edit = direction_edit(site, [onwards(at) for at in first], vector, scale)
-    decoding = Decoding(settings.temperature, settings.max_new_tokens, settings.token_budget)
+    decoding = decoding_of(run)
     done = generate(run.loaded, rows, decoding, [base.seed for base in bases], [edit], drawn=kept)
     return [
         Draw(base.id, place.item, base, base.seed).rollout(
-            run.loaded.tokenizer, _joined(base, n, completion), settings.temperature
+            run.loaded.tokenizer, _joined(base, n, completion), decoding.temperature
         )
         for place, base, n, completion in zip(places, bases, kept, done, strict=True)
     ]

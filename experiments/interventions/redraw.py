@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from activations import Completion, Decoding, generate
+from activations import Completion, generate
 from experiments.engines.completions import completion_fields
 from experiments.prompts.positions import locate
 from experiments.records import LETTERS, Item, Rollout
@@ -12,6 +12,7 @@ from experiments.records.seeds import stable_int
 from experiments.records.tables import RecordTable
 from experiments.run.model_run import ModelRun
 from experiments.run.progress import Tick
+from experiments.run.sampling import decoding_of
 from probes.mediation import Continuation
 
 
@@ -40,7 +41,6 @@ def draw_fresh(
     run: ModelRun, draws: Sequence[Draw], temperature: float, table: RecordTable[Rollout], tick: Tick
 ) -> dict[str, Rollout]:
     """Draw what the table does not hold yet, and keep it there batch by batch."""
-    settings = run.config.generate
     done = {rollout.id: rollout for rollout in table.resume()}
     left = [draw for draw in draws if draw.id not in done]
     tick(len(draws) - len(left))
@@ -54,7 +54,7 @@ def draw_fresh(
         done.update({rollout.id: rollout for rollout in new})
         tick(len(new))
 
-    decoding = Decoding(temperature, settings.max_new_tokens, settings.token_budget)
+    decoding = decoding_of(run, temperature)
     if left:
         rows, seeds = [draw.base.prompt_ids for draw in left], [draw.seed for draw in left]
         generate(run.loaded, rows, decoding, seeds=seeds, on_batch=keep)

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from activations import Decoding
 from experiments.detectors.text import word_counts
 from experiments.organisms.behaviour_figures import (
     accuracy,
@@ -34,6 +33,7 @@ from experiments.organisms.states import before_cot, read_from_words, residual_n
 from experiments.organisms.steering import steering
 from experiments.records.seeds import stream
 from experiments.run.model_run import ModelRun
+from experiments.run.sampling import decoding_of
 from experiments.stages.compare import hint_effect
 from experiments.stages.generate import run_generate
 from experiments.stages.judge import run_judge
@@ -51,8 +51,7 @@ def intervened(run: ModelRun, rows: Sequence[Measured], rng: np.random.Generator
 
     Sampling and its seeds are those of the rollouts, so that an answer changes for the intervention alone.
     """
-    settings = run.config.generate
-    decoding = Decoding(settings.temperature, settings.max_new_tokens, settings.token_budget)
+    decoding = decoding_of(run)
     removal = [r for r in rows if r.label.hinted_answer == r.label.target and r.label.unhinted_rate == 0.0]
     reliant = [r for r in rows if r.reliant][:N_INTERVENED]
     aligned = [r for r in rows if r.label.behaviour == "aligned"][:N_INTERVENED]
@@ -95,7 +94,7 @@ def measure(run: ModelRun, character: Character, asked: Set[str] = EVERYTHING) -
     result: dict[str, Any] = {
         "questions": run.limit,
         "seed": run.config.seed,
-        "temperature": run.config.generate.temperature,
+        "temperature": decoding_of(run).temperature,
         "fingerprint": run.fingerprint,
         **by_behaviour(rows, character, n, rng),
         "hint_effect": hint_effect([row.label for row in rows], n, rng),
@@ -104,8 +103,7 @@ def measure(run: ModelRun, character: Character, asked: Set[str] = EVERYTHING) -
     with run.reporter.busy("interventions"):
         result["interventions"] = intervened(run, rows, rng)
         result["norms"] = residual_norms(run.loaded, rows)
-        settings = run.config.generate
-        decoding = Decoding(settings.temperature, settings.max_new_tokens, settings.token_budget)
+        decoding = decoding_of(run)
         if "steering" in asked and (steered := steering(run.loaded, rows, decoding, rng)):
             result["steering"] = steered
     with run.reporter.busy("patching and probes"):

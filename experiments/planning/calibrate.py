@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from activations import Decoding, LoadedModel, capture, generate
 from activations.sites import decoder_blocks
@@ -11,6 +12,7 @@ from experiments.engines.completions import completion_fields
 from experiments.prompts.writing import PromptWriter
 from experiments.records import Item
 from experiments.records.seeds import stable_int
+from experiments.run.sampling import sampling_of
 from experiments.stages.capture import captured_sites
 
 TRIAL = 32
@@ -37,7 +39,7 @@ class Measured:
     truncated: float
 
 
-def calibrate(loaded: LoadedModel, config: Config, items: Sequence[Item]) -> Measured:
+def calibrate(loaded: LoadedModel, source: str, config: Config, items: Sequence[Item]) -> Measured:
     """Ask a few questions without hints and capture the answers, as the run would.
 
     The rates are those of one small batch, so that a run with full batches is faster rather than slower.
@@ -46,9 +48,10 @@ def calibrate(loaded: LoadedModel, config: Config, items: Sequence[Item]) -> Mea
     settings = config.generate
     writer = PromptWriter(loaded.tokenizer, settings.template_options, settings.system, settings.instruction)
     prompts = [writer.write(item, "unhinted").rendered.encoded for item in chosen]
-    decoding = Decoding(settings.temperature, settings.max_new_tokens, settings.token_budget)
+    sampled: dict[str, Any] = sampling_of(settings, source)
+    decoding = Decoding(max_new_tokens=settings.max_new_tokens, token_budget=settings.token_budget, **sampled)
     seeds = [stable_int(config.seed, "sampling", item.question.id, 0) for item in chosen]
-    warm_up = Decoding(settings.temperature, min(_WARM_UP, settings.max_new_tokens), settings.token_budget)
+    warm_up = replace(decoding, max_new_tokens=min(_WARM_UP, settings.max_new_tokens))
     generate(loaded, [prompt.ids for prompt in prompts], warm_up, seeds=seeds)
     start = time.perf_counter()
     completions = generate(loaded, [prompt.ids for prompt in prompts], decoding, seeds=seeds)

@@ -77,17 +77,18 @@ def _template_note(source: str) -> str | None:
         return None
 
 
+def _measured(config: Config, source: str, items: Sequence[Item]) -> Measured:
+    loaded = load_model(source, config.dtype, config.device, config.quantized, config.device_map)
+    return calibrate(loaded, source, config, items)
+
+
 def _plan_model(config: Config, name: str, assumed: Assumptions, looked_up: dict[str, Lookup | None]) -> dict[str, Any]:
     source = resolve_model(name)
     shape = shape_of(source)
     items, note = _items(config, config.limits.get(name, config.questions.limit))
     # Without the questions nothing can be looked up: what a stage depends on begins with them.
     looked_up[name] = None if note else look_up(config, name, looked_up.get(config.models[0]))
-    measured = (
-        calibrate(load_model(source, config.dtype, config.device, config.quantized, config.device_map), config, items)
-        if assumed.calibrate
-        else None
-    )
+    measured = _measured(config, source, items) if assumed.calibrate else None
     if measured:
         rates = replace(assumed.rates, accuracy=measured.accuracy, parsed=measured.parsed)
         assumed = replace(assumed, completion_tokens=measured.completion_tokens, rates=rates)

@@ -119,6 +119,10 @@ class Rollout(Record):
     )
     seed: int = Field(description="seed of the sampling noise; shared by the conditions of an item")
     temperature: float = Field(description="sampling temperature; 0 is greedy")
+    sampling: dict[str, float] = Field(
+        default_factory=dict,
+        description="what else shaped the sampling, where it was on: top_p, top_k, min_p, repetition_penalty",
+    )
     margins: tuple[float, ...] = Field(
         description="top-two logit difference at each new token, in nats; empty where the engine does not tell"
     )

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from activations import Decoding
 from experiments.answers.rates import parse_rates
 from experiments.config import GenerateConfig
 from experiments.engines import Answered, Ask, Engine, InProcess, ServerEngine
@@ -22,6 +21,7 @@ from experiments.records.seeds import stable_int
 from experiments.records.stages import items_table, rollouts_table
 from experiments.run.model_run import ModelRun, StageResult
 from experiments.run.progress import Tick
+from experiments.run.sampling import decoding_of, sampling_of, truncations
 from experiments.run.stage import Stage
 
 _SECOND_PASS: tuple[Condition, ...] = ("hinted", "swapped", "neutral")
@@ -52,7 +52,8 @@ def run_generate(run: ModelRun) -> StageResult:
     config = run.config
     questions, dropped = load_questions(config.questions, run.limit, config.seed)
     asked = stable_int(*(question.model_dump_json() for question in questions))
-    depends = (asked, config.hints, _settings(config.generate), config.seed, config.numerics)
+    sampled = sampling_of(config.generate, run.source)
+    depends = (asked, config.hints, _settings(config.generate) | sampled, config.seed, config.numerics)
 
     def body(folder: Path) -> GenerateAccount:
         return _Generation(run, folder, _engine(run, folder)).run(questions, dropped)
@@ -62,18 +63,18 @@ def run_generate(run: ModelRun) -> StageResult:
 
 def _settings(config: GenerateConfig) -> dict[str, Any]:
     """What a completion depends on: not how fast it comes, nor at which address."""
-    settings = config.model_dump(exclude={"token_budget", "server"})
+    settings = config.model_dump(exclude={"token_budget", "server", "sampling"})
     if config.engine == "server":
         settings["served"] = config.server.served_as or config.server.model
     return settings
 
 
 def _engine(run: ModelRun, folder: Path) -> Engine:
-    config = run.config.generate
+    config, decoding = run.config.generate, decoding_of(run)
     if config.engine == "server":
-        usage = folder / "usage.json"
-        return ServerEngine(config.server, run.tokenizer, config.temperature, config.max_new_tokens, usage)
-    return InProcess(run.loaded, Decoding(config.temperature, config.max_new_tokens, config.token_budget))
+        usage, limit = folder / "usage.json", config.max_new_tokens
+        return ServerEngine(config.server, run.tokenizer, decoding.temperature, limit, usage, truncations(decoding))
+    return InProcess(run.loaded, decoding)
 
 
 @dataclass
@@ -86,7 +87,7 @@ class _Generation:
 
     def __post_init__(self) -> None:
         config = self.run_of.config.generate
-        self.config = self.run_of.config
+        self.config, self.decoding = self.run_of.config, decoding_of(self.run_of)
         note = template_note(self.run_of.tokenizer)
         if note is not None:
             self.run_of.reporter.say(f"  {note}")
@@ -180,7 +181,7 @@ class _Generation:
 
     def _record(self, request: _Request, answered: Answered) -> Rollout:
         rendered, options = request.written.rendered, request.item.question.options
-        text, temperature = rendered.encoded.text, self.config.generate.temperature
+        text, temperature = rendered.encoded.text, self.decoding.temperature
         return Rollout(
             id=request.id,
             item_id=request.item.id,
@@ -190,6 +191,7 @@ class _Generation:
             prompt_text=text,
             prompt_ids=rendered.encoded.ids,
             places=rendered.characters,
+            sampling=truncations(self.decoding),
             **completion_fields(
                 self.run_of.tokenizer, answered, text, len(options), request.seed, temperature, options
             ),

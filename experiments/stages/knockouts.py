@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from activations import Completion, Decoding
+from activations import Completion
 from experiments.interventions.redraw import Draw, up_to_answer
 from experiments.prompts.positions import answer_part, prompt_places
 from experiments.records import LETTERS, Behaviour, Item, Label, Rollout
 from experiments.records.causal import CutRedrawn, CutSpan, KnockoutEffect
 from experiments.run.model_run import ModelRun
+from experiments.run.sampling import decoding_of
 from probes import cluster_bootstrap
 from probes.estimates import mean_of
 from probes.knockout import KEYS, PATHS, CutRow, Keys, Path, knock_out, placebo_window, regenerate
@@ -98,9 +99,9 @@ def written_again(
 
 
 def _answers(run: ModelRun, cuts: Sequence[Cut], path: Path, keys: Keys) -> list[str | None]:
-    tokenizer, settings = run.loaded.tokenizer, run.config.generate
+    tokenizer = run.loaded.tokenizer
     temperature = cuts[0].drawn.temperature
-    decoding = Decoding(temperature, settings.max_new_tokens, settings.token_budget)
+    decoding = decoding_of(run, temperature)
 
     def starts_answer(index: int, completion: Completion) -> int | None:
         return answer_part(tokenizer, cuts[index].draw.rollout(tokenizer, completion, temperature))

@@ -25,6 +25,7 @@ from experiments.records.stages import (
 )
 from experiments.records.summary import MediationSummary
 from experiments.run.model_run import ModelRun, StageResult
+from experiments.run.sampling import decoding_of
 from experiments.run.stage import Stage
 from experiments.stages.knockouts import fixed_text, plan_cuts, written_again
 from probes.mediation import Continuation, Decomposition, MediationCells, MediationItem, decompose, mediate
@@ -72,7 +73,7 @@ def choose(run: ModelRun, n: int, behaviours: Sequence[Behaviour], purpose: str)
 def fresh_temperature(run: ModelRun) -> float:
     """Temperature at which CoTs are drawn afresh."""
     stated = run.config.mediate.temperature
-    return stated if stated is not None else run.config.generate.temperature or GREEDY_INSTEAD
+    return stated if stated is not None else decoding_of(run).temperature or GREEDY_INSTEAD
 
 
 def _mediate(run: ModelRun, folder: Path) -> MediateAccount:
