@@ -1,7 +1,7 @@
 """What a model's architecture can do, found out on a few tokens where its configuration does not settle it."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -12,9 +12,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
-from activations.batching import PaddedBatch, pad_left, pad_right
+from activations.batching import Ids, PaddedBatch, pad_left, pad_right
+from activations.errors import HintprobeError
 from activations.forward import Step, cache_name, forward
 from activations.hooks import unseen
+from activations.models import LoadedModel
 
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6}
 _COARSE = 0.1
@@ -53,6 +55,21 @@ def keeps_all_keys(model: PreTrainedModel) -> bool:
         return False
     layers = DynamicCache(config=model.config).layers
     return bool(layers) and all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
+
+
+def padded_left(loaded: LoadedModel, rows: Sequence[Ids]) -> PaddedBatch:
+    """Rows padded on the left, for a model that can bear it.
+
+    Raises:
+        HintprobeError: rows of several lengths, and a model whose numbers padding changes though it is masked.
+    """
+    if len({len(row) for row in rows}) > 1 and not abilities(loaded.model).pads_left:
+        raise HintprobeError(
+            f"Rows of {min(map(len, rows))} to {max(map(len, rows))} tokens cannot be run together through "
+            f"{type(loaded.model).__name__}: padding before a row changes its numbers, though it is masked. "
+            "Generation and capture work on this family; readouts, patching and edits need rows of one length."
+        )
+    return pad_left(rows, loaded.pad_id, loaded.device)
 
 
 class _Trial:

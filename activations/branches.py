@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
+from activations.abilities import padded_left
 from activations.batching import Ids, by_length, pad_left, with_backoff
 from activations.forward import Step, forward
 from activations.models import LoadedModel
@@ -93,7 +94,7 @@ def _one_by_one(
     found: list[list[Float[Tensor, read]]] = [[] for _ in trunks]
     for own in zip(*branches, strict=True):
         rows = [tuple(ids[: branch.cut]) + branch.suffix for ids, branch in zip(trunks, own, strict=True)]
-        batch = pad_left(rows, loaded.pad_id, loaded.device)
+        batch = padded_left(loaded, rows)
         output = forward(loaded.model, batch, last_only=True)
         logits = output.logits[:, -1].float().cpu()
         for row, branch in enumerate(own):

@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from activations.abilities import abilities
+from activations.abilities import abilities, padded_left
 from activations.backends import Backend, NativeBackend
-from activations.batching import Ids, PaddedBatch, TokenBudget, by_length, pad_left, pad_right, with_backoff
+from activations.batching import Ids, PaddedBatch, TokenBudget, by_length, pad_right, with_backoff
 from activations.errors import HintprobeError
 from activations.models import LoadedModel
 from activations.sites import Site
@@ -39,7 +39,7 @@ def _padded(backend: Backend, rows: Sequence[Ids]) -> PaddedBatch:
     loaded = backend.loaded
     if backend.name == "native" and abilities(loaded.model).pads_right:
         return pad_right(rows, loaded.pad_id, loaded.device, masked=False)
-    return pad_left(rows, loaded.pad_id, loaded.device)
+    return padded_left(loaded, rows)
 
 
 def capture_batch(

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from activations.abilities import keeps_all_keys
 from activations.batching import PaddedBatch
 from activations.errors import HintprobeError
 from activations.hooks import Interceptor, Visitor, head_shape, intercepting, visiting
@@ -289,6 +290,11 @@ def _apply(edit: SiteEdit, states: Tensor, rows: Tensor, places: Tensor) -> Tens
 
 
 def _cutter(loaded: LoadedModel, knockouts: Sequence[Knockout], window: Window) -> Interceptor:
+    if not keeps_all_keys(loaded.model):
+        raise HintprobeError(
+            f"Attention cannot be knocked out in {type(loaded.model).__name__}: attention is not all that carries one "
+            "token to another in it (recurrent or convolutional layers do, too), so a cut would hide nothing."
+        )
     n_layers = len(decoder_blocks(loaded.model))
     for edit in knockouts:
         if edit.layers is not None and not all(0 <= layer < n_layers for layer in edit.layers):

@@ -151,7 +151,7 @@ def visiting(model: nn.Module, visitors: Mapping[Site, Visitor], stop_after_deep
             if _tracing.get():
                 return None
             silent.discard(site)
-            _check_stream(model, site, tensor)
+            check_stream(model, str(site), tensor)
             changed = visit(tensor)
             if stop_after_deepest and not silent:
                 # A new one each time: kept, it and its traceback's frames would hold each other and a batch's tensors.
@@ -177,11 +177,16 @@ def visiting(model: nn.Module, visitors: Mapping[Site, Visitor], stop_after_deep
         raise HintprobeError(f"No forward reached {names}: a hook that never fired is not a measurement.")
 
 
-def _check_stream(model: nn.Module, site: Site, tensor: Any) -> None:
+def check_stream(model: nn.Module, what: str, tensor: Any) -> None:
+    """Refuse what is not one stream.
+
+    Raises:
+        HintprobeError: something else than ``[batch, token, width]``.
+    """
     if not isinstance(tensor, Tensor) or tensor.dim() != 3:
-        what = f"a tensor of shape {list(tensor.shape)}" if isinstance(tensor, Tensor) else f"a {type(tensor).__name__}"
+        kind = f"tensor of shape {list(tensor.shape)}" if isinstance(tensor, Tensor) else type(tensor).__name__
         raise HintprobeError(
-            f"{site} of {type(model).__name__} is {what}, and [batch, token, width] was expected: the model carries "
+            f"{what} of {type(model).__name__} is a {kind}, and [batch, token, width] was expected: the model carries "
             "several streams side by side (as Gemma 3n does), for which sites have no one meaning. It can generate "
             "and be judged; capture, edits and patching are not for it."
         )
@@ -212,6 +217,9 @@ def head_shape(model: nn.Module, layer: int) -> tuple[int, int]:
     """
     parts = block_parts(model, layer)
     _projection(model, parts, layer)
+    width = _head_width(decoder_blocks(model)[layer], parts)
+    if width is not None:
+        return parts.z_width // width, width
     n_heads = _text_config(model).num_attention_heads
     if not isinstance(n_heads, int) or parts.z_width % n_heads:
         raise HintprobeError(
@@ -219,6 +227,13 @@ def head_shape(model: nn.Module, layer: int) -> tuple[int, int]:
             f"speaks of {n_heads} heads, which does not divide."
         )
     return n_heads, parts.z_width // n_heads
+
+
+def _head_width(block: nn.Module, parts: BlockParts) -> int | None:
+    """What the module around the output projection says of a head's width; layers of one model may differ in it."""
+    owner = next((m for m in block.modules() if any(child is parts.projection for child in m.children())), None)
+    widths = [getattr(owner, name, None) for name in ("head_v_dim", "v_head_dim", "head_dim", "head_size")]
+    return next((w for w in widths if isinstance(w, int) and w > 0 and parts.z_width % w == 0), None)
 
 
 def _text_config(model: Any) -> Any:

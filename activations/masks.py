@@ -39,5 +39,6 @@ def without_keys(mask: Tensor, blocked: Bool[Tensor, "batch query key"]) -> Tens
     itself = torch.arange(n_keys, device=mask.device)[None, :] == query[:, None]
     taken = (blocked & ~itself)[:, None]
     if mask.dtype == torch.bool:
-        return mask & ~taken
+        # The last token attends to itself: where that is false, the family (MPT) says true for what is not attended to.
+        return mask & ~taken if bool(mask[..., -1, -1].any()) else mask | taken
     return mask.masked_fill(taken, torch.finfo(mask.dtype).min)

@@ -57,19 +57,25 @@ def decoder_blocks(model: nn.Module) -> nn.ModuleList:
         HintprobeError: no such list, or more than one.
     """
     n_layers = getattr(model.config.get_text_config(), "num_hidden_layers", None)  # type: ignore[operator, union-attr]
-    lists = {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, nn.ModuleList) and len(module) == n_layers and all(_has_parts(block) for block in module)
-    }
-    # A list inside another one holds parts of its blocks, such as experts.
-    found = {name: blocks for name, blocks in lists.items() if not any(name.startswith(f"{n}.") for n in lists)}
+    found = _lists(model, n_layers)
+    if len(found) > 1 and (decoder := getattr(model, "get_decoder", lambda: None)()) is not None:
+        found = _lists(decoder, n_layers)  # a multimodal model's vision tower may be as deep
     if len(found) != 1:
         raise HintprobeError(
             f"The decoder blocks of {type(model).__name__} could not be told apart: expected one list of {n_layers} "
             f"blocks with parts, found {', '.join(found) or 'none'}. This architecture is not supported yet."
         )
     return next(iter(found.values()))
+
+
+def _lists(module: nn.Module, n_layers: int | None) -> dict[str, nn.ModuleList]:
+    """Lists of so many blocks, by name; a list inside another one holds parts of its blocks, such as experts."""
+    lists = {
+        name: part
+        for name, part in module.named_modules()
+        if isinstance(part, nn.ModuleList) and len(part) == n_layers and all(_has_parts(block) for block in part)
+    }
+    return {name: blocks for name, blocks in lists.items() if not any(name.startswith(f"{n}.") for n in lists)}
 
 
 def _has_parts(block: nn.Module) -> bool:

@@ -15,7 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from activations import Add, Edit, LoadedModel, ProjectOut, Replace, Site, capture_batch, visiting
-from activations.batching import PaddedBatch, by_length, pad_left
+from activations.abilities import padded_left
+from activations.batching import PaddedBatch, by_length
 from activations.errors import HintprobeError
 from activations.forward import forward
 from activations.positions import Indices
@@ -190,7 +191,7 @@ def _gradients(
     """Gradient of each run's metric with respect to its state, in float64."""
     found: dict[int, Tensor] = {}
     for indices in by_length([len(row) for row in rows], token_budget):
-        batch = pad_left([rows[i] for i in indices], loaded.pad_id, loaded.device)
+        batch = padded_left(loaded, [rows[i] for i in indices])
         gradient = _gradient(loaded, batch, site, torch.tensor([tokens[i] for i in indices]))
         for k, i in enumerate(indices):
             found[i] = gradient[k, at[i] + int(batch.offset[k])].double().cpu()

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from activations import Edit, LoadedModel, editing
-from activations.batching import Ids, PaddedBatch, by_length, pad_left, with_backoff
+from activations.abilities import padded_left
+from activations.batching import Ids, PaddedBatch, by_length, with_backoff
 from activations.edits import check_edits, check_fired
 from activations.errors import HintprobeError
 from activations.forward import forward
@@ -81,7 +82,7 @@ def read_options(
     logits, total = np.full((len(rows), width), -np.inf), np.zeros(len(rows))
 
     def run(indices: list[int]) -> None:
-        batch = pad_left([rows[i] for i in indices], loaded.pad_id, loaded.device)
+        batch = padded_left(loaded, [rows[i] for i in indices])
         with editing(loaded, batch, edits, rows=indices) as window:
             read = last_logits(loaded, batch)
         fired.update(window.fired)

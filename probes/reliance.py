@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from activations import LoadedModel
+from activations.abilities import padded_left
 from activations.batching import Ids, PaddedBatch, by_length, pad_left, with_backoff
 from activations.errors import HintprobeError
 from activations.forward import Step, forward
@@ -82,7 +83,7 @@ def score_tokens(
     rows = [tuple(prompt) + w.ids for prompt, w in zip(prompts, written, strict=True)]
 
     def run(indices: list[int]) -> None:
-        batch = pad_left([rows[i] for i in indices], loaded.pad_id, loaded.device)
+        batch = padded_left(loaded, [rows[i] for i in indices])
         results.update(_score_batch(loaded, batch, [written[i] for i in indices], [asked[i] for i in indices], indices))
 
     for planned in by_length([len(row) for row in rows], token_budget):

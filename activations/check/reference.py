@@ -2,16 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from activations.abilities import abilities
 from activations.batching import Ids, PaddedBatch, pad_left, pad_right
 from activations.check.report import Noise
 from activations.forward import forward
+from activations.hooks import check_stream
 from activations.models import LoadedModel
 from activations.sites import decoder_blocks
+
+_SAME = 1e-3
 
 States = list[Float[Tensor, "token d_model"]]
 """What enters each block, and last what leaves the final norm: ``n_layers + 1`` tensors."""
@@ -36,6 +41,12 @@ def some_rows(loaded: LoadedModel, lengths: Sequence[int], seed: int) -> list[tu
 @torch.no_grad()
 def _states(loaded: LoadedModel, batch: PaddedBatch) -> tuple[Tensor, ...]:
     states: tuple[Tensor, ...] = forward(loaded.model, batch, head=False, hidden_states=True).hidden_states
+    check_stream(loaded.model, "the stream", states[0])
+    norm = final_norm(loaded.model)
+    if norm is not None and len(states) > 1 and vector_error(norm(states[-2]), states[-1]) < _SAME:
+        # State-space families keep what leaves each block, not what enters it.
+        embedded = loaded.model.get_input_embeddings()(batch.ids)
+        return (embedded, *states[:-2], states[-1])
     return states
 
 
@@ -45,10 +56,11 @@ def states_alone(loaded: LoadedModel, row: Ids) -> States:
 
 
 def final_norm(model: nn.Module) -> nn.Module | None:
-    """The norm behind the last block: the last of the list's neighbours that has vectors for weights alone."""
-    blocks = decoder_blocks(model)
+    """The norm behind the last block: the last neighbour of the blocks that has vectors of the stream's width alone."""
+    config: Any = model.config
+    blocks, width = decoder_blocks(model), int(config.get_text_config().hidden_size)
     (owner,) = [m for m in model.modules() if any(child is blocks for child in m.children())]
-    norms = [m for m in owner.children() if (shapes := [p.ndim for p in m.parameters()]) and max(shapes) == 1]
+    norms = [m for m in owner.children() if {tuple(p.shape) for p in m.parameters()} == {(width,)}]
     return norms[-1] if norms else None
 
 
@@ -74,7 +86,8 @@ def measure_noise(loaded: LoadedModel, rows: Sequence[Ids]) -> Noise:
     """The noise floor of the model's dtype on this device, by transformers' own forwards."""
     alone = [states_alone(loaded, row) for row in rows]
     n_layers = len(decoder_blocks(loaded.model))
-    sides = [pad(rows, loaded.pad_id, loaded.device) for pad in (pad_left, pad_right)]
+    ways = (pad_left, pad_right) if abilities(loaded.model).pads_left else (pad_right,)
+    sides = [pad(rows, loaded.pad_id, loaded.device) for pad in ways]
     together = [[[s[i, batch.mask[i]] for s in _states(loaded, batch)] for i in range(len(rows))] for batch in sides]
     with _eager(loaded) as another:
         eager = [states_alone(loaded, row) for row in rows] if another else None

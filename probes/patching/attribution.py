@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from activations import LoadedModel, Site, visiting
-from activations.batching import by_length, pad_left
+from activations.abilities import padded_left
+from activations.batching import by_length
 from activations.errors import HintprobeError
 from activations.forward import forward
 from activations.hooks import Visitor
@@ -101,7 +102,7 @@ class _Batch:
             # Parallel blocks have no state between attention and MLP.
             gradients, middle = _gradients(loaded, pairs, sites), []
         base, source = (
-            keep_run(loaded, pad_left(rows, loaded.pad_id, loaded.device), [*sites, *middle])
+            keep_run(loaded, padded_left(loaded, rows), [*sites, *middle])
             for rows in ([pair.base_ids for pair in pairs], [pair.source_ids for pair in pairs])
         )
         return cls(pairs, base, source, gradients)
@@ -140,7 +141,7 @@ class _Batch:
 
 def _gradients(loaded: LoadedModel, pairs: Sequence[PatchPair], sites: Sequence[Site]) -> dict[Site, Tensor]:
     """Gradient of every pair's logit difference at each site, ``[batch, seq, width]``."""
-    batch = pad_left([pair.base_ids for pair in pairs], loaded.pad_id, loaded.device)
+    batch = padded_left(loaded, [pair.base_ids for pair in pairs])
     tokens = torch.tensor([[pair.base_token, pair.source_token] for pair in pairs], device=loaded.device)
     seen: dict[Site, Tensor] = {}
 

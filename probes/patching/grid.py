@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from activations import LoadedModel, Site
-from activations.batching import by_length, pad_left
+from activations.abilities import padded_left
+from activations.batching import by_length
 from activations.errors import HintprobeError
 from activations.hooks import head_shape
 from activations.partial import KeptRun, keep_run
@@ -190,7 +191,7 @@ class _Batch:
         last = [s for s in sites if s == Site(len(decoder_blocks(loaded.model)) - 1, "resid_post")]
 
         def kept(rows: Sequence[Sequence[int]]) -> KeptRun:
-            batch = pad_left(rows, loaded.pad_id, loaded.device)
+            batch = padded_left(loaded, rows)
             return keep_run(loaded, batch, inner + last)
 
         chosen = [pairs[i] for i in indices]
