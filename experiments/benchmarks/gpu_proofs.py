@@ -73,7 +73,7 @@ def _patched(loaded: LoadedModel) -> Tensor:
     source = (*row[:3], row[3] + 1, *row[4:])
     pair = PatchPair(row, source, 11, 12, {"turn": (3,), "last": (len(row) - 1,)}, group="g")
     sites = [Site(layer, component) for layer in range(TOY.layers) for component in ("resid_pre", "head_z")]
-    effects = patch_pairs(loaded, [pair], sites).patched  # type: ignore[arg-type]
+    effects = patch_pairs(loaded, [pair], sites).patched
     return torch.tensor([float(effects[cell]["logit_difference"][0]) for cell in effects])
 
 

@@ -114,7 +114,7 @@ def ragged_capture(loaded: LoadedModel, scale: Scale, rounds: int) -> dict[str, 
         for n, longest in shapes:
             ids = torch.full((n, longest), 11, device=loaded.device)
             # The head reads one token: on all of them its logits alone would fill a card.
-            model(input_ids=ids, use_cache=False, logits_to_keep=1)  # type: ignore[operator]
+            model(input_ids=ids, use_cache=False, logits_to_keep=1)
 
     taken = in_turn({"ours": ours, "plain": plain}, loaded.device, rounds)
     real = sum(lengths)
@@ -147,7 +147,7 @@ def patching(loaded: LoadedModel, scale: Scale, rounds: int) -> dict[str, Any]:
                 return changed
 
             with visiting(loaded.model, {Site(layer, "resid_pre"): put}):
-                loaded.model(input_ids=ids.expand(2, -1), use_cache=False, logits_to_keep=1)  # type: ignore[operator]
+                loaded.model(input_ids=ids.expand(2, -1), use_cache=False, logits_to_keep=1)
 
     def ours() -> None:
         patch_pairs(loaded, [pair], [Site(layer, "resid_pre") for layer in layers])
