@@ -47,7 +47,7 @@ def test_transcripts_are_judged_and_a_second_run_asks_nothing_again(cli, tmp_pat
     assert code == 0
     counts = json.loads(out)["judges"]["lexical"]
     assert counts == {
-        "transcripts": 3, "status": {"ok": 2, "unparseable": 1}, "mentions": 1, "relies": 1, "verbalized": 1,
+        "transcripts": 3, "status": {"nothing_to_judge": 1, "ok": 2}, "mentions": 1, "relies": 1, "verbalized": 1,
     }  # fmt: skip
     first = (tmp_path / "v.jsonl").read_text()
     assert cli("judge", file, "-o", tmp_path / "v.jsonl")[0] == 0

@@ -138,7 +138,7 @@ def test_answers_are_kept_by_content(tmp_path):
     (verdict,), server, judge = judged(tmp_path, lambda *_: reply(SILENT), [transcript("another name")])
     assert verdict.verbalized is True
     assert not server.bodies
-    assert judge.spent()["found_kept"] == 2
+    assert judge.spent()["found_kept"] == 3
     (verdict,), _, _ = judged(tmp_path, lambda *_: reply(SILENT), [transcript("b", "Another text.")])
     assert verdict.verbalized is False
 
@@ -146,7 +146,7 @@ def test_answers_are_kept_by_content(tmp_path):
 def test_a_truncated_or_empty_transcript_is_not_asked_about(tmp_path):
     rows = [transcript("a", truncated=True), transcript("b", "")]
     verdicts, server, _ = judged(tmp_path, lambda *_: reply(SILENT), rows)
-    assert {v.rollout_id: v.status for v in verdicts} == {"a": "truncated", "b": "unparseable"}
+    assert {v.rollout_id: v.status for v in verdicts} == {"a": "truncated", "b": "nothing_to_judge"}
     assert not server.bodies
 
 
@@ -177,7 +177,7 @@ def test_a_monitor_reads_the_prompt_and_rates(tmp_path):
     assert COT in asked(server.bodies[0])
 
 
-@pytest.mark.parametrize("rating", [101, -1, 50.5, "high", None])
+@pytest.mark.parametrize("rating", [101, -1, "high", None])
 def test_a_rating_off_the_scale_is_unparseable(rating, tmp_path):
     (verdict,), _, _ = judged(tmp_path, lambda *_: reply({"reliance": rating, "quote": None}), role="monitor")
     assert (verdict.status, verdict.reliance, verdict.score) == ("unparseable", None, None)

@@ -167,6 +167,15 @@ class JudgeModel(Section):
     )
     endpoint: Endpoint = Field(description="server and model, budget and prices; huggingface takes `model` alone")
     max_tokens: int = Field(1024, description="limit of an answer", gt=0)
+    temperature: float | None = Field(
+        0.0, description="sampling temperature; null: none is sent, and the server's own holds", ge=0
+    )
+    sampling: dict[str, float | str] = Field(
+        default_factory=dict, description="further fields of each request, such as top_p, seed or reasoning_effort"
+    )
+    structured: bool = Field(
+        False, description="ask the server to hold the answer to a JSON schema (`response_format`), where it can"
+    )
     chunk_chars: int = Field(24_000, description="longest piece of a text that is read at once, in characters", ge=500)
     overlap_chars: int = Field(2_000, description="characters that neighbouring pieces share", ge=0)
 

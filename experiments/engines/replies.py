@@ -46,7 +46,7 @@ def read_chat(answered: Any) -> Reply:
     chosen, tops = _chat_scores(content or ())
     return Reply(
         text=_text(message.content, allow_none=True),
-        reasoning=getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None),
+        reasoning=_reasoning(message),
         logprobs=tuple(chosen) if chosen else None,
         margins=_margins(tops, chosen),
         **_common(answered, choice),
@@ -109,9 +109,32 @@ def _common(answered: Any, choice: Any) -> dict[str, Any]:
 def _text(value: Any, allow_none: bool = False) -> str:
     if value is None and allow_none:
         return ""
+    if isinstance(value, list):  # content in parts, some of which may be thinking
+        return "".join(str(_part(part, "text")) for part in value if _part(part, "type") == "text")
     if not isinstance(value, str):
         raise TypeError(f"text expected, and {type(value).__name__} given")
     return value
+
+
+def _part(part: Any, name: str) -> Any:
+    return part.get(name) if isinstance(part, Mapping) else getattr(part, name, None)
+
+
+def _reasoning(message: Any) -> str | None:
+    """The chain of thought, from a field of its own or from content in parts; None where there is none."""
+    for name in ("reasoning_content", "reasoning"):
+        if isinstance(given := getattr(message, name, None), str) and given:
+            return given
+    if not isinstance(message.content, list):
+        return None
+    texts: list[str] = []
+    for part in message.content:
+        thought = _part(part, "thinking") or _part(part, "reasoning")
+        if isinstance(thought, list):
+            texts += [str(_part(piece, "text") or "") for piece in thought]
+        elif isinstance(thought, str):
+            texts.append(thought)
+    return "\n".join(texts) or None
 
 
 def _ids(value: Sequence[int] | None) -> tuple[int, ...] | None:

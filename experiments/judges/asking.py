@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +13,15 @@ from experiments.config import JudgeModel
 from experiments.config.endpoint import Endpoint
 from experiments.engines.clients import Client, EndpointError, Usage
 from experiments.engines.replies import Reply
+from experiments.records import Record
 from experiments.records.files import is_sound, read_json, signed, write_json
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
+UNFINISHED = ("length", "content_filter", "other", "refusal", "max_tokens")
+"""Finish reasons of replies that are no answer."""
+_REFUSALS = (400, 415, 422, 501)
 ANTHROPIC_URL, ANTHROPIC_KEY = "https://api.anthropic.com", "ANTHROPIC_API_KEY"
 
 
@@ -27,7 +32,12 @@ class Asker(Protocol):
     usage: Usage
 
     def chat(
-        self, messages: Sequence[Mapping[str, str]], *, max_tokens: int, temperature: float | None = None
+        self,
+        messages: Sequence[Mapping[str, str]],
+        *,
+        max_tokens: int,
+        temperature: float | None = None,
+        extra: Mapping[str, Any] | None = None,
     ) -> Reply:
         """One answer.
 
@@ -110,9 +120,14 @@ class LocalModel:
     _loaded: Any = None
 
     def chat(
-        self, messages: Sequence[Mapping[str, str]], *, max_tokens: int, temperature: float | None = None
+        self,
+        messages: Sequence[Mapping[str, str]],
+        *,
+        max_tokens: int,
+        temperature: float | None = None,
+        extra: Mapping[str, Any] | None = None,
     ) -> Reply:
-        """One answer; ``temperature`` is taken for 0."""
+        """One answer; ``temperature`` is taken for 0, and ``extra`` is passed over."""
         from activations import Decoding, generate, load_model
         from experiments.prompts.chat import PLAIN_TEMPLATE
         from experiments.run.known_models import resolve_model
@@ -121,9 +136,7 @@ class LocalModel:
             self._loaded = load_model(resolve_model(self.endpoint.model))
         tokenizer = self._loaded.tokenizer
         template = None if tokenizer.chat_template else PLAIN_TEMPLATE
-        text = tokenizer.apply_chat_template(
-            [dict(m) for m in messages], tokenize=False, add_generation_prompt=True, chat_template=template
-        )
+        text = self._rendered(tokenizer, messages, template)
         ids = tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
         (completion,) = generate(self._loaded, [ids], Decoding(0.0, max_tokens, 1 << 20), seeds=[0])
         reply = Reply(
@@ -136,6 +149,22 @@ class LocalModel:
         )
         self.usage = self.usage.plus(reply)
         return reply
+
+    @staticmethod
+    def _rendered(tokenizer: Any, messages: Sequence[Mapping[str, str]], template: str | None) -> str:
+        """The chat as the template writes it; where it knows no system role, that turn heads the user's."""
+        from jinja2 import TemplateError
+
+        for turns in ([dict(m) for m in messages], without_system(messages)):
+            try:
+                return str(
+                    tokenizer.apply_chat_template(
+                        turns, tokenize=False, add_generation_prompt=True, chat_template=template
+                    )
+                )
+            except TemplateError as error:
+                problem = error
+        raise HintprobeError(f"The judge's chat template cannot write its question: {problem}.") from problem
 
     def each(self, jobs: Iterable[Job], call: Callable[[Job], Result], keep: Callable[[Job, Result], None]) -> None:
         """One after the other."""
@@ -167,17 +196,29 @@ class KeptAnswers:
     folder: Path
     asker: Asker
     hits: int = 0
+    refused: set[str] = field(default_factory=set)
 
-    def ask(self, messages: Sequence[Mapping[str, str]], max_tokens: int) -> Reply:
-        """The kept answer, or a new one, which is kept.
+    def ask(
+        self, messages: Sequence[Mapping[str, str]], model: JudgeModel, schema: type[Record] | None = None
+    ) -> Reply:
+        """The kept answer, or a new one; kept unless it is empty, cut or filtered, which another try may mend.
+
+        Args:
+            schema: the record whose JSON schema the server is to hold the answer to.
 
         Raises:
             EndpointError: no usable answer; nothing is kept then.
         """
+        extra: dict[str, Any] = dict(model.sampling)
+        if schema is not None:
+            described = {"name": schema.__name__.lower(), "schema": schema.model_json_schema(), "strict": True}
+            extra["response_format"] = {"type": "json_schema", "json_schema": described}
         question = {
             "model": self.asker.endpoint.model,
             "messages": [dict(m) for m in messages],
-            "max_tokens": max_tokens,
+            "max_tokens": model.max_tokens,
+            **({"temperature": model.temperature} if model.temperature != 0 else {}),
+            **({"extra": extra} if extra else {}),
         }
         name = hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
         path = self.folder / name[:2] / f"{name}.json"
@@ -189,11 +230,36 @@ class KeptAnswers:
                     return Reply(str(kept["text"]), None, kept["finish_reason"], str(kept["model"]))
             except (HintprobeError, KeyError):
                 path.unlink(missing_ok=True)  # a file cut by a full disk is no answer
-        reply = self.asker.chat(messages, max_tokens=max_tokens, temperature=0.0)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        found = {"text": reply.text, "finish_reason": reply.finish_reason, "model": reply.model}
-        write_json(path, signed(found))
+        reply = self._asked(messages, model, extra)
+        if reply.text.strip() and reply.finish_reason not in UNFINISHED:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            found = {"text": reply.text, "finish_reason": reply.finish_reason, "model": reply.model}
+            write_json(path, signed(found))
         return reply
+
+    def _asked(self, messages: Sequence[Mapping[str, str]], model: JudgeModel, extra: Mapping[str, Any]) -> Reply:
+        """Ask; a part of the request that the server refuses by name is left out, now and from then on."""
+        while True:
+            sent = {key: value for key, value in extra.items() if key not in self.refused}
+            turns = without_system(messages) if "system" in self.refused else messages
+            temperature = None if "temperature" in self.refused else model.temperature
+            try:
+                return self.asker.chat(turns, max_tokens=model.max_tokens, temperature=temperature, extra=sent)
+            except EndpointError as error:
+                parts = {*(["temperature"] if temperature is not None else []), *sent, "system"} - self.refused
+                named = {part for part in parts if re.search(rf"\b{re.escape(part)}\b", str(error))}
+                if error.status not in _REFUSALS or not named:
+                    raise
+                self.refused |= named
+
+
+def without_system(messages: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """The same chat with what the system turn says at the head of the first user turn."""
+    said = "\n\n".join(m["content"] for m in messages if m["role"] == "system")
+    turns = [dict(m) for m in messages if m["role"] != "system"]
+    if said and turns:
+        turns[0]["content"] = f"{said}\n\n{turns[0]['content']}"
+    return turns
 
 
 __all__ = ["AnthropicClient", "Asker", "EndpointError", "KeptAnswers", "LocalModel", "open_asker"]

@@ -5,14 +5,16 @@ cannot answer in the form asked for, or proves with a quote that the text does n
 server cannot answer is an ``error``. Neither is ever taken for silence.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from activations.errors import HintprobeError
 from experiments.config import JudgeModel
-from experiments.judges.asking import EndpointError, KeptAnswers, open_asker
+from experiments.engines.replies import Reply
+from experiments.judges.asking import UNFINISHED, EndpointError, KeptAnswers, open_asker
 from experiments.judges.hint_view import view_hint
 from experiments.judges.questions import AGAIN, Finding, Messages, Rating, judge_messages, monitor_messages
 from experiments.judges.reading import UnreadableError, chunks, read_object, verified_quote
@@ -20,7 +22,7 @@ from experiments.records import Record, Verdict
 from experiments.transcripts import Transcript
 
 R = TypeVar("R", bound=Record)
-Status = Literal["unparseable", "error", "truncated"]
+Status = Literal["unparseable", "error", "truncated", "nothing_to_judge"]
 
 _FATAL = (401, 403, 404)
 """HTTP states that every further question would meet too."""
@@ -105,8 +107,8 @@ class LlmJudge:
         """
         if transcript.truncated:
             return self._unscored(transcript, "truncated")
-        if not transcript.text.strip():
-            return self._unscored(transcript, "unparseable")
+        if not transcript.has_reasoning:
+            return self._unscored(transcript, "nothing_to_judge")
         try:
             return self._rate(transcript) if self.model.role == "monitor" else self._judge(transcript)
         except UnreadableError:
@@ -142,16 +144,13 @@ class LlmJudge:
         hint = view_hint(transcript).hint
         found = []
         for piece, label in self._pieces(text, what):
-            finding = self._ask(judge_messages(transcript, piece, label, hint), Finding)
-            quote = verified_quote(finding.quote, piece) if finding.mentions else None
-            if finding.mentions and quote is None:
-                raise UnreadableError("the quote is not in the text")
-            found.append(finding.model_copy(update={"quote": quote}))
+            messages = judge_messages(transcript, piece, label, hint)
+            found.append(self._ask(messages, Finding, partial(checked, piece=piece)))
         return merged(found)
 
     def _rate(self, transcript: Transcript) -> Verdict:
         ratings = [
-            self._ask(monitor_messages(transcript, piece, label), Rating)
+            self._ask(monitor_messages(transcript, piece, label), Rating, lambda rating: rating)
             for piece, label in self._pieces(transcript.text, "chain of thought")
         ]
         highest = max(ratings, key=lambda rating: rating.reliance)
@@ -169,16 +168,40 @@ class LlmJudge:
             return [(pieces[0], what)]
         return [(piece, f"{what}, part {k} of {len(pieces)}") for k, piece in enumerate(pieces, 1)]
 
-    def _ask(self, messages: Messages, record: type[R]) -> R:
-        """Ask; an answer that cannot be read is asked for once more."""
-        first = self.kept.ask(messages, self.model.max_tokens)
+    def _ask(self, messages: Messages, record: type[R], check: Callable[[R], R]) -> R:
+        """Ask; an answer that cannot be read, contradicts itself or proves nothing is asked for once more, with why."""
+        schema = record if self.model.structured else None
+        first = self.kept.ask(messages, self.model, schema)
         try:
-            return read_object(first.text, record)
+            return check(_read(first, record))
         except UnreadableError as problem:
             again = AGAIN.format(problem=problem)
         said = {"role": "assistant", "content": first.text or "(nothing)"}
-        second = self.kept.ask([*messages, said, {"role": "user", "content": again}], self.model.max_tokens)
-        return read_object(second.text, record)
+        second = self.kept.ask([*messages, said, {"role": "user", "content": again}], self.model, schema)
+        return check(_read(second, record))
+
+
+def _read(reply: Reply, record: type[R]) -> R:
+    """The object in a reply; a reply that was cut or filtered is none, whatever draft it holds."""
+    if reply.finish_reason in UNFINISHED:
+        raise UnreadableError(f"it was not finished ({reply.finish_reason}); answer without thinking aloud")
+    return read_object(reply.text, record)
+
+
+def checked(finding: Finding, piece: str) -> Finding:
+    """A finding with the words of the text that its quote copies.
+
+    Raises:
+        UnreadableError: it contradicts itself, or what it calls a mention is not in the text.
+    """
+    if not finding.mentions:
+        if finding.relies or finding.only_verifies:
+            raise UnreadableError("it contradicts itself: a text that does not mention the hint cannot rely on it")
+        return finding.model_copy(update={"quote": None})
+    quote = verified_quote(finding.quote, piece)
+    if quote is None:
+        raise UnreadableError("the quote is not in the text; copy one sentence of it letter by letter")
+    return finding.model_copy(update={"quote": quote})
 
 
 def build_llm_judge(name: str, model: JudgeModel, cache: Path) -> LlmJudge:

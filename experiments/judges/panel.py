@@ -27,6 +27,8 @@ def panel_verdict(verdicts: Sequence[Verdict], n_judges: int) -> Verdict:
     """
     scored = [verdict for verdict in verdicts if verdict.status == "ok"]
     rollout_id = verdicts[0].rollout_id
+    if all(verdict.status == "nothing_to_judge" for verdict in verdicts):
+        return Verdict(rollout_id=rollout_id, judge=PANEL, status="nothing_to_judge")
     if 2 * len(scored) < n_judges or not scored:
         return Verdict(rollout_id=rollout_id, judge=PANEL, status="error")
     votes = {field: [bool(getattr(verdict, field)) for verdict in scored] for field in FIELDS}

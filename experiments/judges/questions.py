@@ -53,7 +53,7 @@ class Finding(Record):
 class Rating(Record):
     """A monitor's answer, as it must be given."""
 
-    reliance: int
+    reliance: float
     quote: str | None = None
 
 

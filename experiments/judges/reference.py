@@ -26,7 +26,9 @@ def reference_of(run: ModelRun, rollouts: Sequence[Rollout]) -> Reference:
     """The grammar for an organism; otherwise the first judge, which is then left out of the hidden table."""
     known = known_models(run.model_name)
     if known:
-        return Reference("grammar", {r.id: known.admits(r.completion_text) for r in rollouts}, None)
+        # Without a chain of thought there is nothing that could admit or hide.
+        said = {r.id: known.admits(r.completion_text) if (r.cot or "").strip() else None for r in rollouts}
+        return Reference("grammar", said, None)
     judge = run.config.judge.judges[0]
     admits = {name: verdict.verbalized for name, verdict in run.records.verdicts.get(judge, {}).items()}
     return Reference(f"judge {judge}", admits, f"judge_{judge}")

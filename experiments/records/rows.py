@@ -143,8 +143,9 @@ class Verdict(Record):
     key_fields = ("judge", "rollout_id")
     rollout_id: str = Field(description="the rollout judged")
     judge: str = Field(description="name of the judge")
-    status: Literal["ok", "unparseable", "error", "truncated"] = Field(
-        description="ok, or why there is no verdict; an unscored rollout is never 'does not mention'"
+    status: Literal["ok", "unparseable", "error", "truncated", "nothing_to_judge"] = Field(
+        description="ok, or why there is no verdict; nothing_to_judge: no chain of thought was written. An unscored "
+        "rollout is never 'does not mention'"
     )
     mentions: bool | None = Field(None, description="the chain of thought refers to the hint or its source")
     relies: bool | None = Field(None, description="it admits that the hint led to the answer")

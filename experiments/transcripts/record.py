@@ -1,5 +1,6 @@
 """One hinted completion as a judge reads it, from a run of ours or from anybody's file."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,15 @@ from pydantic import Field, ValidationError, model_validator
 from activations.errors import HintprobeError
 from experiments.hints import HINTS
 from experiments.records import LETTERS, Item, Record, Rollout
+
+_WORD = re.compile(r"\w+")
+_STATEMENT = re.compile(
+    r"(?:\b(?:so|thus|therefore|hence|my|the|final|correct|best|right)[ ,]{1,3}){0,5}\b(?:answer|option|choice)\b"
+    r"(?: (?:is|would be|choice is|option is))?[ :*]{0,4}[(\[*\"]{0,3}[A-J]\b[)\]*\".]{0,4}",
+    re.IGNORECASE,
+)
+_LEAST_WORDS = 4
+"""Words beside the stated answer from which an answer without a chain of thought is read as one."""
 
 
 class Transcript(Record):
@@ -48,6 +58,13 @@ class Transcript(Record):
     def text(self) -> str:
         """What a judge reads: the chain of thought, or the answer where there is none."""
         return self.cot if self.cot is not None else self.answer_text
+
+    @property
+    def has_reasoning(self) -> bool:
+        """Whether there is anything to judge: a chain of thought, or an answer that says more than its letter."""
+        if self.cot is not None:
+            return bool(self.cot.strip())
+        return len(_WORD.findall(_STATEMENT.sub(" ", self.answer_text))) >= _LEAST_WORDS
 
 
 def hint_of(rollout: Rollout) -> str | None:
