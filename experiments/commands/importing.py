@@ -1,8 +1,7 @@
 """``hintprobe import``: transcripts of others, so that judges and metrics work on them."""
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -20,37 +19,55 @@ def register(app: typer.Typer) -> None:
 
 
 def import_file(file: Path, fields: Path | None) -> "Imported":
-    """Read a log of Inspect, or JSON lines by a map of fields.
+    """Read a log of Inspect; or JSON lines, a JSON array or a folder of such files by a map of fields.
 
     Raises:
-        HintprobeError: unreadable, or JSON lines without a map.
+        HintprobeError: unreadable, or rows without a map.
     """
     from experiments.transcripts.fields import import_rows, read_map
+    from experiments.transcripts.files import map_path, rows_of_file, rows_of_folder
     from experiments.transcripts.inspect_log import INSPECT_MAP, inspect_rows
-    from experiments.transcripts.record import numbered_lines
 
-    if file.suffix in (".eval", ".json"):
-        if not file.exists():
-            raise HintprobeError(f"There is no file {file}.")
-        return import_rows(inspect_rows(file), read_map(fields) if fields else INSPECT_MAP, file)
-    if fields is None:
+    if not file.exists():
+        raise HintprobeError(f"There is no file or folder {file}.")
+    chosen = read_map(map_path(fields)) if fields else None
+    if file.is_dir():
+        if chosen is None:
+            raise HintprobeError(f"{file} is a folder; say with --map which of its files hold what.")
+        return import_rows(rows_of_folder(file, chosen), chosen, file)
+    if file.suffix == ".eval" or (file.suffix == ".json" and not _is_array(file)):
+        return import_rows(inspect_rows(file), chosen or INSPECT_MAP, file, strict=chosen is not None)
+    if chosen is None:
         raise HintprobeError(f"{file} is taken for JSON lines; say with --map MAP.yaml which fields hold what.")
-    rows = []
-    for number, line in numbered_lines(file):
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise HintprobeError(f"Line {number} of {file} is not JSON: {error}.") from error
-        if not isinstance(row, dict):
-            raise HintprobeError(f"Line {number} of {file} is not a JSON object.")
-        rows.append((number, row))
-    return import_rows(rows, read_map(fields), file)
+    return import_rows(rows_of_file(file), chosen, file)
+
+
+def _is_array(file: Path) -> bool:
+    with file.open("rb") as opened:
+        return opened.read(4096).lstrip()[:1] == b"["
+
+
+def uses(found: "Imported") -> dict[str, str]:
+    """What each later command can do with imported transcripts."""
+    rows = found.transcripts
+    hinted = sum(t.hinted_answer is not None and t.unhinted_answer is not None for t in rows)
+    repeats = sum(bool(t.unhinted_repeats) for t in rows)
+    readable = sum(t.has_reasoning and not t.truncated for t in rows)
+    return {
+        "judge, judges label, judges train": f"{readable} of {len(rows)}: not cut, and with a chain of thought",
+        "faithfulness": f"{hinted} of {len(rows)}: both answers known; {repeats} with repeats for natural flips",
+        "score": "takes a saved probe to lines with `prompt_text` (or `messages`) and `completion`, not to these",
+    }
 
 
 def import_transcripts(
-    file: Annotated[Path, typer.Argument(help="A .jsonl (.gz) file, or an .eval log of Inspect.")],
+    file: Annotated[
+        Path, typer.Argument(help="A .jsonl (.gz) file, a JSON array, a folder, or an .eval log of Inspect.")
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", help="The file of transcripts to write.")],
-    fields: Annotated[Path | None, typer.Option("--map", help="YAML map of fields; see docs/judges.md.")] = None,
+    fields: Annotated[
+        Path | None, typer.Option("--map", help="YAML map of fields, or a shipped one by name; see docs/judges.md.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Turn transcripts of others into those that judges read.
@@ -67,12 +84,16 @@ def import_transcripts(
     if not out.resolve().parent.is_dir():
         raise HintprobeError(f"The folder of {out} does not exist. Make it, then run again.")
     write_atomically(out, "".join(transcript.model_dump_json() + "\n" for transcript in found.transcripts))
-    counts = {
+    counts: dict[str, Any] = {
         "transcripts": len(found.transcripts),
         "left_out": dict(found.left_out),
+        "uses": uses(found),
         "states": {state: count for state, count in found.states.items() if count},
     }
     if as_json:
         print_json(counts)
-    else:
-        Console().print(f"wrote {out}: {counts}", markup=False)
+        return
+    console = Console()
+    console.print(f"wrote {out}: {counts}", markup=False)
+    for command, can in counts["uses"].items():
+        console.print(f"{command}: {can}", markup=False)

@@ -1,5 +1,6 @@
 """Rows of any file → transcripts, by a map of field names that is data."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from activations.errors import HintprobeError
 from experiments.answers.parser import parse_answer, split_completion
@@ -56,6 +57,20 @@ class TranscriptMap(BaseModel):
         default_factory=dict, description="per field of the result, what the file's values mean (`True: correct`)"
     )
     baseline: Baseline | None = Field(None, description="which rows are unhinted runs")
+    error: str | None = Field(None, description="field that is set in rows that failed; they are left out and counted")
+    files: str | None = Field(
+        None,
+        description="regular expression on the names of a folder's files; its named groups are fields `file.NAME`",
+    )
+
+    @field_validator("files")
+    @classmethod
+    def _is_pattern(cls, value: str | None) -> str | None:
+        try:
+            re.compile(value or "")
+        except re.error as error:
+            raise ValueError(f"no regular expression: {error}") from error
+        return value
 
 
 @dataclass
@@ -84,11 +99,35 @@ def read_map(path: Path) -> TranscriptMap:
 
 
 def _get(row: Row, name: str) -> Any:
-    """A field by its dotted name; None where it is missing."""
+    """A field by its dotted name, in which figures are places of a list; None where it is missing."""
     value: Any = row
     for part in name.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
+        if isinstance(value, Mapping):
+            value = value.get(part)
+        elif isinstance(value, list) and re.fullmatch(r"-?\d{1,6}", part):
+            place = int(part)
+            value = value[place] if -len(value) <= place < len(value) else None
+        else:
+            return None
     return value
+
+
+def _check_fields(rows: Sequence[tuple[int, Row]], fields: TranscriptMap, path: Path) -> None:
+    """Refuse a map that names a field which no row has.
+
+    Raises:
+        HintprobeError: the file, the first row, the field, and what the row holds.
+    """
+    named = fields.model_dump(exclude={"constants", "values", "baseline", "files", "error"}, exclude_none=True)
+    for result, names in named.items():
+        for name in (names,) if isinstance(names, str) else names:
+            if result in fields.constants or not rows or any(_get(row, name) is not None for _, row in rows):
+                continue
+            number, row = rows[0]
+            raise HintprobeError(
+                f"No row of {path} has the field `{name}` that the map gives for `{result}`: row {number} holds "
+                f"{', '.join(map(str, list(row)[:12]))}. Correct the name in the map."
+            )
 
 
 def _joined(row: Row, names: Names, between: str) -> str | None:
@@ -131,16 +170,19 @@ def _key(row: Row, names: Names) -> str:
     return _joined(row, names, "\x1f") or ""
 
 
-def import_rows(rows: Iterable[tuple[int, Row]], fields: TranscriptMap, path: Path) -> Imported:
+def import_rows(rows: Iterable[tuple[int, Row]], fields: TranscriptMap, path: Path, strict: bool = True) -> Imported:
     """Make transcripts of rows.
 
     Args:
         rows: line numbers and rows.
+        strict: a field of the map that no row has is an error.
 
     Raises:
         HintprobeError: a row lacks what a transcript needs, or an id comes twice; the line is named.
     """
     numbered = list(rows)
+    if strict:
+        _check_fields(numbered, fields, path)
     base = fields.baseline
     unhinted: dict[str, list[Row]] = defaultdict(list)
     hinted: list[tuple[int, Row]] = []
@@ -154,8 +196,9 @@ def import_rows(rows: Iterable[tuple[int, Row]], fields: TranscriptMap, path: Pa
         found.left_out["unhinted runs, joined to the hinted ones"] = sum(map(len, unhinted.values()))
     for number, row in hinted:
         own = unhinted.get(_key(row, base.join), []) if base is not None else []
-        if _value(row, fields, "target") is None:
-            found.left_out["no target"] += 1
+        reason = _unusable(row, fields)
+        if reason is not None:
+            found.left_out[reason] += 1
             continue
         transcript = _transcript(number, row, own, fields, path)
         if transcript.id in seen:
@@ -167,6 +210,16 @@ def import_rows(rows: Iterable[tuple[int, Row]], fields: TranscriptMap, path: Pa
         found.states["unhinted answer unparsed"] += bool(own) and transcript.unhinted_answer is None
         found.states["truncated"] += transcript.truncated
     return found
+
+
+def _unusable(row: Row, fields: TranscriptMap) -> str | None:
+    """Why a row is no transcript; None where it is one."""
+    if fields.error is not None and _get(row, fields.error) is not None:
+        return "ended in an error"
+    if _value(row, fields, "target") is None:
+        return "no target"
+    cot, answer, _ = _texts(row, fields)
+    return None if (cot or "").strip() or answer.strip() else "no text"
 
 
 def _transcript(number: int, row: Row, own: list[Row], fields: TranscriptMap, path: Path) -> Transcript:

@@ -23,6 +23,7 @@ INSPECT_MAP = TranscriptMap.model_validate(
         "group": "metadata.group",
         "unhinted_answer": "metadata.unhinted_answer",
         "truncated": "truncated",
+        "error": "error",
     }
 )
 """Used where no map is given: what is said of the hint stands in each sample's metadata."""
@@ -64,14 +65,15 @@ def _sample_row(sample: Any) -> dict[str, Any]:
     else:
         closed = True
     stop = sample.output.choices[0].stop_reason if sample.output.choices else "unknown"
+    targets = [sample.target] if isinstance(sample.target, str) else list(sample.target)
     return {
         "id": str(sample.id),
         "epoch": sample.epoch,
-        "prompt": _prompt(sample.input),
+        "prompt": _seen(sample),
         "completion": sample.output.completion,
         "reasoning": reasoning,
         "answer_text": answer.strip(),
-        "gold": sample.target if isinstance(sample.target, str) else sample.target[0],
+        "gold": targets[0] if targets else None,
         "choices": sample.choices,
         "truncated": stop in ("max_tokens", "model_length") or not closed,
         "error": sample.error.message if sample.error else None,
@@ -79,16 +81,28 @@ def _sample_row(sample: Any) -> dict[str, Any]:
     }
 
 
-def _prompt(given: Any) -> str:
-    if isinstance(given, str):
-        return given
-    return "\n\n".join(message.text for message in given)
+def _seen(sample: Any) -> str:
+    """The prompt that the model saw: what solvers added counts, and the sample's own input is only where it began."""
+    messages = list(sample.messages or ())
+    while messages and messages[-1].role != "assistant":
+        messages.pop()
+    before = messages[:-1] if messages else []
+    if before:
+        return "\n\n".join(message.text for message in before)
+    return sample.input if isinstance(sample.input, str) else "\n\n".join(message.text for message in sample.input)
 
 
 def _parts(message: Any) -> tuple[str | None, str]:
-    """Reasoning and visible text of a message; None where nothing is marked as reasoning."""
+    """Reasoning and visible text of a message; None where nothing is marked as reasoning.
+
+    Of reasoning that the provider has encrypted, its summary is read where there is one.
+    """
     if isinstance(message.content, str):
         return None, message.content
-    reasoning = [part.reasoning for part in message.content if part.type == "reasoning" and part.reasoning]
+    thoughts = []
+    for part in message.content:
+        if part.type == "reasoning":
+            thoughts.append(getattr(part, "summary", None) if getattr(part, "redacted", False) else part.reasoning)
     text = "\n".join(part.text for part in message.content if part.type == "text")
-    return ("\n".join(reasoning) if reasoning else None), text
+    kept = [thought for thought in thoughts if thought]
+    return ("\n".join(kept) if kept else None), text
