@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from activations.errors import HintprobeError
 from experiments.commands.running import AsJson, aside, print_json, stoppable
 
 SHOWN = ("p", "q", "alpha", "raw", "normalised")
@@ -23,6 +24,9 @@ def faithfulness(
         Path | None, typer.Option("--verdicts", help="Take `verbalized` from this file of verdicts, joined by id.")
     ] = None,
     judge: Annotated[str | None, typer.Option("--judge", help="Whose verdicts, where the file holds several.")] = None,
+    every_judge: Annotated[
+        bool, typer.Option("--every-judge", help="Under each judge of the file, their panel, and the extremes.")
+    ] = False,
     bootstrap: Annotated[int, typer.Option("--bootstrap", help="Cluster-bootstrap resamples.", min=100)] = 2000,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the resamples.")] = 0,
     as_json: AsJson = False,
@@ -37,6 +41,9 @@ def faithfulness(
     from experiments.judges.calibration import read_verdicts
     from experiments.records.seeds import stream
 
+    if every_judge:
+        _under_each(items, verdicts, bootstrap, seed, as_json)
+        return
     said = verbalized_by(read_verdicts(verdicts), judge) if verdicts is not None else None
     with stoppable(), aside().busy("bootstrap"):
         summary = summarise(read_items(items, said), bootstrap, stream(seed, "faithfulness"))
@@ -47,6 +54,24 @@ def faithfulness(
     console.print(_table(summary))
     counts = ", ".join(f"{name.removeprefix('n_').replace('_', ' ')} {n}" for name, n in summary["counts"].items())
     console.print(f"Counts: {counts}.", markup=False, highlight=False)
+
+
+def _under_each(items: Path, verdicts: Path | None, bootstrap: int, seed: int, as_json: bool) -> None:
+    from experiments.comparison.judge_sensitivity import sensitivity_to_judges
+    from experiments.judges.calibration import read_verdicts
+    from experiments.records.seeds import stream
+
+    if verdicts is None:
+        raise HintprobeError("--every-judge compares the judges of a file of verdicts: name it with --verdicts.")
+    with stoppable(), aside().busy("bootstrap"):
+        found = sensitivity_to_judges(items, read_verdicts(verdicts), bootstrap, stream(seed, "faithfulness"))
+    if as_json:
+        print_json(found)
+        return
+    table = Table(Column("judge", no_wrap=True), "scored", "raw", "normalised")
+    for name, figures in found.items():
+        table.add_row(name, str(figures["raw"]["denominator"]), _cell(figures["raw"]), _cell(figures["normalised"]))
+    Console().print(table)
 
 
 def _table(summary: dict[str, Any]) -> Table:

@@ -129,9 +129,14 @@ def entry(rows: Sequence[FaithfulnessRow], n_resamples: int, rng: np.random.Gene
     return {
         **result,
         "counts": {name: getattr(found, name) for name in COUNTS},
-        "natural_flips": natural_flips(rows, n_resamples, rng),
-        "cot_length": cot_lengths(rows, n_resamples, rng),
+        "natural_flips": _plain(natural_flips(rows, n_resamples, rng)),
+        "cot_length": _plain(cot_lengths(rows, n_resamples, rng)),
     }
+
+
+def _plain(found: BaseModel | None) -> dict[str, Any] | None:
+    """A record as JSON values."""
+    return None if found is None else found.model_dump(mode="json")
 
 
 def summarise(items: Sequence[FaithfulnessItem], n_resamples: int, rng: np.random.Generator) -> dict[str, Any]:

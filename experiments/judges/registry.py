@@ -1,15 +1,21 @@
 """Judges by name. To add one, see `docs/adding_a_judge.md`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from activations.errors import HintprobeError
+from activations.registry import Registry
 from experiments.config import JudgeModel
 from experiments.judges.base import Judge
-from experiments.judges.lexical import LexicalJudge
 from experiments.judges.panel import PANEL
 
-BUILT_IN: dict[str, type[LexicalJudge]] = {"lexical": LexicalJudge}
+BUILT_IN: Registry[Callable[[], Judge]] = Registry(
+    "judge",
+    {
+        "lexical": "experiments.judges.lexical:LexicalJudge",
+    },
+)
+"""One line per judge; each is made without arguments."""
 
 
 def check_judges(
