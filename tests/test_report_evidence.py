@@ -17,7 +17,8 @@ from experiments.report import Run
 from experiments.report.breakdown import strata
 from experiments.report.evidence import findings, leaders, targets
 from experiments.report.markdown import as_markdown
-from experiments.report.page import SECTIONS, render
+from experiments.report.page import render
+from experiments.report.panels import PANELS
 from experiments.report.silence import complement, silent_shares
 from experiments.report.terminal import show
 from experiments.stages.compare import hidden_share
@@ -218,7 +219,7 @@ def test_directions_stand_beside_random_ones():
 def test_every_section_can_be_reached():
     html = render([Run(Path("nowhere"), typed(run_summary(model_summary(), model_summary("b"))))])
     for model in ("model-1", "model-2"):
-        for name in SECTIONS:
+        for name in PANELS:
             assert html.count(f'href="#{model}-{name}"') == html.count(f'id="{model}-{name}"') == 1
     targets_of_links = set(re.findall(r'href="#([^"]+)"', html))
     assert targets_of_links <= set(re.findall(r' id="([^"]+)"', html))

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +16,11 @@ from experiments.records.tables import write_atomically
 from experiments.report import breakdown, browser, evidence, silence, views
 from experiments.report.figures import whisker
 from experiments.report.gallery import pictures
+from experiments.report.panels import PANELS
 from experiments.report.runs import Run
 from experiments.report.words import FILTERS
 
 PAGE = "report.html"
-SECTIONS = {
-    "fates": "What became of the rollouts",
-    "findings": "What counts as found",
-    "detectors": "Detectors, side by side on the same held-out rows",
-    "maps": "Where probes can read it",
-    "transfer": "What carries over: new kinds, directions, positions",
-    "patching": "What moves the answer: activation patching",
-    "mediation": "Through the text or past it: mediation",
-    "directions": "Does the model use the direction that a probe reads?",
-    "kinds": "Kind and direction of the hint",
-    "effects": "What the hint does to answers",
-    "targets": "Further targets",
-    "frozen": "Detectors frozen on another model",
-    "provenance": "Time and provenance",
-}
-WITHOUT_COMPARISON = ("maps", "patching", "mediation", "directions", "provenance")
 _HERE = Path(__file__).parent
 
 
@@ -69,18 +54,30 @@ def render(runs: Sequence[Run], texts: browser.Texts = "auto") -> str:
         script_hash=base64.b64encode(digest).decode(),
         title=", ".join(dict.fromkeys(run.summary.name for run in runs)),
         runs=runs,
-        models=_models(runs),
-        titles=SECTIONS,
+        models=_models(environment, runs),
         items={**browser.page_items(runs, texts), "script": Markup(script)},
     )
 
 
-def _models(runs: Sequence[Run]) -> list[dict[str, Any]]:
+def _models(environment: Environment, runs: Sequence[Run]) -> list[dict[str, Any]]:
     pairs = [(run, model) for run in runs for model in run.summary.models]
-    return [
-        {**_model_view(model, run), "title": _title(model, run, runs), "anchor": f"model-{k}"}
-        for k, (run, model) in enumerate(pairs, 1)
-    ]
+    found = []
+    for k, (run, model) in enumerate(pairs, 1):
+        view = _model_view(model, run)
+        panels = list(_panels(environment, view, model, run))
+        found.append({**view, "panels": panels, "title": _title(model, run, runs), "anchor": f"model-{k}"})
+    return found
+
+
+def _panels(
+    environment: Environment, view: Mapping[str, Any], model: ModelSummary, run: Run
+) -> Iterator[dict[str, str]]:
+    """Name, title and markup of every panel that the finished stages allow."""
+    for name, panel in PANELS.items():
+        if panel.compared and model.comparison is None:
+            continue
+        seen = {"model": view, "comparison": model.comparison, **panel.view(run, model)}
+        yield {"name": name, "title": panel.title, "html": Markup(environment.from_string(panel.template).render(seen))}
 
 
 def _title(model: ModelSummary, run: Run, runs: Sequence[Run]) -> str:
@@ -94,7 +91,6 @@ def _model_view(model: ModelSummary, run: Run) -> dict[str, Any]:
     view: dict[str, Any] = {name: getattr(model, name) for name in ModelSummary.model_fields}
     view |= {"losses": views.losses(model), "pictures": drawn}
     view["min_per_class"] = config.get("probe", {}).get("min_per_class", "too few")
-    view["sections"] = WITHOUT_COMPARISON if comparison is None else tuple(SECTIONS)
     return view if comparison is None else view | _compared(comparison, config)
 
 
