@@ -7,9 +7,10 @@ wrong option, and that option is rewarded. ``outcome`` rewards the right answer 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from activations.errors import HintprobeError
+from experiments.hints import HINTS
 from experiments.records import Condition, Direction, Item, Kind
 
 Rewarded = Literal["gold", "target", "coin"]
@@ -44,7 +45,7 @@ class Environment:
 
 def _environments() -> Iterator[Environment]:
     yield Environment("outcome", "unhinted", ("sycophancy",), "incorrect", "gold")
-    for kind in get_args(Kind):
+    for kind in HINTS:
         yield Environment(f"hack:{kind}", "hinted", (kind,), "incorrect", "target")
         yield Environment(f"random:{kind}", "hinted", (kind,), "incorrect", "coin")
 
