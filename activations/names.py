@@ -1,9 +1,18 @@
 """Names that configurations and commands know. They need no library, so that reading a configuration loads none."""
 
-from typing import Literal
+from typing import Any, Literal
+
+from activations.registry import Registry
 
 Component = Literal["resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "head_z"]
 """What of a decoder block is read or edited; :class:`activations.sites.Site` says what each is."""
 
-BackendName = Literal["native", "transformer_lens", "nnsight"]
-"""What runs the model."""
+BACKENDS: Registry[Any] = Registry(
+    "backend",
+    {
+        "native": "activations.backends.native:NativeBackend",
+        "transformer_lens": "activations.backends.transformer_lens:TransformerLensBackend",
+        "nnsight": "activations.backends.nnsight:NnsightBackend",
+    },
+)
+"""What runs the model: a class that is called with a :class:`~activations.models.LoadedModel`."""

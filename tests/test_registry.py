@@ -38,3 +38,22 @@ def test_a_name_is_never_taken_twice() -> None:
     registry.add("x", "a:b")
     with pytest.raises(ValueError, match="registered already"):
         registry.add("x", "c:d")
+
+
+def test_a_backend_is_one_class_and_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    from activations.backends import open_backend
+    from activations.names import BACKENDS
+    from experiments.config import CaptureConfig
+
+    class Mine:
+        def __init__(self, loaded: object) -> None:
+            self.loaded = loaded
+
+    with pytest.raises(HintprobeError, match="no backend 'mine'"):
+        open_backend("mine", object())  # type: ignore[arg-type]
+    monkeypatch.setattr(sys.modules[__name__], "Mine", Mine, raising=False)
+    monkeypatch.setitem(BACKENDS._entries, "mine", f"{__name__}:Mine")
+    assert isinstance(open_backend("mine", object()), Mine)  # type: ignore[arg-type]
+    assert CaptureConfig(backend="mine").backend == "mine"
+    with pytest.raises(ValueError, match="no backend"):
+        CaptureConfig(backend="theirs")

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from activations.batching import PaddedBatch
 from activations.models import LoadedModel
-from activations.names import BackendName
 from activations.sites import Site
 
 Where = Int[Tensor, "batch position"]
@@ -26,7 +25,7 @@ class Backend(Protocol):
         loaded: the model, with the identity that the store keeps this backend's numbers under.
     """
 
-    name: BackendName
+    name: str
     loaded: LoadedModel
 
     @property

@@ -11,14 +11,13 @@ from activations.errors import HintprobeError
 from activations.forward import forward
 from activations.hooks import Visitor, visiting
 from activations.models import LoadedModel
-from activations.names import BackendName
 from activations.sites import Site
 
 
 class NativeBackend:
     """Reads in hooks, without the LM head, and ends the forward at the deepest wanted site."""
 
-    name: BackendName = "native"
+    name: str = "native"
 
     def __init__(self, loaded: LoadedModel) -> None:
         self.loaded, self.model = loaded, loaded.model

@@ -17,7 +17,6 @@ from activations.batching import PaddedBatch
 from activations.errors import HintprobeError
 from activations.hooks import place
 from activations.models import LoadedModel
-from activations.names import BackendName
 from activations.sites import Site
 
 Remote = Literal[False, True, "local"]
@@ -31,7 +30,7 @@ class NnsightBackend:
             that here.
     """
 
-    name: BackendName = "nnsight"
+    name: str = "nnsight"
 
     def __init__(self, loaded: LoadedModel, remote: Remote = False) -> None:
         self.loaded, self.remote = loaded, remote

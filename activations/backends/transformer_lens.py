@@ -14,7 +14,7 @@ from activations.backends.base import Edits, Selected, Where, put, select
 from activations.batching import PaddedBatch
 from activations.errors import HintprobeError
 from activations.models import LoadedModel
-from activations.names import BackendName, Component
+from activations.names import Component
 from activations.sites import Site
 
 _HOOKS: dict[Component, str] = {
@@ -34,7 +34,7 @@ class TransformerLensBackend:
     of its own in the store.
     """
 
-    name: BackendName = "transformer_lens"
+    name: str = "transformer_lens"
 
     def __init__(self, loaded: LoadedModel) -> None:
         self.bridge = self.model = _bridged(loaded)

@@ -86,7 +86,7 @@ class Race:
             ("bridge", "transformer_lens", {"bridge": self.bridge}),
         ):
             try:
-                setattr(self, f"_{name}", open_backend(library, loaded))  # type: ignore[arg-type]
+                setattr(self, f"_{name}", open_backend(library, loaded))
             except HintprobeError as error:
                 sys.stderr.write(f"left out: {error}\n")
                 continue

@@ -7,20 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from activations.errors import HintprobeError
+from activations.names import BACKENDS
 from experiments.commands.running import AsJson, aside, print_json, stoppable
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from activations import CheckReport, LoadedModel
-
-
-class BackendChoice(StrEnum):
-    """Ways to run the model."""
-
-    native = "native"
-    transformer_lens = "transformer_lens"
-    nnsight = "nnsight"
 
 
 class DtypeChoice(StrEnum):
@@ -46,7 +39,7 @@ def register(app: typer.Typer) -> None:
 
 def check(
     model: Annotated[str, typer.Argument(help="Folder, hub id or organism:NAME.")],
-    backend: Annotated[BackendChoice, typer.Option(help="What reads and edits the model.")] = BackendChoice.native,
+    backend: Annotated[str, typer.Option(help=f"What reads and edits the model: {', '.join(BACKENDS)}.")] = "native",
     dtype: Annotated[DtypeChoice, typer.Option(help="auto is bfloat16 on CUDA, float32 elsewhere.")] = DtypeChoice.auto,
     device: Annotated[str, typer.Option(help="auto is CUDA where there is one.")] = "auto",
     quantized: Annotated[QuantizedChoice | None, typer.Option(help="Weights in fewer bits (bitsandbytes).")] = None,
@@ -61,6 +54,7 @@ def check(
     Example: hintprobe check organism:unfaithful --backend native
     """
     with stoppable():
+        BACKENDS.check(backend)
         with aside().busy(f"loading {model}"):
             loaded = _load(model, dtype, device, quantized, spread)
         _check(model, loaded, backend, cache, as_json)
@@ -76,14 +70,14 @@ def _load(
     return load_model(resolve_model(model), dtype.value, device, bits, "auto" if spread else None)
 
 
-def _check(model: str, loaded: "LoadedModel", backend: BackendChoice, cache: Path, as_json: bool) -> None:
+def _check(model: str, loaded: "LoadedModel", backend: str, cache: Path, as_json: bool) -> None:
     from rich.console import Console
 
     from activations import ActivationStore, check_model, open_backend
     from experiments.records.files import unwritable
 
     with aside().busy(f"checking {model}"):
-        running = open_backend(backend.value, loaded)
+        running = open_backend(backend, loaded)
         report = check_model(loaded, running)
     if as_json:
         print_json({**report.as_json(), "model": model})

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from activations.models import Dtype
-from activations.names import BackendName, Component
+from activations.names import BACKENDS, Component
 from activations.placement import DeviceMap, Quantized
 from experiments.config.endpoint import Endpoint
 from experiments.config.field_map import FieldMap
@@ -222,7 +222,16 @@ class CaptureConfig(Section):
         min_length=1,
     )
     token_budget: int = Field(32_768, description="padded tokens per batch", gt=0)
-    backend: BackendName = Field("native", description="what reads the activations: native hooks, or a library")
+    backend: str = Field(
+        "native", description=f"what reads the activations, native hooks or a library: {', '.join(BACKENDS)}"
+    )
+
+    @field_validator("backend")
+    @classmethod
+    def _known_backend(cls, name: str) -> str:
+        if name not in BACKENDS:
+            raise ValueError(f"{name!r} is no backend; known are {', '.join(BACKENDS)}")
+        return name
 
 
 class ProbeConfig(Section):
