@@ -8,6 +8,7 @@ from activations import Part
 from activations.errors import HintprobeError
 from activations.models import count_layers
 from experiments.config import Config
+from experiments.engines.registry import ENGINES
 from experiments.hints import HINTS
 from experiments.interventions.pairs import PROMPT_POSITIONS, READOUT_POSITIONS
 from experiments.judges import check_judges
@@ -78,9 +79,10 @@ def check_names(config: Config) -> None:
     """Refuse names that no stage knows before any model runs.
 
     Raises:
-        HintprobeError: an unknown kind of hint, judge or position.
+        HintprobeError: an unknown engine, kind of hint, judge or position.
     """
     check_judges(config.judge.judges, config.judge.models, config.judge.trained)
+    ENGINES.check(config.generate.engine)
     for kind in config.hints.kinds:
         HINTS.check(kind)
     for position in config.capture.positions:

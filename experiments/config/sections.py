@@ -90,7 +90,7 @@ class HintsConfig(Section):
 class GenerateConfig(Section):
     """How completions are sampled."""
 
-    engine: Literal["in-process", "server"] = Field(
+    engine: str = Field(
         "in-process", description="`in-process`, or `server`: the OpenAI-compatible one of `generate.server`"
     )
     rollouts: int = Field(1, description="rollouts per condition, k", ge=1)

@@ -1,11 +1,14 @@
 """The model in this process: batched, sorted by length, with sampling noise that prompts of one seed share."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from activations import Completion, Decoding, LoadedModel, generate
 from activations.choosing import left_out
 from experiments.engines.base import Answered, Ask, Keep
+from experiments.engines.registry import EngineKind
+from experiments.run.model_run import ModelRun
 
 
 class InProcess:
@@ -42,3 +45,10 @@ class InProcess:
     def account(self) -> dict[str, Any]:
         """What the model's own configuration asks for and is not done, and prompts beyond the context."""
         return {"engine": "in-process", "left_out": left_out(self.loaded.model), "too_long": self.too_long}
+
+
+def _open(run: ModelRun, decoding: Decoding, folder: Path) -> InProcess:
+    return InProcess(run.loaded, decoding)
+
+
+KIND = EngineKind(_open, loads_model=True)

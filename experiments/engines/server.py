@@ -12,13 +12,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from activations import Decoding
 from activations.errors import HintprobeError
 from activations.spans import encode
 from experiments.config.endpoint import Endpoint
 from experiments.engines.base import Answered, Ask, IdsSource, Keep
 from experiments.engines.clients import Client, EndpointError, Usage
+from experiments.engines.registry import EngineKind
 from experiments.engines.replies import Reply
 from experiments.records.tables import read_json, write_json
+from experiments.run.model_run import ModelRun
+from experiments.run.sampling import truncations
 
 _REFUSALS = (400, 404, 415, 422, 501)
 """Statuses by which servers turn down a request's form."""
@@ -249,3 +253,12 @@ class ServerEngine:
 
 class _OtherPromptError(EndpointError):
     """The server read another prompt than ours."""
+
+
+def _open(run: ModelRun, decoding: Decoding, folder: Path) -> ServerEngine:
+    config, usage = run.config.generate, folder / "usage.json"
+    limit, more = config.max_new_tokens, truncations(decoding)
+    return ServerEngine(config.server, run.tokenizer, decoding.temperature, limit, usage, more)
+
+
+KIND = EngineKind(_open)

@@ -8,9 +8,10 @@ from typing import Any
 
 from experiments.answers.rates import parse_rates
 from experiments.config import GenerateConfig
-from experiments.engines import Answered, Ask, Engine, InProcess, ServerEngine
+from experiments.engines import Answered, Ask, Engine
 from experiments.engines.completions import completion_fields
 from experiments.engines.forced import forced_answers
+from experiments.engines.registry import ENGINES
 from experiments.prompts.chat import template_note
 from experiments.prompts.items import choose_targets, every_answer, given_items, plan_items
 from experiments.prompts.writing import PromptWriter, Written
@@ -58,7 +59,7 @@ def run_generate(run: ModelRun) -> StageResult:
     def body(folder: Path) -> GenerateAccount:
         return _Generation(run, folder, _engine(run, folder)).run(questions, dropped)
 
-    return run.stage(GenerateAccount, depends, body, uses_model=config.generate.engine == "in-process")
+    return run.stage(GenerateAccount, depends, body, uses_model=ENGINES[config.generate.engine].loads_model)
 
 
 def _settings(config: GenerateConfig) -> dict[str, Any]:
@@ -70,11 +71,7 @@ def _settings(config: GenerateConfig) -> dict[str, Any]:
 
 
 def _engine(run: ModelRun, folder: Path) -> Engine:
-    config, decoding = run.config.generate, decoding_of(run)
-    if config.engine == "server":
-        usage, limit = folder / "usage.json", config.max_new_tokens
-        return ServerEngine(config.server, run.tokenizer, decoding.temperature, limit, usage, truncations(decoding))
-    return InProcess(run.loaded, decoding)
+    return ENGINES[run.config.generate.engine].open(run, decoding_of(run), folder)
 
 
 @dataclass
