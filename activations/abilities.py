@@ -14,7 +14,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingW
 
 from activations.batching import Ids, PaddedBatch, pad_left, pad_right
 from activations.errors import HintprobeError
-from activations.forward import Step, cache_name, forward
+from activations.forward import CACHES, Step, cache_name, forward
 from activations.hooks import unseen
 from activations.models import LoadedModel
 
@@ -51,7 +51,7 @@ def abilities(model: PreTrainedModel) -> Abilities:
 
 def keeps_all_keys(model: PreTrainedModel) -> bool:
     """Attention is all that carries one token to another, and the cache keeps every key or a window of them."""
-    if cache_name(model) != "past_key_values":
+    if cache_name(model) not in CACHES:
         return False
     layers = DynamicCache(config=model.config).layers
     return bool(layers) and all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)

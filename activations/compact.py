@@ -60,13 +60,16 @@ def compact(store: ModelStore, target_bytes: int = TARGET_BYTES) -> Compaction:
 def _lots(shards: Sequence[Shard], target_bytes: int) -> Iterator[list[Shard]]:
     """Small shards in lots of about the wanted size, at least two to a lot."""
     lot: list[Shard] = []
+    total = 0
     for shard in shards:
-        if value_bytes(shard) * 2 > target_bytes:
+        size = value_bytes(shard)
+        if size * 2 > target_bytes:
             continue
         lot.append(shard)
-        if sum(map(value_bytes, lot)) >= target_bytes:
+        total += size
+        if total >= target_bytes:
             yield lot
-            lot = []
+            lot, total = [], 0
     if len(lot) > 1:
         yield lot
 

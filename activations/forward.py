@@ -8,7 +8,9 @@ from typing import Any, Protocol
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
-_CACHE_NAMES = ("past_key_values", "cache_params")
+CACHES = ("cache", "past_key_values")
+"""Names of a cache of keys and values: transformers renamed it in 5.24, and takes the old one until 5.40."""
+_CACHE_NAMES = (*CACHES, "cache_params")
 
 
 class Inputs(Protocol):
@@ -85,7 +87,7 @@ def forward(
     if head and last_only:
         arguments["logits_to_keep"] = 1
     if cache is not None:
-        arguments[cache_name(model) or _CACHE_NAMES[0]] = cache
+        arguments[cache_name(model) or CACHES[1]] = cache
     if hidden_states:
         arguments["output_hidden_states"] = True
     accepted = _accepted(module.__class__)

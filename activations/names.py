@@ -13,6 +13,7 @@ BACKENDS: Registry[Any] = Registry(
         "native": "activations.backends.native:NativeBackend",
         "transformer_lens": "activations.backends.transformer_lens:TransformerLensBackend",
         "nnsight": "activations.backends.nnsight:NnsightBackend",
+        "vllm": "activations.backends.vllm:VllmBackend",
     },
 )
-"""What runs the model: a class that is called with a :class:`~activations.models.LoadedModel`."""
+"""What runs the model: a class that is called with a loaded model and :class:`activations.backends.base.Options`."""

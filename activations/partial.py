@@ -19,7 +19,7 @@ from transformers.cache_utils import DynamicCache
 from activations.abilities import keeps_all_keys
 from activations.batching import PaddedBatch
 from activations.errors import HintprobeError
-from activations.forward import Step, forward
+from activations.forward import CACHES, Step, cache_name, forward
 from activations.hooks import Visitor, instead_of_blocks, intercepting, visiting
 from activations.kv_cache import KeysTakenError, KeyTaker, PrefixCache, cache_among
 from activations.masks import causal_mask
@@ -161,7 +161,7 @@ class KeptRun:
             keys = self.batch.mask[:1] if len(self.batch.ids) == 1 else self.batch.mask[rows]
             arguments["attention_mask"] = causal_mask(keys, self.width - start)
         found = cache_among(arguments)
-        name = found[0] if found else "past_key_values"
+        name = found[0] if found else cache_name(decoder_blocks(self.loaded.model)[layer]) or CACHES[1]
         return {**arguments, name: cache if cache is not None else PrefixCache(*self._prefix(layer, start, rows))}
 
     def _cut(self, value: Any, start: int, rows: Tensor) -> Any:

@@ -14,7 +14,7 @@ from experiments.commands.running import AsJson, Settings, Wait, run_until
 
 ORDER = (
     "init", "check", "plan", "run", "generate", "judge", "capture", "probe", "patch", "compare", "report",
-    "train", "trajectory", "score", "faithfulness", "judges", "import", "cache", "organism",
+    "train", "trajectory", "score", "faithfulness", "judges", "import", "cache", "reproduce", "organism",
 )  # fmt: skip
 """The story in the order in which it is told: prepare, run, stage by stage, then what stands alone."""
 

@@ -143,7 +143,7 @@ def test_an_architecture_that_the_bridge_lacks_is_refused(family):
 
 
 def test_an_unknown_backend_and_a_missing_library_are_refused(family, monkeypatch: pytest.MonkeyPatch):
-    with pytest.raises(HintprobeError, match=r"no backend 'jax'\. Known: native"):
+    with pytest.raises(HintprobeError, match=r"There is no backend 'jax'\. Known: native"):
         open_backend("jax", family("llama"))
     for library, module in LIBRARIES.items():
         monkeypatch.setitem(sys.modules, module, None)

@@ -224,6 +224,7 @@ def test_a_mark_ends_with_what_it_was_made_for(store, part):
     def marks() -> int:
         return len(list(part.folder.glob(".*.use")))
 
+    gc.collect()
     before = marks()
     opened = store.named(part.folder.name)
     assert marks() == before + 1

@@ -65,6 +65,21 @@ def test_the_server_is_gone_before_the_gpu_is_needed(recorded):
     assert run == generate.replace("hintprobe generate", "hintprobe run")  # the same settings, so nothing is made twice
 
 
+def test_a_vllm_capture_is_proved_first(recorded, tmp_path):
+    (tmp_path / "owner" / "model").mkdir(parents=True)
+    (tmp_path / "owner" / "model" / "config.json").write_text('{"model_type": "llama", "num_hidden_layers": 3}')
+    model = str(tmp_path / "owner" / "model")
+    (tmp_path / "c.yaml").write_text(f"name: c\nmodels: ['{model}']\n")
+    calls = recorded("vllm_capture.sh", PORT="8125", STATES=str(tmp_path / "states"), SERVE="--tensor-parallel-size 2")
+    served = next(call for call in calls if call.startswith(f"vllm serve {model} "))
+    assert '"eagle_aux_hidden_state_layer_ids": [0, 1, 2, 3]' in served
+    assert served.endswith("--no-enable-prefix-caching --no-enable-chunked-prefill --tensor-parallel-size 2")
+    check, capture = (call for call in calls if call.startswith("hintprobe"))
+    assert check == f"hintprobe check {model} --backend vllm --base-url http://127.0.0.1:8125/v1 --dtype bfloat16"
+    assert "capture CONFIG --set capture.backend=vllm --set capture.server.base_url=http://127.0.0.1:8125/v1" in capture
+    assert not (tmp_path / "states").exists()
+
+
 def test_an_array_task_captures_its_share(recorded):
     calls = recorded("slurm_array.sh", SLURM_ARRAY_TASK_ID="3", SLURM_ARRAY_TASK_COUNT="8")
     assert calls == ["hintprobe capture CONFIG --shard 3/8"]

@@ -51,6 +51,9 @@ NOT_RUN = {
     "hintprobe import all_responses": "reads a file that is not shipped; tests/test_judging_cli.py on one of its form",
     "hintprobe judge w.jsonl": "follows from the import of that file",
     "hintprobe faithfulness w.jsonl": "follows from the import of that file",
+    "hintprobe cache push s3://": "needs a bucket; tests/test_sharing.py sends to a folder and to memory",
+    "hintprobe cache pull s3://": "the same",
+    "hintprobe reproduce s3://": "needs a bucket; tests/test_reproduce.py takes a folder",
     "hintprobe organism": "minutes to hours; tests/test_training.py takes a few steps, tests/test_cli.py the refusals",
 }
 NOT_RUN |= {

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from activations.backends.base import Backend
+from activations.backends.base import Backend, Options
 from activations.errors import HintprobeError
 from activations.models import LoadedModel
 from activations.names import BACKENDS
@@ -14,20 +14,20 @@ def open_backend(name: str, loaded: LoadedModel, **options: Any) -> Backend:
     The libraries' backends work on a copy of the model of their own, so that the model given is never changed.
 
     Args:
-        name: one of :data:`activations.names.BACKENDS`.
-        options: for ``nnsight``, ``remote``.
+        name: a name of :data:`activations.names.BACKENDS`.
+        options: see :class:`~activations.backends.base.Options`.
 
     Raises:
-        HintprobeError: no such backend, its library is not installed, or it does not know the architecture.
+        HintprobeError: no such backend, its library is not installed, it does not know the architecture, or an option
+            that it needs is missing.
     """
     BACKENDS.check(name)
     try:
-        kind: Any = BACKENDS[name]
+        kind = BACKENDS[name]
     except ImportError as error:
-        extra = name.replace("_", "-")
         raise HintprobeError(
             f"The backend {name!r} needs a library that is not installed here ({error}). Install it with "
-            f"`pip install 'hintprobe[{extra}]'`, or leave the backend out for the native one."
+            f"`pip install 'hintprobe[{name.replace('_', '-')}]'`, or leave the backend out for the native one."
         ) from error
-    backend: Backend = kind(loaded, **options)
+    backend: Backend = kind(loaded, Options(**options)) if options else kind(loaded)
     return backend

@@ -5,21 +5,24 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from activations.backends.base import Edits, Selected, Where, put, select
+from activations.backends.base import ALL_COMPONENTS, Edits, Options, Selected, Where, put, select
 from activations.batching import PaddedBatch
 from activations.errors import HintprobeError
 from activations.forward import forward
 from activations.hooks import Visitor, visiting
 from activations.models import LoadedModel
+from activations.names import Component
 from activations.sites import Site
 
 
 class NativeBackend:
     """Reads in hooks, without the LM head, and ends the forward at the deepest wanted site."""
 
-    name: str = "native"
+    name = "native"
+    components: tuple[Component, ...] = ALL_COMPONENTS
+    edits = True
 
-    def __init__(self, loaded: LoadedModel) -> None:
+    def __init__(self, loaded: LoadedModel, options: Options | None = None) -> None:
         self.loaded, self.model = loaded, loaded.model
 
     @torch.no_grad()

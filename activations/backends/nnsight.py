@@ -1,6 +1,7 @@
 """nnsight 0.8, on a copy of the model; also its remote path, here or on its service."""
 
 import copy
+import dataclasses
 import warnings
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -12,11 +13,12 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from nnsight import TransformersModel
 
-from activations.backends.base import Edits, Selected, Where
+from activations.backends.base import ALL_COMPONENTS, Edits, Options, Selected, Where
 from activations.batching import PaddedBatch
 from activations.errors import HintprobeError
 from activations.hooks import place
 from activations.models import LoadedModel
+from activations.names import Component
 from activations.sites import Site
 
 Remote = Literal[False, True, "local"]
@@ -26,16 +28,20 @@ class NnsightBackend:
     """Reads and edits inside a trace, at the modules that the native backend hooks.
 
     Args:
-        remote: ``True`` sends traces to nnsight's service (a hub id and an API key are needed), ``"local"`` simulates
-            that here.
+        options: ``remote`` of them: ``True`` sends traces to nnsight's service (a hub id and an API key are needed),
+            ``"local"`` simulates that here.
     """
 
-    name: str = "nnsight"
+    name = "nnsight"
+    components: tuple[Component, ...] = ALL_COMPONENTS
+    edits = True
 
-    def __init__(self, loaded: LoadedModel, remote: Remote = False) -> None:
-        self.loaded, self.remote = loaded, remote
+    def __init__(self, loaded: LoadedModel, options: Options | None = None) -> None:
+        self.loaded, self.remote = loaded, (options or Options()).remote
+        if self.remote is True:  # another machine's kernels: numbers of their own
+            self.loaded = dataclasses.replace(loaded, variant={**loaded.variant, "backend": "nnsight_remote"})
         self._names = {id(module): name for name, module in loaded.model.named_modules()}
-        self.wrapped = _wrapped(loaded, remote)
+        self.wrapped = _wrapped(loaded, self.remote)
         self.model: torch.nn.Module = self.wrapped._module
 
     @torch.no_grad()
@@ -52,7 +58,16 @@ class NnsightBackend:
                 value = module.input if enters else module.output
                 found.append((value if isinstance(value, torch.Tensor) else value[0])[rows, where])
             trace.stop()
+        self._check_dtype(found)
         return dict(zip(ordered, found, strict=True))
+
+    def _check_dtype(self, found: Sequence[Tensor]) -> None:
+        other = {value.dtype for value in found} - {self.loaded.model.dtype}
+        if other:
+            raise HintprobeError(
+                f"nnsight gives {other.pop()}, and the model is loaded in {self.loaded.model.dtype}. Set `dtype` to "
+                "what its service runs the model in."
+            )
 
     @torch.no_grad()
     def logits(self, batch: PaddedBatch, edits: Edits | None = None) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from activations.backends.base import Edits, Selected, Where, put, select
+from activations.backends.base import ALL_COMPONENTS, Edits, Options, Selected, Where, put, select
 from activations.batching import PaddedBatch
 from activations.errors import HintprobeError
 from activations.models import LoadedModel
@@ -34,9 +34,11 @@ class TransformerLensBackend:
     of its own in the store.
     """
 
-    name: str = "transformer_lens"
+    name = "transformer_lens"
+    components: tuple[Component, ...] = ALL_COMPONENTS
+    edits = True
 
-    def __init__(self, loaded: LoadedModel) -> None:
+    def __init__(self, loaded: LoadedModel, options: Options | None = None) -> None:
         self.bridge = self.model = _bridged(loaded)
         variant = {**loaded.variant, "attention": "eager", "backend": "transformer_lens"}
         self.loaded = dataclasses.replace(loaded, variant=variant)

@@ -234,21 +234,22 @@ def check_model(loaded: LoadedModel, backend: Backend | None = None, seed: int =
     noise = reference.measure_noise(loaded, rows)
     floor = noise.floor if running.loaded.identity != loaded.identity else max(noise.shape)
     components, refused = _components(loaded)
+    components = tuple(component for component in components if component in running.components)
     dtype = loaded.model.dtype
     least = TOLERANCE if dtype == torch.float32 else 8 * torch.finfo(dtype).eps
     subject = _Subject(running, loaded, rows, max(least, 4 * floor), components)
     batch = _padded(loaded, rows)
-    logits = _masked_logits(running, batch)
+    logits = _masked_logits(running, batch) if running.edits else None
     traces = Traces.of(loaded.model, running.model)
     findings = [
         *_hidden_states(subject),
         *_sums(subject),
         *_native(subject),
         *_paddings(subject),
-        *_edits(subject),
+        *(_edits(subject) if running.edits else ()),
         _resolution(subject),
     ]
-    findings.append(traces.finding(torch.equal(_masked_logits(running, batch), logits)))
+    findings.append(traces.finding(logits is None or torch.equal(_masked_logits(running, batch), logits)))
     return CheckReport(loaded.name, running.name, tuple(findings), noise, refused, time.perf_counter() - start)
 
 

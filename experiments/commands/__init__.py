@@ -21,6 +21,7 @@ MODULES = (
     "judges",
     "importing",
     "report",
+    "reproduce",
     "organism",
 )
 """One module a line; ``experiments.cli.ORDER`` says how ``hintprobe --help`` lists their commands."""

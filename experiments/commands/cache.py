@@ -2,13 +2,16 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from activations.errors import HintprobeError
 from experiments.commands.running import AsJson, aside, print_json, stoppable
+
+if TYPE_CHECKING:
+    from activations.sharing import Sent
 
 cache = typer.Typer(help="Look after activation stores.")
 
@@ -162,6 +165,55 @@ def compact(store: Store = DEFAULT, as_json: AsJson = False) -> None:
     lines = [f"{part}: {c.before} shards → {c.after}" for part, c in done.items()]
     result = {part: {"before": c.before, "after": c.after} for part, c in done.items()}
     _tell(as_json, {"store": str(store), "parts": result}, lines or ["no activations yet"])
+
+
+@cache.command("push")
+def push(
+    address: Annotated[str, typer.Argument(help="Folder or fsspec address, such as s3://bucket/store.")],
+    store: Annotated[Path, typer.Option(help="Folder of the store.")] = DEFAULT,
+    part: Annotated[list[str] | None, typer.Option(help="A part, as `ls` names it; repeatable; all without.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send activations to an address.
+
+    What is there already is not sent again; a push that was stopped goes on where it was.
+
+    Example: hintprobe cache push s3://bucket/store --store cache/store
+    """
+    from activations.sharing import push as push_parts
+
+    opened = _open(store)
+    with stoppable(), aside().busy("sending shards"):
+        done = push_parts(opened, address, part or ())
+    _tell_sent("sent", address, done, as_json)
+
+
+@cache.command("pull")
+def pull(
+    address: Annotated[str, typer.Argument(help="Folder or fsspec address, such as s3://bucket/store.")],
+    store: Annotated[Path, typer.Option(help="Folder of the store; made if need be.")] = DEFAULT,
+    part: Annotated[list[str] | None, typer.Option(help="A part; repeatable; all without.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch activations from an address.
+
+    Every shard is verified before it is kept; a pull that was stopped goes on where it was.
+
+    Example: hintprobe cache pull s3://bucket/store --store cache/store
+    """
+    from activations import ActivationStore
+    from activations.sharing import pull as pull_parts
+
+    with stoppable(), aside().busy("fetching shards"):
+        done = pull_parts(ActivationStore(store), address, part or ())
+    _tell_sent("fetched", address, done, as_json)
+
+
+def _tell_sent(verb: str, address: str, done: "list[Sent]", as_json: bool) -> None:
+    from activations.model_store import size_text
+
+    lines = [f"{d.part}: {verb} {d.sent} shards ({size_text(d.n_bytes)}), {d.there} were there" for d in done]
+    _tell(as_json, {"address": address, "parts": [d.as_dict() for d in done]}, lines)
 
 
 @cache.command("export")

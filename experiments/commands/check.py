@@ -40,6 +40,8 @@ def register(app: typer.Typer) -> None:
 def check(
     model: Annotated[str, typer.Argument(help="Folder, hub id or organism:NAME.")],
     backend: Annotated[str, typer.Option(help=f"What reads and edits the model: {', '.join(BACKENDS)}.")] = "native",
+    base_url: Annotated[str, typer.Option(help="With vllm: address of the server's API.")] = "",
+    remote: Annotated[bool, typer.Option("--remote", help="With nnsight: on its service (NDIF).")] = False,
     dtype: Annotated[DtypeChoice, typer.Option(help="auto is bfloat16 on CUDA, float32 elsewhere.")] = DtypeChoice.auto,
     device: Annotated[str, typer.Option(help="auto is CUDA where there is one.")] = "auto",
     quantized: Annotated[QuantizedChoice | None, typer.Option(help="Weights in fewer bits (bitsandbytes).")] = None,
@@ -57,7 +59,8 @@ def check(
         BACKENDS.check(backend)
         with aside().busy(f"loading {model}"):
             loaded = _load(model, dtype, device, quantized, spread)
-        _check(model, loaded, backend, cache, as_json)
+        given = {"base_url": base_url, "remote": remote}
+        _check(model, loaded, backend, {name: value for name, value in given.items() if value}, cache, as_json)
 
 
 def _load(
@@ -70,14 +73,16 @@ def _load(
     return load_model(resolve_model(model), dtype.value, device, bits, "auto" if spread else None)
 
 
-def _check(model: str, loaded: "LoadedModel", backend: str, cache: Path, as_json: bool) -> None:
+def _check(
+    model: str, loaded: "LoadedModel", backend: str, options: dict[str, Any], cache: Path, as_json: bool
+) -> None:
     from rich.console import Console
 
     from activations import ActivationStore, check_model, open_backend
     from experiments.records.files import unwritable
 
     with aside().busy(f"checking {model}"):
-        running = open_backend(backend, loaded)
+        running = open_backend(backend, loaded, **options)
         report = check_model(loaded, running)
     if as_json:
         print_json({**report.as_json(), "model": model})

@@ -222,16 +222,29 @@ class CaptureConfig(Section):
         min_length=1,
     )
     token_budget: int = Field(32_768, description="padded tokens per batch", gt=0)
-    backend: str = Field(
-        "native", description=f"what reads the activations, native hooks or a library: {', '.join(BACKENDS)}"
+    backend: str = Field("native", description=f"what reads the activations: {', '.join(BACKENDS)}")
+    remote: bool = Field(
+        False, description="with nnsight: on its service (NDIF), which runs hub models and needs NDIF_API_KEY"
+    )
+    server: Endpoint = Field(
+        default_factory=Endpoint,
+        description="with vllm: the server that extracts hidden states; `model` may stay empty where it serves ours",
     )
 
     @field_validator("backend")
     @classmethod
-    def _known_backend(cls, name: str) -> str:
-        if name not in BACKENDS:
-            raise ValueError(f"{name!r} is no backend; known are {', '.join(BACKENDS)}")
-        return name
+    def _known(cls, value: str) -> str:
+        if value not in BACKENDS:
+            raise ValueError(f"no backend {value!r}; known: {', '.join(BACKENDS)}")
+        return value
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> "CaptureConfig":
+        if self.backend == "vllm" and not self.server.base_url:
+            raise ValueError("the backend vllm needs `server: {base_url: http://…/v1}`")
+        if self.remote and self.backend != "nnsight":
+            raise ValueError("remote is for the backend nnsight")
+        return self
 
 
 class ProbeConfig(Section):

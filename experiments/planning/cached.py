@@ -11,7 +11,7 @@ from activations.model_store import read_note
 from activations.models import resolved_dtype, tokenizer_hash
 from activations.placement import usable_device
 from activations.planner import plan_missing
-from experiments.config import Config
+from experiments.config import CaptureConfig, Config
 from experiments.planning.costs import DTYPE_BYTES, Work
 from experiments.planning.shapes import ModelShape
 from experiments.records.accounts import JudgeAccount
@@ -139,6 +139,13 @@ def _dtype(config: Config) -> str:
     return resolved_dtype(config.dtype, device)
 
 
+def _own_numbers(settings: CaptureConfig) -> str | None:
+    """What the store's note says of a backend whose numbers it keeps apart."""
+    if settings.backend == "nnsight":
+        return "nnsight_remote" if settings.remote else None
+    return None if settings.backend == "native" else settings.backend
+
+
 def _part(run: Lookup, dtype: str) -> ModelStore:
     """The part of the store that this model's activations are in, told by its note.
 
@@ -151,7 +158,7 @@ def _part(run: Lookup, dtype: str) -> ModelStore:
         "tokenizer": tokenizer_hash(run.tokenizer),
         "dtype": dtype,
         "quantized": config.quantized,
-        "backend": config.capture.backend if config.capture.backend == "transformer_lens" else None,
+        "backend": _own_numbers(config.capture),
     }
     notes = {name: read_note(store.path / name) for name in store.parts()}
     fitting = [name for name, note in notes.items() if all(note.get(key) == value for key, value in wanted.items())]

@@ -1,9 +1,21 @@
 """Stage 3: one clean forward over each hinted and unhinted rollout; the residual stream goes to the store."""
 
+import os
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
-from activations import ActivationStore, Site, fill, open_backend, plan_capture, residual_sites, row_hash
+from activations import (
+    ActivationStore,
+    Backend,
+    LoadedModel,
+    Site,
+    fill,
+    open_backend,
+    plan_capture,
+    residual_sites,
+    row_hash,
+)
 from activations.batching import Ids
 from activations.entries import Entries
 from activations.errors import HintprobeError
@@ -81,9 +93,23 @@ def _still_there(run: ModelRun, folder: Path, account: CaptureAccount) -> bool:
     return all(store.index.locate(site, entries).found.all() for site in account.sites)
 
 
+def open_capture_backend(settings: CaptureConfig, loaded: LoadedModel) -> Backend:
+    """The backend that a configuration names, with its options."""
+    options: dict[str, Any] = {"remote": True} if settings.remote else {}
+    if (server := settings.server).base_url:
+        options |= {
+            "base_url": server.base_url,
+            "served_model": server.model,
+            "concurrency": server.concurrency,
+            "timeout": server.timeout,
+            "api_key": os.environ.get(server.api_key_env) if server.api_key_env else None,
+        }
+    return open_backend(settings.backend, loaded, **options)
+
+
 def _capture(run: ModelRun, folder: Path) -> CaptureAccount:
     table, rows, positions = places(run)
-    backend = open_backend(run.config.capture.backend, run.loaded)
+    backend = open_capture_backend(run.config.capture, run.loaded)
     store = ActivationStore(run.config.store_dir).of(backend.loaded)
     sites = captured_sites(run.config.capture, len(decoder_blocks(run.loaded.model)))
     mine = run.part.of([len(ids) for ids in rows]) if run.part else range(len(rows))
