@@ -5,6 +5,7 @@ comparisons need, so the loop is ours. Greedy output equals ``generate(do_sample
 """
 
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -43,6 +44,11 @@ class Completion:
     finish_reason: FinishReason
 
 
+OnBatch = Callable[[list[int], list[Completion]], None]
+TELL_SECONDS = 5.0
+"""How often rows that have ended are told of within a batch: what a kill can cost beside the rows that go on."""
+
+
 @dataclass
 class _Row:
     """A row while it is being completed.
@@ -57,6 +63,10 @@ class _Row:
     ids: list[int] = field(default_factory=list)
     margins: list[float] = field(default_factory=list)
     stopped: bool = False
+
+    @property
+    def ended(self) -> bool:
+        return self.stopped or len(self.ids) >= self.limit
 
     @property
     def completion(self) -> Completion:
@@ -129,11 +139,37 @@ class _Batch:
             self.window.rows = [self.window.rows[k] for k in rows]
 
 
-def _decode(batch: _Batch, rows: Sequence[_Row], prompt_of: Sequence[int], decoding: Decoding) -> None:
+class _Telling:
+    """Tells a caller of rows as they end, each once, so that one that is stopped has lost none of them."""
+
+    def __init__(self, on_batch: OnBatch | None) -> None:
+        self.on_batch = on_batch
+        self.told: set[int] = set()
+        self.last = time.monotonic()
+
+    def tell(self, indices: Sequence[int], rows: Sequence[_Row], now: bool = False) -> None:
+        """Tell of the rows that have ended since, if it is time for that."""
+        if self.on_batch is None or (not now and time.monotonic() - self.last < TELL_SECONDS):
+            return
+        self.last = time.monotonic()
+        ended = [(i, row) for i, row in zip(indices, rows, strict=True) if row.ended and i not in self.told]
+        if ended:
+            self.told.update(i for i, _ in ended)
+            self.on_batch([i for i, _ in ended], [row.completion for _, row in ended])
+
+
+def _decode(
+    batch: _Batch,
+    rows: Sequence[_Row],
+    prompt_of: Sequence[int],
+    decoding: Decoding,
+    tell: Callable[[], None],
+) -> None:
     """Draw until every row has ended; a row's noise is that of its seed, from its first step on.
 
     Args:
         prompt_of: per row, which of the batch's prompts it completes; each prompt is read once.
+        tell: called after every step.
     """
     stops, penalty = stop_ids(batch.loaded), decoding.penalty(batch.loaded.model)
     logits = batch.logits()
@@ -150,10 +186,11 @@ def _decode(batch: _Batch, rows: Sequence[_Row], prompt_of: Sequence[int], decod
             row.ids.append(token)
             row.margins.append(gap)
             row.stopped = token in stops
-            if not row.stopped and len(row.ids) < row.limit:
+            if not row.ended:
                 stay.append(k)
         if not stay:
             return
+        tell()
         batch.extend(chosen)
         if len(stay) < len(alive):
             alive = [alive[k] for k in stay]
@@ -234,7 +271,7 @@ def generate(
     decoding: Decoding,
     seeds: Sequence[int] | None = None,
     edits: Sequence[Edit] = (),
-    on_batch: Callable[[list[int], list[Completion]], None] | None = None,
+    on_batch: OnBatch | None = None,
     drawn: Sequence[int] | None = None,
 ) -> list[Completion]:
     """Complete every row. Rows of one prompt read it once. A completion ends where the model's context does.
@@ -245,7 +282,8 @@ def generate(
         edits: applied at every forward. Their positions lie in the prompts; :func:`~activations.positions.onwards`
             takes in the new tokens, each edited as it is computed. ``Knockout.hiding`` hides prompt tokens from all
             later ones.
-        on_batch: called with row indices and results as each batch ends, so that a caller can save them.
+        on_batch: called with row indices and results as rows end, so that a caller can save them: at the end of each
+            batch, every few seconds within one, and where the decoding is stopped (Ctrl-C). Each row is told once.
         drawn: per row, how many tokens at its end were drawn with its seed before: its noise goes on from there.
 
     Returns:
@@ -265,7 +303,7 @@ def generate(
     results: dict[int, Completion] = {}
     fired: set[int] = set()
     streams = list(zip(seeds or [0] * len(rows), drawn or [0] * len(rows), strict=True))
-    can, most = abilities(loaded.model), loaded.context
+    can, most, telling = abilities(loaded.model), loaded.context, _Telling(on_batch)
 
     def run(indices: list[int]) -> list[Completion]:
         limits = [min(decoding.max_new_tokens, (most or math.inf) - len(rows[i])) for i in indices]
@@ -273,15 +311,16 @@ def generate(
         prompts, prompt_of = _distinct([rows[i] for i in indices], shared=not edits)
         with editing(loaded, pad_left(prompts, loaded.pad_id, loaded.device), edits, rows=indices) as window:
             batch = _Batch(loaded, prompts, decoding.max_new_tokens, window if edits else None, can)
-            _decode(batch, state, prompt_of, decoding)
+            try:
+                _decode(batch, state, prompt_of, decoding, lambda: telling.tell(indices, state))
+            finally:
+                telling.tell(indices, state, now=True)
         fired.update(window.fired)
         return [row.completion for row in state]
 
     for planned in _batches(rows, decoding.max_new_tokens, decoding.token_budget, not edits, can.pads_left):
         for indices, completions in with_backoff(planned, run):
             results.update(zip(indices, completions, strict=True))
-            if on_batch:
-                on_batch(indices, completions)
     check_fired(edits, fired)
     return [results[i] for i in range(len(rows))]
 

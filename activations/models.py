@@ -60,8 +60,7 @@ class LoadedModel:
     @property
     def context(self) -> int | None:
         """Tokens that the configuration admits in a row, prompt and completion together; None where it names none."""
-        found = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        return int(found) if isinstance(found, int) and found > 0 else None
+        return _context(self.model.config.get_text_config())
 
     @property
     def identity(self) -> dict[str, str]:
@@ -82,6 +81,19 @@ def count_layers(source: str) -> int:
     Raises:
         HintprobeError: the configuration cannot be loaded.
     """
+    return int(_text_config(source).num_hidden_layers)
+
+
+def context_of(source: str) -> int | None:
+    """Tokens that a model admits in a row, by its configuration alone; None where it names none.
+
+    Raises:
+        HintprobeError: the configuration cannot be loaded.
+    """
+    return _context(_text_config(source))
+
+
+def _text_config(source: str) -> Any:
     from transformers import AutoConfig
 
     found = find_source(source).weights
@@ -89,7 +101,12 @@ def count_layers(source: str) -> int:
         config = AutoConfig.from_pretrained(found.path, trust_remote_code=False, **found.arguments)
     except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
         raise unreachable(source, error) from error
-    return int(config.get_text_config().num_hidden_layers)
+    return config.get_text_config()
+
+
+def _context(text_config: Any) -> int | None:
+    found = getattr(text_config, "max_position_embeddings", None)
+    return int(found) if isinstance(found, int) and found > 0 else None
 
 
 def load_tokenizer(source: str | Source) -> Any:

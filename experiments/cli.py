@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from typer.core import TyperGroup
 
 from activations.errors import HintprobeError
 from experiments.commands import register_all
-from experiments.commands.running import AsJson, Settings, Wait, run_until
+from experiments.commands.running import AsJson, Settings, Strict, Wait, run_until
 
 ORDER = (
     "init", "check", "plan", "run", "generate", "judge", "capture", "probe", "patch", "compare", "report",
@@ -70,12 +69,13 @@ def run(
     set_: Settings = None,
     json: AsJson = False,
     wait: Wait = False,
+    strict: Strict = False,
 ) -> None:
     """Run all stages and write the report.
 
     Example: hintprobe run demo
     """
-    run_until(config, model, cache, "report", json, set_, wait=wait)
+    run_until(config, model, cache, "report", json, set_, wait=wait, strict=strict)
 
 
 def _verb(stage: str, help_text: str) -> Callable[..., None]:
@@ -86,8 +86,9 @@ def _verb(stage: str, help_text: str) -> Callable[..., None]:
         set_: Settings = None,
         as_json: AsJson = False,
         wait: Wait = False,
+        strict: Strict = False,
     ) -> None:
-        run_until(config, model, cache, stage, as_json, set_, wait=wait)
+        run_until(config, model, cache, stage, as_json, set_, wait=wait, strict=strict)
 
     command.__doc__ = f"{help_text}\n\nExample: hintprobe {stage} demo"
     return command
@@ -108,9 +109,24 @@ register_all(app)
 
 
 def main() -> None:
-    """Entry point: bad input or a stop gets one paragraph and exit status 2, a bug its traceback."""
+    """Entry point: bad input, a stop or a full disk gets one paragraph and exit status 2, a bug its traceback."""
     try:
         app(prog_name="hintprobe")  # also where Python was asked to run the module
     except HintprobeError as error:
-        Console(stderr=True, soft_wrap=True).print(f"hintprobe: {error}", markup=False, highlight=False)
+        _say(str(error))
         raise SystemExit(2) from error
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):  # whoever read our output has gone, as `head` does
+            raise SystemExit(1) from None
+        place = f" {error.filename}" if error.filename else ""
+        _say(
+            f"The operating system refused{place}: {error.strerror or error}. What was finished is kept. Make room, "
+            "or give the right to read and write there, then run the same command again."
+        )
+        raise SystemExit(2) from error
+
+
+def _say(text: str) -> None:
+    from experiments.run.console import PlainConsole
+
+    PlainConsole(stderr=True, soft_wrap=True).print(f"hintprobe: {text}", highlight=False)

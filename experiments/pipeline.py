@@ -22,7 +22,7 @@ from experiments.run.progress import Reporter
 from experiments.run.stage import Stage
 from experiments.stages import STAGES, VERBS
 from experiments.stages.capture import captured_sites
-from experiments.stages.probe import refuse_untrained
+from experiments.stages.probe import too_few_rows
 
 
 def run_pipeline(
@@ -31,12 +31,14 @@ def run_pipeline(
     until: str = "report",
     part: Part | None = None,
     wait: bool = False,
+    strict: bool = False,
 ) -> Summary | None:
     """Run the stages up to and including ``until`` for every model; what is there already is not run again.
 
     Args:
         part: with ``until="capture"``, the share of the rows that this process captures.
         wait: where another process is working on this run, wait for it, then go on from what it left.
+        strict: too few rows for probes are an error, not a result.
 
     Returns:
         The summary, if the report stage was reached.
@@ -53,10 +55,12 @@ def run_pipeline(
     reporter = reporter or Reporter()
     name = LOCK if part is None else f"part-{part.index}-of-{part.count}.lock"
     with holding(config.run_dir, name, wait, reporter.say), limited_threads(config.threads):
-        return _run_models(config, reporter, until, part)
+        return _run_models(config, reporter, until, part, strict)
 
 
-def _run_models(config: Config, reporter: Reporter, until: str, part: Part | None) -> Summary | None:
+def _run_models(
+    config: Config, reporter: Reporter, until: str, part: Part | None, strict: bool
+) -> Summary | None:
     wanted = VERBS[: VERBS.index(until) + 1]
     runs: list[ModelRun] = []
     try:
@@ -66,7 +70,10 @@ def _run_models(config: Config, reporter: Reporter, until: str, part: Part | Non
             reporter.say(name, style="bold")
             run_stages(run, runs[0], wanted)
             run.__dict__.pop("loaded", None)  # one model in memory at a time
-        refuse_untrained(runs[0])
+        if said := too_few_rows(runs[0]):
+            if strict:
+                raise HintprobeError(said)
+            reporter.warn(said)
     finally:
         # Whatever stopped the run, what was finished is told.
         summary = write_summary(config, runs) if any(run.results for run in runs) else None

@@ -118,11 +118,9 @@ def test_a_cache_that_cannot_be_written(capsys, monkeypatch, tmp_path):
 
 def test_no_reliant_item_is_told_and_nothing_is_lost(capsys, monkeypatch, tmp_path):
     config = write(tmp_path, models=["organism:blind"], questions={"limit": 12})
-    code, _, err = hintprobe(capsys, monkeypatch, "run", config)
-    assert code == 2
-    assert "reliant" in err
-    assert "All records are kept" in " ".join(err.split())
-    assert_one_paragraph(err)
+    code, out, _ = hintprobe(capsys, monkeypatch, "run", config)
+    assert code == 0
+    assert "All records are kept" in " ".join(out.split())
     run = tmp_path / "c" / "runs" / "t"
     assert (run / "report.html").exists()
     summary = json.loads((run / "summary.json").read_text())
@@ -226,11 +224,11 @@ def test_a_stage_prints_the_summary_alone_as_json(capsys, monkeypatch, tmp_path,
 def test_the_report_of_a_configuration_comes_in_the_format_asked_for(capsys, monkeypatch, tmp_path, tiny_folder):
     changes = {"questions": {"limit": 6}, "generate": {"max_new_tokens": 2}, "models": [str(tiny_folder("llama"))]}
     config = write(tmp_path, **changes)
-    code, _, err = hintprobe(
-        capsys, monkeypatch, "report", config, "--format", "md", "--set", "directions.detectors=[]"
-    )
-    assert code == 2  # a random model relies on nothing
+    asked = ("report", config, "--format", "md", "--set", "directions.detectors=[]")
+    code, out, err = hintprobe(capsys, monkeypatch, *asked)
+    assert code == 0  # a random model relies on nothing, and that is a result
     assert "probes need at least" in " ".join(err.split())
+    assert "probes need" not in out
     page, table = tmp_path / "page.html", tmp_path / "table.json"
     run = tmp_path / "c" / "runs" / "t"
     code, out, _ = hintprobe(capsys, monkeypatch, "report", run, "--format", "json", "-o", table)
@@ -302,3 +300,59 @@ def test_a_configuration_is_read_and_written_without_heavy_libraries():
     code += "print(sorted({'torch', 'transformers', 'pandas', 'scipy', 'sklearn'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_run_without_probes_is_a_result_and_an_error_for_scripts(capsys, monkeypatch, tmp_path, tiny_folder):
+    changes = {"questions": {"limit": 6}, "generate": {"max_new_tokens": 2}, "models": [str(tiny_folder("llama"))]}
+    config = write(tmp_path, **changes)
+    code, out, _ = hintprobe(capsys, monkeypatch, "probe", config)
+    assert code == 0
+    assert "completions state no answer" in " ".join(out.split()), "the cause is named"
+    code, _, err = hintprobe(capsys, monkeypatch, "probe", config, "--strict")
+    assert code == 2
+    assert "probes need at least" in " ".join(err.split())
+    assert_one_paragraph(err)
+
+
+@pytest.mark.parametrize("verb", ["plan", "generate"])
+def test_completions_longer_than_the_models_context_are_refused(capsys, monkeypatch, tmp_path, tiny_folder, verb):
+    changes = {"generate": {"max_new_tokens": 10**7}, "models": [str(tiny_folder("llama"))]}
+    code, _, err = hintprobe(capsys, monkeypatch, verb, write(tmp_path, **changes))
+    assert code == 2
+    assert "`generate.max_new_tokens` is 10000000, and the context of" in " ".join(err.split())
+
+
+def test_what_the_operating_system_refuses_is_one_paragraph(capsys, monkeypatch, tmp_path):
+    def full(*_):
+        raise OSError(28, "No space left on device", str(tmp_path / "x"))
+
+    monkeypatch.setattr("experiments.cli.app", full)
+    code, _, err = hintprobe(capsys, monkeypatch, "run", "demo")
+    assert code == 2
+    assert "No space left on device" in err
+    assert_one_paragraph(err)
+
+
+def test_a_report_into_a_folder_that_is_not_there(capsys, monkeypatch, tmp_path):
+    code, _, err = hintprobe(capsys, monkeypatch, "report", tmp_path, "-o", tmp_path / "none" / "page.html")
+    assert code == 2
+    assert "does not exist" in " ".join(err.split())
+
+
+def test_a_scheduler_that_ends_a_job_is_told_what_is_kept(tmp_path):
+    """SIGTERM is a stop like Ctrl-C: one paragraph and exit status 2."""
+    code = (
+        "import os, signal, sys\n"
+        "import experiments.cli, experiments.commands.running as running\n"
+        "def work(*arguments, **options):\n"
+        "    with running.stoppable():\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        import time; time.sleep(5)\n"
+        "experiments.cli.run_until = work\n"
+        "sys.argv = ['hintprobe', 'run', 'demo']\n"
+        "experiments.cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "What was finished is kept" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr

@@ -157,11 +157,12 @@ def test_a_changed_setting_is_written_beside_and_nothing_is_deleted(letters_fold
     assert len(list((tmp_path / "runs" / "t").glob("*/generate-*/done.json"))) == 2
 
 
-def test_no_reliant_row_is_bad_input_and_what_was_found_is_kept(tiny_folder, tmp_path):
+def test_no_reliant_row_is_a_result_and_an_error_where_that_is_asked_for(tiny_folder, tmp_path):
     """A random model that babbles answers nothing: no row can be labelled."""
     settings = config(str(tiny_folder("llama")), tmp_path)
-    with pytest.raises(HintprobeError, match="0 reliant and 0 aligned rows"):
-        run_pipeline(settings, SILENT)
+    with pytest.raises(HintprobeError, match=r"0 reliant and 0 aligned rows.*completions state no answer"):
+        run_pipeline(settings, SILENT, strict=True)
+    assert run_pipeline(settings, SILENT)["models"][0]["missing_stages"] == []
     summary = json.loads((settings.run_dir / "summary.json").read_text())
     assert summary["models"][0]["missing_stages"] == []
     assert summary["models"][0]["stages"]["generate"]["account"]["unparsed"] > 0

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 
 from activations.errors import HintprobeError
 from experiments.commands.running import AsJson, aside, print_json, stoppable
+from experiments.run.console import PlainConsole as Console
 
 SHOWN = ("p", "q", "alpha", "raw", "normalised")
 

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from activations.errors import HintprobeError
 from experiments.commands.running import AsJson, print_json
+from experiments.run.console import PlainConsole as Console
 
 if TYPE_CHECKING:
     from experiments.transcripts.fields import Imported

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from activations.errors import HintprobeError
 from experiments.commands.running import AsJson, aside, print_json, stoppable
+from experiments.run.console import PlainConsole as Console
 
 SHOWN = ("raw_agreement", "kappa", "ac1", "prevalence", "judged_prevalence", "sensitivity", "specificity", "precision")
 

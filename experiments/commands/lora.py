@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from experiments.commands.running import AsJson, Settings, print_json, stoppable
+from experiments.run.console import PlainConsole as Console
 
 
 def register(organism: typer.Typer) -> None:

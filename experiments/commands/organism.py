@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 
 from activations.errors import HintprobeError
 from experiments.commands.lora import register as register_lora
 from experiments.commands.running import AsJson, aside, print_json, stoppable
+from experiments.run.console import PlainConsole as Console
 
 if TYPE_CHECKING:
     from experiments.organisms.verify import Verified

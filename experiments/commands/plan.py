@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from experiments.commands.running import AsJson, Settings, aside, print_json, stoppable
+from experiments.run.console import PlainConsole as Console
 
 
 def register(app: typer.Typer) -> None:

@@ -95,6 +95,8 @@ def _report(folders: list[Path], format: Format, out: Path | None, texts: Texts,
     from experiments.report import PAGE, read_run, write_report
     from experiments.report.export import FORMATS
 
+    if out is not None and not out.resolve().parent.is_dir():
+        raise HintprobeError(f"The folder of {out} does not exist. Make it, then run again.")
     runs = [read_run(folder) for folder in folders]
     if figures is not None:
         from experiments.report.gallery import write_pictures

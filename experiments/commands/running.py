@@ -1,16 +1,19 @@
 """What the commands that run stages share."""
 
 import json
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from activations.errors import HintprobeError
+from experiments.run.console import PlainConsole as Console
 
 if TYPE_CHECKING:
     from activations import Part
@@ -19,13 +22,22 @@ if TYPE_CHECKING:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Ctrl-C loses nothing, and says so."""
+    """Ctrl-C, and the signal by which a scheduler ends a job (SIGTERM), lose nothing, and say so."""
+    ours = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, _interrupted) if ours else None
     try:
         yield
     except KeyboardInterrupt as stop:
         raise HintprobeError(
             "Stopped. What was finished is kept; run the same command again to go on from there."
         ) from stop
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _interrupted(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 Settings = Annotated[
@@ -41,6 +53,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on s
 Wait = Annotated[
     bool,
     typer.Option("--wait", help="Where another process works on this run, wait for it, then go on from what it left."),
+]
+
+
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Exit with status 2 where there are too few rows to train probes on.")
 ]
 
 
@@ -68,6 +85,7 @@ def run_until(
     device: str | None = None,
     quiet: bool = False,
     wait: bool = False,
+    strict: bool = False,
 ) -> None:
     """Run the stages of a configuration up to and including ``until``; after the last one, print the summary.
 
@@ -84,8 +102,9 @@ def run_until(
         overrides.update(models=(model,), limits={})
     config = load_config(config_path, settings or (), **overrides)
     console = Console()
+    reporter = Reporter(None if as_json or quiet else console, Console(stderr=True))
     with stoppable():
-        summary = run_pipeline(config, Reporter(None if as_json or quiet else console), until, part, wait)
+        summary = run_pipeline(config, reporter, until, part, wait, strict)
     if as_json:
         sys.stdout.write((config.run_dir / "summary.json").read_text(encoding="utf-8"))
     elif summary is not None:

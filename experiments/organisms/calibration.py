@@ -63,7 +63,7 @@ def _run(config: Config, organism: Organism, first: ModelRun | None, reporter: R
     """The stages of one organism, at the temperature at which its promises hold."""
     generate = config.generate.model_copy(update={"temperature": organism.recipe.temperature})
     run = ModelRun(config.model_copy(update={"generate": generate}), organism.source, reporter)
-    run.reporter.say(f"[bold]{organism.source}[/bold]")
+    run.reporter.say(organism.source, style="bold")
     for stage in (run_generate, run_judge, run_capture, run_probe, run_patch):
         stage(run)
     run_compare(run, first or run)

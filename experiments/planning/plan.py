@@ -31,6 +31,7 @@ from experiments.questions.pool import load_questions
 from experiments.records import Item
 from experiments.run.known_models import resolve_model
 from experiments.stages.capture import captured_sites
+from experiments.stages.generate import check_room
 
 CHARACTERS_PER_TOKEN = 3.8
 TEMPLATE_TOKENS = 25
@@ -85,6 +86,8 @@ def _measured(config: Config, source: str, items: Sequence[Item]) -> Measured:
 def _plan_model(config: Config, name: str, assumed: Assumptions, looked_up: dict[str, Lookup | None]) -> dict[str, Any]:
     source = resolve_model(name)
     shape = shape_of(source)
+    if Path(source).is_dir():  # of a model that is not here, the run will tell
+        check_room(source, config.generate)
     items, note = _items(config, config.limits.get(name, config.questions.limit))
     # Without the questions nothing can be looked up: what a stage depends on begins with them.
     looked_up[name] = None if note else look_up(config, name, looked_up.get(config.models[0]))

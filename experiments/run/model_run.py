@@ -264,7 +264,7 @@ class ModelRun:
             set_aside(folder)
             return
         for file, fault in found.faults.items():
-            self.reporter.say(f"  {name}: {file} {fault.removeprefix(MARKER).strip()}; the stage is made again")
+            self.reporter.warn(f"  {name}: {file} {fault.removeprefix(MARKER).strip()}; the stage is made again")
             if not (folder / (file + SUMS)).exists():
                 set_aside(folder / file)
         set_aside(folder / MARKER)

@@ -31,19 +31,29 @@ class Tick(Protocol):
 
 @dataclass(frozen=True)
 class Reporter:
-    """Where stages say what they do. A console shows bars; None is silent."""
+    """Where stages say what they do. A console shows bars; None is silent.
+
+    Attributes:
+        aside: where what has to be known is said (damage that was found, a run without probes) if there is no console.
+    """
 
     console: Console | None = None
+    aside: Console | None = None
 
     def say(self, text: str, style: str | None = None) -> None:
         """Print one line."""
         if self.console:
             self.console.print(text, style=style)
 
+    def warn(self, text: str) -> None:
+        """Print what has to be known, whatever else is silent."""
+        if console := self.console or self.aside:
+            console.print(text)
+
     def say_lost(self, table: Path, lines: int) -> None:
         """Say how many damaged lines of a table are made again."""
         if lines:
-            self.say(f"  {lines} damaged lines of {table.name} were left out and are made again")
+            self.warn(f"  {lines} damaged lines of {table.name} were left out and are made again")
 
     @contextmanager
     def bar(self, title: str, total: int) -> Iterator[Tick]:

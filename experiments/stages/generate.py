@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from activations.errors import HintprobeError
+from activations.models import context_of
 from experiments.answers.rates import parse_rates
 from experiments.config import GenerateConfig
 from experiments.engines import Answered, Ask, Engine
@@ -51,6 +53,7 @@ class _Request:
 def run_generate(run: ModelRun) -> StageResult:
     """Generate all rollouts of a model, or find them. Questions are read and checked before any model is loaded."""
     config = run.config
+    check_room(run.source, config.generate)
     questions, dropped = load_questions(config.questions, run.limit, config.seed)
     asked = stable_int(*(question.model_dump_json() for question in questions))
     sampled = sampling_of(config.generate, run.source)
@@ -60,6 +63,20 @@ def run_generate(run: ModelRun) -> StageResult:
         return _Generation(run, folder, _engine(run, folder)).run(questions, dropped)
 
     return run.stage(GenerateAccount, depends, body, uses_model=ENGINES[config.generate.engine].loads_model)
+
+
+def check_room(source: str, config: GenerateConfig) -> None:
+    """Refuse a limit of completions that no prompt leaves room for.
+
+    Raises:
+        HintprobeError: ``max_new_tokens`` is beyond the model's context.
+    """
+    context = context_of(source) if config.engine == "in-process" else None
+    if context is not None and config.max_new_tokens > context:
+        raise HintprobeError(
+            f"`generate.max_new_tokens` is {config.max_new_tokens}, and the context of {source} is {context} tokens, "
+            "prompt and completion together. Set it to what the context leaves after your longest prompt."
+        )
 
 
 def _settings(config: GenerateConfig) -> dict[str, Any]:
