@@ -58,9 +58,7 @@ def run_pipeline(
         return _run_models(config, reporter, until, part, strict)
 
 
-def _run_models(
-    config: Config, reporter: Reporter, until: str, part: Part | None, strict: bool
-) -> Summary | None:
+def _run_models(config: Config, reporter: Reporter, until: str, part: Part | None, strict: bool) -> Summary | None:
     wanted = VERBS[: VERBS.index(until) + 1]
     runs: list[ModelRun] = []
     try:

@@ -43,7 +43,10 @@ def test_the_writer_removes_a_cut_line_and_goes_on(table):
 def test_a_row_written_twice_counts_once(table):
     table.append([verdict(0), verdict(1)])
     table.append([verdict(1, relies=True), verdict(0, judge="other")])
-    assert table.read() == [verdict(0), verdict(1, relies=True), verdict(0, judge="other")]
+    once = [verdict(0), verdict(1, relies=True), verdict(0, judge="other")]
+    assert table.read() == once
+    assert table.resume() == once
+    assert len(table.path.read_text().splitlines()) == 3, "the writer leaves it out for good"
 
 
 @pytest.mark.parametrize("at", range(0, 250, 7))

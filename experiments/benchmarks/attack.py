@@ -146,6 +146,21 @@ class Attack:
             self._ends_right(cache, verb, "interleavings_failed", what)
         shutil.rmtree(cache)
 
+    def maintain(self) -> None:
+        """The store is looked after while a process fills it and reads from it."""
+        cache = self.arena.copy(without="capture")
+        worker = self.arena.run(cache, "probe")
+        keeper = start(lambda: _look_after(cache / "store", worker.pid), self.arena.root / "keeper.note")
+        outcomes = [worker.wait(), keeper.wait()]
+        self.counts["interleavings"] += 1
+        for outcome in outcomes:
+            self._no_traceback(outcome, "store maintenance beside capture and probe")
+        if outcomes[0].how != "ok":
+            self._wrong("interleavings_failed", f"store maintenance beside use: {outcomes[0].said[:300]}")
+        else:
+            self._ends_right(cache, "probe", "interleavings_failed", "store maintenance beside use")
+        shutil.rmtree(cache)
+
     def fill_disk(self) -> None:
         """No file may grow beyond a size; then it may."""
         verb = self.rng.choice(VERBS)
@@ -202,6 +217,23 @@ class Attack:
     def _wrong(self, key: str, what: str) -> None:
         self.counts[key] += 1
         self.said.append(f"{key}: {what}")
+
+
+def _look_after(folder: Path, worker: int) -> None:
+    """Compact, list and verify a store until the process that uses it has ended."""
+    from activations import ActivationStore
+    from activations.compact import compact
+    from activations.maintenance import complaints, summarise
+
+    store = ActivationStore(folder)
+    while (
+        os.getppid() and Path(f"/proc/{worker}/stat").exists() and " Z " not in Path(f"/proc/{worker}/stat").read_text()
+    ):
+        for part in store.parts() if folder.is_dir() else ():
+            compact(store.named(part))
+            summarise(store, part)
+            list(complaints(store, part))
+        time.sleep(0.02)
 
 
 def _ask(path: Path) -> None:

@@ -78,6 +78,7 @@ def judge_file(
     from experiments.judges.panel import pairwise_agreement
     from experiments.records import Verdict
     from experiments.records.tables import RecordTable
+    from experiments.run.lock import holding
     from experiments.run.progress import Reporter
     from experiments.stages.judge import judged, refuse_unreached
     from experiments.transcripts import read_transcripts
@@ -96,7 +97,8 @@ def judge_file(
     trained = {Path(name).stem: Path(name) for name in names if name.endswith(".json")}
     named = [Path(name).stem if name.endswith(".json") else name for name in names]
     judges = build_judges(named, read_models(models), cache / "judges", trained)
-    verdicts, spent = judged(table, transcripts, judges, panel, Reporter(console))
+    with holding(out.parent, f".{out.name}.lock"):
+        verdicts, spent = judged(table, transcripts, judges, panel, Reporter(console))
     refuse_unreached(judges, len(transcripts))
     agreement = {field: pairwise_agreement(verdicts, field) for field in ("mentions", "relies")}
     return {"judges": _account(verdicts, spent), "agreement": agreement}

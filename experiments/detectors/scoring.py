@@ -15,6 +15,7 @@ from experiments.detectors.saved import RATE, TEXT
 from experiments.prompts.positions import locate_in
 from experiments.records import Record, Rollout
 from experiments.records.tables import RecordTable
+from experiments.run.lock import holding
 from experiments.run.progress import Reporter
 from experiments.transcripts.completed import CompletedTranscript, as_rollout
 from probes import SavedProbe
@@ -89,15 +90,18 @@ def score_transcripts(
     name = name_of(saved)
     if not out.parent.is_dir():
         raise HintprobeError(f"The folder {out.parent} for scores does not exist. Make it, then run again.")
-    done = {line.id: line for line in table.resume()}
-    if any(line.probe != name for line in done.values()):
-        raise HintprobeError(f"{out} holds scores of another probe than {name}. It was left as it is; use another -o.")
-    waiting = [transcript for transcript in transcripts if transcript.id not in done]
-    with reporter.bar("score", len(waiting)) as tick:
-        for lines in _scored(loaded, saved, waiting, token_budget):
-            table.append(lines)
-            done.update({line.id: line for line in lines})
-            tick(len(lines))
+    with holding(out.parent, f".{out.name}.lock"):
+        done = {line.id: line for line in table.resume()}
+        if any(line.probe != name for line in done.values()):
+            raise HintprobeError(
+                f"{out} holds scores of another probe than {name}. It was left as it is; use another -o."
+            )
+        waiting = [transcript for transcript in transcripts if transcript.id not in done]
+        with reporter.bar("score", len(waiting)) as tick:
+            for lines in _scored(loaded, saved, waiting, token_budget):
+                table.append(lines)
+                done.update({line.id: line for line in lines})
+                tick(len(lines))
     own = [done[transcript.id] for transcript in transcripts]
     return {
         "probe": name,

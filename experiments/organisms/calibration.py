@@ -16,6 +16,7 @@ from experiments.pipeline import limited_threads, write_summary
 from experiments.records.accounts import ProbeAccount
 from experiments.records.seeds import stream
 from experiments.records.tables import write_json
+from experiments.run.lock import holding
 from experiments.run.model_run import ModelRun
 from experiments.run.progress import Reporter
 from experiments.stages.capture import run_capture
@@ -49,7 +50,8 @@ def calibrate(
     config = load_config(Path(config_path), settings, **overrides)
     organisms = [find_organism(model) for model in config.models]
     runs: list[ModelRun] = []
-    with limited_threads(config.threads):
+    config.run_dir.mkdir(parents=True, exist_ok=True)
+    with holding(config.run_dir), limited_threads(config.threads):
         for organism in organisms:
             runs.append(_run(config, organism, runs[0] if runs else None, reporter))
             refuse_untrained(runs[0])

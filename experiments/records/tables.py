@@ -63,8 +63,8 @@ class RecordTable(Generic[R]):
     def resume(self) -> list[R]:
         """What a stopped writer left, made ready for :meth:`append`. Only the one writer of a table may call this.
 
-        A last line cut by a kill is removed. Damaged lines are left out and counted in ``lost``; the table as it was
-        found is then kept beside, under a name that nobody reads.
+        A last line cut by a kill is removed, and of lines of one key all but the last. Damaged lines are left out and
+        counted in ``lost``; the table as it was found is then kept beside, under a name that nobody reads.
 
         Raises:
             HintprobeError: the table cannot be read or written.
@@ -72,22 +72,22 @@ class RecordTable(Generic[R]):
         self.lost = 0
         found = read_bytes(self.path) if self.path.exists() else b""
         sums = self._sums()
-        lines, records = [], []
-        for line in self._lines(found):
+        kept: dict[object, tuple[bytes, R]] = {}
+        for number, line in enumerate(self._lines(found)):
             record = None if sums is not None and _sum(line) not in sums else self._parsed(line)
             if record is None:
                 self.lost += 1
             else:
-                lines.append(line)
-                records.append(record)
+                kept[_key(record) or number] = line, record
         if self.lost:
             set_aside(self.path)
-        kept = b"".join(line + b"\n" for line in lines)
-        if kept != found:
-            write_atomically(self.path, kept.decode("utf-8"))
+        lines = [line for line, _ in kept.values()]
+        whole = b"".join(line + b"\n" for line in lines)
+        if whole != found:
+            write_atomically(self.path, whole.decode("utf-8"))
         if sums is None or self.lost:
             write_atomically(self._sums_path, "".join(_sum(line) + "\n" for line in lines))
-        return _one_of_each(records)
+        return [record for _, record in kept.values()]
 
     def append(self, records: Iterable[R]) -> None:
         """Add records and flush them to disk.
@@ -137,9 +137,12 @@ def _sum(line: bytes) -> str:
     return xxhash.xxh3_64_hexdigest(line)
 
 
+def _key(record: Record) -> tuple[object, ...]:
+    return tuple(getattr(record, field) for field in record.key_fields)
+
+
 def _one_of_each(records: list[R]) -> list[R]:
     """The last record of each key, where the first of them stood; records without a key stay as they are."""
     if not records or not records[0].key_fields:
         return records
-    fields = records[0].key_fields
-    return list({tuple(getattr(record, field) for field in fields): record for record in records}.values())
+    return list({_key(record): record for record in records}.values())

@@ -223,6 +223,11 @@ def _name(holder: dict[str, Any]) -> str:
 
 def _said(path: Path, holder: dict[str, Any]) -> str:
     who = f"{_name(holder)} (since {holder.get('started', '?')})" if holder else "another process"
+    if path.name.startswith("."):
+        return (
+            f"The file {path.name[1:].removesuffix('.lock')} in {path.parent} is being worked on by {who}. Let it end, "
+            "then run again to go on from what it left, or write to another file."
+        )
     return (
         f"The run in {path.parent} is being worked on by {who}. Wait for it with `hintprobe run CONFIG --wait`, which "
         "then goes on from what it left; end that process; or run under another `name` or `--cache`."
