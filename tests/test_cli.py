@@ -323,7 +323,7 @@ def test_completions_longer_than_the_models_context_are_refused(capsys, monkeypa
 
 
 def test_what_the_operating_system_refuses_is_one_paragraph(capsys, monkeypatch, tmp_path):
-    def full(*_):
+    def full(**_):
         raise OSError(28, "No space left on device", str(tmp_path / "x"))
 
     monkeypatch.setattr("experiments.cli.app", full)
