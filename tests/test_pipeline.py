@@ -162,7 +162,7 @@ def test_no_reliant_row_is_a_result_and_an_error_where_that_is_asked_for(tiny_fo
     settings = config(str(tiny_folder("llama")), tmp_path)
     with pytest.raises(HintprobeError, match=r"0 reliant and 0 aligned rows.*completions state no answer"):
         run_pipeline(settings, SILENT, strict=True)
-    assert run_pipeline(settings, SILENT)["models"][0]["missing_stages"] == []
+    assert not run_pipeline(settings, SILENT).models[0].missing_stages
     summary = json.loads((settings.run_dir / "summary.json").read_text())
     assert summary["models"][0]["missing_stages"] == []
     assert summary["models"][0]["stages"]["generate"]["account"]["unparsed"] > 0
