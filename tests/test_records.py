@@ -7,6 +7,7 @@ import pytest
 from activations.errors import HintprobeError
 from experiments.config import Config
 from experiments.records import Verdict
+from experiments.records.accounts import Account
 from experiments.records.files import MARKER, read_json, signed, write_json
 from experiments.records.tables import RecordTable
 from experiments.run.model_run import ModelRun
@@ -96,13 +97,24 @@ def run(tmp_path):
     return make
 
 
+class Written(Account):
+    STAGE = "judge"
+    rows: int
+
+
+class Counted(Account):
+    STAGE = "probe"
+    mentions: int
+    n: int
+
+
 class Stages:
     """Two stages, the second of which counts what the first wrote."""
 
     def __init__(self, make, shift=0):
         self.run, self.shift, self.ran = make(), shift, []
-        self.first = self.run.stage("judge", ("a",), self.write, uses_model=False)
-        self.second = self.run.stage("probe", (self.first.signature,), self.count, uses_model=False)
+        self.first = self.run.stage(Written, ("a",), self.write, uses_model=False)
+        self.second = self.run.stage(Counted, (self.first.signature,), self.count, uses_model=False)
 
     def write(self, folder):
         self.ran.append("judge")
@@ -110,7 +122,7 @@ class Stages:
         kept = {row.rollout_id for row in table.resume()}
         table.append([verdict(k + self.shift) for k in range(4) if f"r{k + self.shift}" not in kept])
         write_json(folder / "extra.json", {"rows": 4})
-        return {"rows": 4}
+        return Written(rows=4)
 
     def count(self, folder):
         self.ran.append("probe")
@@ -119,7 +131,7 @@ class Stages:
         table = RecordTable(folder / "scores.jsonl", Verdict)
         rows = RecordTable(self.first.folder / "verdicts.jsonl", Verdict).read()
         table.replace(rows)
-        return {"mentions": sum(bool(row.mentions) for row in rows), "n": len(rows)}
+        return Counted(mentions=sum(bool(row.mentions) for row in rows), n=len(rows))
 
 
 def test_sound_stages_are_found(run):
@@ -155,7 +167,7 @@ def test_a_damaged_file_is_noticed_and_its_stage_made_again(run, stage, name, ho
             RecordTable(folder / name, Verdict).read()
     after = Stages(run)
     assert after.ran[0] == stage
-    assert after.second.account == before.second.account == {"mentions": 2, "n": 4}
+    assert after.second.account == before.second.account == Counted(mentions=2, n=4)
     assert Stages(run).ran == []
 
 
