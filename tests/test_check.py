@@ -256,7 +256,7 @@ def test_the_command_takes_quantised_weights(capsys, monkeypatch, tmp_path, tiny
 
 
 def test_the_command_fails_with_status_2_and_the_checks_names(capsys, monkeypatch, tmp_path, tiny_folder: TinyFolder):
-    monkeypatch.setattr("activations.backends.choose.NativeBackend", OneOff)
+    monkeypatch.setattr("activations.backends.native.NativeBackend", OneOff)
     code, out, err = command(capsys, monkeypatch, tiny_folder("gpt2"), "--json", "--cache", tmp_path)
     assert code == 2
     report = json.loads(out)
