@@ -40,7 +40,7 @@ def reproduce(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fetch a published run, compute its numbers again, and say which differ.
+    """Compute a published run's numbers again; say which differ.
 
     Records and activations are taken as published; judging, probes and the comparison are computed from them, and what
     is made from those; the report is written anew. Exit status 2 if a number differs.

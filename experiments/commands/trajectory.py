@@ -32,7 +32,7 @@ def trajectory(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure every checkpoint on the same items: what it does, what it says, what a probe sees.
+    """Measure behaviour, words and probes at every checkpoint.
 
     Of a folder that holds a finished trajectory, the table is printed and the page written anew.
 
