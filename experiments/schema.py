@@ -16,6 +16,8 @@ from pydantic.fields import FieldInfo
 from activations.errors import HintprobeError
 from experiments.config import Config
 from experiments.records import (
+    CellFigure,
+    Choice,
     CotScore,
     DetectorSummary,
     Item,
@@ -60,7 +62,7 @@ def _models_of(module: types.ModuleType) -> list[type[BaseModel]]:
 DOCS = Path(__file__).parent.parent / "docs"
 RECORDS: tuple[type[BaseModel], ...] = (
     Question, Message, Span, Prompt, Item, Rollout, Verdict, Label, PositionRow, TargetRow, ScoreRow,
-    DetectorSummary, TransferCell, KindScores, CotScore, PatchCell,
+    Choice, CellFigure, DetectorSummary, TransferCell, KindScores, CotScore, PatchCell,
     *CAUSAL_RECORDS,
 )  # fmt: skip
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from activations.lazy import load_name
 
 if TYPE_CHECKING:
-    from probes.auroc import Comparison, stratified_auroc
-    from probes.bootstrap import cluster_bootstrap, holm, interval, mcnemar, paired_p_value
+    from probes.auroc import StratifiedPairs, stratified_auroc
+    from probes.bootstrap import cluster_bootstrap, holm, interval
     from probes.calibration import Platt
     from probes.contrast import (
         Contrast,
@@ -20,55 +20,62 @@ if TYPE_CHECKING:
         permute_labels,
         permuted_labels,
     )
+    from probes.cross_reading import cross_cell_aurocs, scores_by_level
     from probes.estimators import (
         AttentionProbe,
         BinaryProbe,
         LinearProbe,
         LogisticProbe,
+        MaxPoolingProbe,
         MeanDifferenceProbe,
         MLPProbe,
         Probe,
         RidgeProbe,
     )
+    from probes.estimators.fitting import Estimator, Fits, Fitter, Sequences, each
     from probes.forest import forest_cv
-    from probes.linear import LinearScore
+    from probes.intervals import AurocEstimate, difference, plain_interval
     from probes.logistic import LogisticSolution, solve_logistic
     from probes.means import mean_differences
     from probes.metrics import (
-        OperatingPoint,
         Reliability,
-        average_precision,
-        balanced_accuracy,
         brier,
         expected_calibration_error,
-        operating_point,
-        refuse_degenerate,
         reliability,
         threshold_at,
     )
-    from probes.nested import NestedResult, Null, Riders, Search, headline, nested_cv
+    from probes.nested import Riders, Search, nested_cv
+    from probes.null import Null, search_null
+    from probes.outcomes import Drawing, FoldOutcome, NestedResult, auroc_estimate, held_out_auroc
     from probes.patching.grid import PatchEffects, patch_pairs
     from probes.patching.pairs import PatchPair
+    from probes.registry import ESTIMATORS
     from probes.residual import quantile_bins, residualise
     from probes.saving import ProbeCard, SavedProbe, load_probe, save_probe
+    from probes.search import Chosen
     from probes.ship import fit_for_use
-    from probes.transfer import cross_cell_aurocs, scores_by_level
 
 __all__ = [
+    "ESTIMATORS",
     "AttentionProbe",
+    "AurocEstimate",
     "BinaryProbe",
-    "Comparison",
+    "Chosen",
     "Contrast",
+    "Drawing",
+    "Estimator",
+    "Fits",
+    "Fitter",
+    "FoldOutcome",
     "Folds",
     "LinearProbe",
-    "LinearScore",
     "LogisticProbe",
     "LogisticSolution",
     "MLPProbe",
+    "MaxPoolingProbe",
     "MeanDifferenceProbe",
     "NestedResult",
     "Null",
-    "OperatingPoint",
     "PatchEffects",
     "PatchPair",
     "Platt",
@@ -79,35 +86,36 @@ __all__ = [
     "RidgeProbe",
     "SavedProbe",
     "Search",
-    "average_precision",
-    "balanced_accuracy",
+    "Sequences",
+    "StratifiedPairs",
+    "auroc_estimate",
     "brier",
     "cluster_bootstrap",
     "control_labels",
     "cross_cell_aurocs",
+    "difference",
+    "each",
     "expected_calibration_error",
     "fit_for_use",
     "fold_strata",
     "forest_cv",
     "grouped_folds",
-    "headline",
+    "held_out_auroc",
     "holm",
     "interval",
     "load_probe",
-    "mcnemar",
     "mean_differences",
     "nested_cv",
-    "operating_point",
-    "paired_p_value",
     "patch_pairs",
     "permute_labels",
     "permuted_labels",
+    "plain_interval",
     "quantile_bins",
-    "refuse_degenerate",
     "reliability",
     "residualise",
     "save_probe",
     "scores_by_level",
+    "search_null",
     "solve_logistic",
     "stratified_auroc",
     "threshold_at",

@@ -1,4 +1,4 @@
-"""Arrays without a stated shape. With one, write ``Float[np.ndarray, "row d"]``: jaxtyping takes no alias there."""
+"""The arrays that numbers and rows travel in; shapes stand in `Float[np.ndarray, "row d"]` where they matter."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,4 +6,4 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Rows = NDArray[np.intp]
-"""Indices of rows."""
+"""Indices, of rows mostly."""

@@ -1,16 +1,17 @@
-"""AUROC within strata: of many scores at once, on thousands of bootstrap weights at once."""
+"""AUROC within strata: of many scores, on thousands of bootstrap weights, and for many label vectors at once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
+from scipy.stats import rankdata
 
 from probes.arrays import Array, Rows
 
 
 @dataclass(frozen=True)
-class Comparison:
+class StratifiedPairs:
     """Which positives may be compared with which negatives: those of the same stratum.
 
     Attributes:
@@ -22,10 +23,10 @@ class Comparison:
     n_rows: int
 
     @classmethod
-    def of(cls, labels: Bool[np.ndarray, "row"], strata: Sequence[str]) -> "Comparison":
+    def of(cls, labels: Bool[np.ndarray, "row"], strata: Sequence[str]) -> "StratifiedPairs":
         """Pairs within strata; ``strata`` names each row's."""
         blocks = []
-        code = np.unique(np.asarray(strata, dtype=str), return_inverse=True)[1]
+        code = stratum_codes(strata)
         for k in range(int(code.max(initial=-1)) + 1):
             inside = code == k
             positive, negative = np.flatnonzero(inside & labels), np.flatnonzero(inside & ~labels)
@@ -38,20 +39,18 @@ class Comparison:
         """Number of pairs that are compared."""
         return sum(len(positive) * len(negative) for positive, negative in self.blocks)
 
-    def pairs(self) -> tuple[Rows, Rows]:
-        """All pairs as two aligned lists of row indices: positives and negatives."""
-        grids = [np.meshgrid(positive, negative, indexing="ij") for positive, negative in self.blocks]
-        if not grids:
-            return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
-        return np.concatenate([g[0].ravel() for g in grids]), np.concatenate([g[1].ravel() for g in grids])
+    @property
+    def n_used(self) -> int:
+        """Number of rows that stand in some pair."""
+        return sum(len(positive) + len(negative) for positive, negative in self.blocks)
 
     def auroc(
         self, scores: Float[np.ndarray, "*score row"], weights: Float[np.ndarray, "resample row"] | None = None
     ) -> Float[np.ndarray, "*score resample"]:
         """Share of pairs in which the positive scores higher, ties counting half; NaN without a pair.
 
-        Each pair weighs the product of its rows' weights, so that a stratum weighs its number of pairs. A comparison
-        of one stratum is the ordinary AUROC (Mann & Whitney 1947).
+        Each pair weighs the product of its rows' weights, so that a stratum weighs its number of pairs. One stratum
+        alone gives the ordinary AUROC (Mann & Whitney 1947).
 
         Args:
             scores: one or many scores of each row; several are compared on the same resamples, hence paired.
@@ -74,10 +73,66 @@ class Comparison:
             result: Array = above / below
         return result.reshape(*leading, len(drawn))
 
+    def influence(self, scores: Float[np.ndarray, "row"]) -> tuple[float, Float[np.ndarray, "row"]]:
+        """The AUROC, and what each row adds to it: the first-order change per unit of the row's weight.
+
+        Sums of squares of these over groups are the variance that a cluster bootstrap would give, to first order (the
+        infinitesimal jackknife, Efron 1982; of independent rows, that of DeLong et al. 1988). NaN and zeros without a
+        pair.
+        """
+        wins, pairs = np.zeros(self.n_rows), np.zeros(self.n_rows)
+        for positive, negative in self.blocks:
+            up, down = np.sort(scores[positive]), np.sort(scores[negative])
+            wins[positive] += _beaten(down, scores[positive])
+            wins[negative] += len(positive) - _beaten(up, scores[negative])
+            pairs[positive] += len(negative)
+            pairs[negative] += len(positive)
+        if not self.blocks:
+            return float("nan"), np.zeros(self.n_rows)
+        value = float(wins.sum() / pairs.sum())
+        return value, (wins - value * pairs) / (pairs.sum() / 2)
+
+
+def _beaten(ordered: Array, scores: Array) -> Array:
+    """How many of the ordered values each score exceeds, ties counting half."""
+    found: Array = (np.searchsorted(ordered, scores, "left") + np.searchsorted(ordered, scores, "right")) / 2
+    return found
+
+
+def stratum_codes(strata: Sequence[str]) -> Rows:
+    """A number for each row's stratum."""
+    code: Rows = np.unique(np.asarray(strata, dtype=str), return_inverse=True)[1]
+    return code
+
 
 def stratified_auroc(scores: Float[np.ndarray, "row"], labels: Bool[np.ndarray, "row"], strata: Sequence[str]) -> float:
     """AUROC that compares positives with negatives of the same stratum only, strata weighted by their pairs.
 
     NaN where no stratum holds both classes.
     """
-    return float(Comparison.of(labels, strata).auroc(scores)[0])
+    return StratifiedPairs.of(labels, strata).influence(np.asarray(scores, dtype=float))[0]
+
+
+def aurocs_of_vectors(
+    scores: Float[np.ndarray, "row vector"], labels: Bool[np.ndarray, "row vector"], code: Int[np.ndarray, "row"]
+) -> Float[np.ndarray, "vector"]:
+    """The same for many pairs of a score and a label vector, through ranks; ties count half, NaN without a pair.
+
+    Args:
+        code: stratum of each row, as a number (:func:`stratum_codes`).
+    """
+    order = np.argsort(code, kind="stable")
+    code, scores, labels = code[order], scores[order], labels[order]
+    starts = np.flatnonzero(np.diff(code, prepend=code[0] - 1))
+    sizes = np.diff(starts, append=len(code))
+    low = scores.min(0)
+    span = np.where(scores.max(0) > low, scores.max(0) - low, 1.0)
+    # One ranking for all strata: each is lifted above the one before.
+    lifted = (scores - low) / span + 2.0 * np.repeat(np.arange(len(starts)), sizes)[:, None]
+    ranks = rankdata(lifted, axis=0) - np.repeat(starts, sizes)[:, None]
+    n_positive = np.add.reduceat(labels, starts, axis=0, dtype=float)
+    wins = np.add.reduceat(ranks * labels, starts, axis=0) - n_positive * (n_positive + 1) / 2
+    pairs = (n_positive * (sizes[:, None] - n_positive)).sum(0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found: Array = wins.sum(0) / pairs
+    return found

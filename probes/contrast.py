@@ -1,15 +1,15 @@
 """What is told apart, what may be compared with what, and which rows may never be parted."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool
-from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
 from activations.errors import HintprobeError
-from probes.arrays import Bools
+from probes.arrays import Bools, Rows
 
 
 @dataclass(frozen=True)
@@ -29,21 +29,29 @@ class Contrast:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, rows: NDArray[np.intp]) -> "Contrast":
+    def take(self, rows: Rows) -> "Contrast":
         """The same for some of the rows."""
         return Contrast(self.labels[rows], tuple(self.groups[i] for i in rows), tuple(self.strata[i] for i in rows))
+
+    @cached_property
+    def repeated(self) -> tuple[Rows, ...]:
+        """Rows of each group that has several in one stratum."""
+        found: dict[tuple[str, str], list[int]] = {}
+        for row, key in enumerate(zip(self.groups, self.strata, strict=True)):
+            found.setdefault(key, []).append(row)
+        return tuple(np.array(rows) for rows in found.values() if len(rows) > 1)
 
     def groups_of(self, value: bool) -> int:
         """How many groups have a row of this class."""
         return len({group for group, label in zip(self.groups, self.labels, strict=True) if label == value})
 
 
-def fold_strata(fold: NDArray[np.intp], strata: Sequence[str]) -> tuple[str, ...]:
+def fold_strata(fold: Rows, strata: Sequence[str]) -> tuple[str, ...]:
     """Outer fold and stratum of each row: held-out scores are comparable within these only."""
     return tuple(f"{k}/{stratum}" for k, stratum in zip(fold, strata, strict=True))
 
 
-def grouped_folds(contrast: Contrast, n_folds: int, seed: int) -> NDArray[np.intp]:
+def grouped_folds(contrast: Contrast, n_folds: int, seed: int) -> Rows:
     """Fold of each row: groups whole, classes balanced.
 
     Raises:
@@ -72,8 +80,8 @@ class Folds:
         inner: per outer fold, the inner fold of each row, -1 for the held-out rows.
     """
 
-    outer: NDArray[np.intp]
-    inner: tuple[NDArray[np.intp], ...]
+    outer: Rows
+    inner: tuple[Rows, ...]
 
     @classmethod
     def of(cls, contrast: Contrast, n_outer: int, n_inner: int, seed: int) -> "Folds":
@@ -91,41 +99,75 @@ class Folds:
             inner.append(own)
         return cls(outer, tuple(inner))
 
-    def take(self, rows: NDArray[np.intp]) -> "Folds":
+    def take(self, rows: Rows) -> "Folds":
         """The same for some of the rows."""
         return Folds(self.outer[rows], tuple(inner[rows] for inner in self.inner))
 
 
 def permute_labels(contrast: Contrast, rng: np.random.Generator) -> Bools:
-    """Permute labels among the groups of each stratum; the labels of one group's rows stay together.
-
-    Groups change places with groups of as many rows in the stratum, and the rows of a group among themselves. If
-    features and labels are independent within strata, every such permutation was as likely as what was observed.
-    """
+    """One draw of :func:`permuted_labels`."""
     return permuted_labels(contrast, 1, rng)[:, 0]
 
 
 def permuted_labels(contrast: Contrast, n_draws: int, rng: np.random.Generator) -> Bool[np.ndarray, "row draw"]:
-    """Several draws of :func:`permute_labels`."""
+    """Permute the labels of whole groups, each stratum's share of positives kept.
+
+    All labels of a group move together, to a group with equally many rows in each of the same strata; if features and
+    labels are independent within strata, every such permutation was as likely as what was observed. Labels of one
+    question that hang together therefore still do, where each stratum permuted by itself would tear them apart and make
+    the null too narrow. Groups with no exact counterpart (questions that have rows under several kinds of hint, say)
+    are paired with the one that shares most of their rows, and the pair swaps the labels of what they share, or not,
+    by a coin. The rows of a group within a stratum change places at random.
+    """
     found: Bools = np.repeat(contrast.labels[:, None], n_draws, axis=1)
-    alike = _exchangeable(contrast)
+    alike, rest = _exchangeable(contrast)
     for draw in range(n_draws):
+        column = found[:, draw]
         for rows in alike:
-            moved = contrast.labels[rows[rng.permutation(len(rows))]]
-            # Where a group holds both classes (a prompt with and without its hint), moving it whole changes nothing.
-            found[rows, draw] = rng.permuted(moved, axis=1)
+            column[rows] = contrast.labels[rows[rng.permutation(len(rows))]]
+        for first, second in _pairs_of(rest, rng):
+            if rng.random() < 0.5:
+                column[first], column[second] = contrast.labels[second], contrast.labels[first]
+        _shuffle_within(contrast, column, rng)
     return found
 
 
-def _exchangeable(contrast: Contrast) -> list[NDArray[np.intp]]:
-    """Row indices ``[group, row]`` of the groups that have equally many rows in a stratum."""
-    members: dict[tuple[str, str], list[int]] = {}
-    for row, key in enumerate(zip(contrast.strata, contrast.groups, strict=True)):
-        members.setdefault(key, []).append(row)
-    blocks: dict[tuple[str, int], list[list[int]]] = {}
-    for (stratum, _), rows in members.items():
-        blocks.setdefault((stratum, len(rows)), []).append(rows)
-    return [np.array(rows) for rows in blocks.values()]
+def _exchangeable(contrast: Contrast) -> tuple[list[Rows], list[dict[str, list[int]]]]:
+    """Rows ``[group, row]`` of groups alike in strata and sizes; and the rows by stratum of each group without peer."""
+    members: dict[str, dict[str, list[int]]] = {}
+    for row, (group, stratum) in enumerate(zip(contrast.groups, contrast.strata, strict=True)):
+        members.setdefault(group, {}).setdefault(stratum, []).append(row)
+    classes: dict[tuple[tuple[str, int], ...], list[dict[str, list[int]]]] = {}
+    for by_stratum in members.values():
+        signature = tuple((stratum, len(by_stratum[stratum])) for stratum in sorted(by_stratum))
+        classes.setdefault(signature, []).append(by_stratum)
+    alike = [
+        np.array([[row for stratum in sorted(one) for row in one[stratum]] for one in own])
+        for own in classes.values()
+        if len(own) > 1
+    ]
+    return alike, [own[0] for own in classes.values() if len(own) == 1]
+
+
+def _pairs_of(groups: list[dict[str, list[int]]], rng: np.random.Generator) -> Iterator[tuple[list[int], list[int]]]:
+    """Partners at random order, each with the unpaired group that shares most rows; the rows that they share."""
+    waiting = [groups[int(i)] for i in rng.permutation(len(groups))]
+    while len(waiting) > 1:
+        one = waiting.pop()
+        shared = [sum(min(len(rows), len(other.get(s, ()))) for s, rows in one.items()) for other in waiting]
+        partner = waiting.pop(int(np.argmax(shared)))
+        first, second = [], []
+        for stratum, rows in one.items():
+            n = min(len(rows), len(partner.get(stratum, ())))
+            first += rows[:n]
+            second += partner.get(stratum, [])[:n]
+        yield first, second
+
+
+def _shuffle_within(contrast: Contrast, column: Bools, rng: np.random.Generator) -> None:
+    """Let the rows of a group that share a stratum (a prompt with and without its hint) change places, in place."""
+    for rows in contrast.repeated:
+        column[rows] = column[rows[rng.permutation(len(rows))]]
 
 
 def control_labels(types: Sequence[str], n_draws: int, rng: np.random.Generator) -> Bool[np.ndarray, "row draw"]:

@@ -1,25 +1,37 @@
 """A nonlinear baseline under the same outer folds as the probes."""
 
+from collections.abc import Sequence
+
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float
 from sklearn.ensemble import RandomForestClassifier
 
+from probes.arrays import Array, Rows
 from probes.calibration import Platt
-from probes.contrast import Contrast
-from probes.linear import LinearScore
-from probes.nested import FoldOutcome, NestedResult
+from probes.contrast import Contrast, Folds
+from probes.outcomes import Drawing, FoldOutcome, NestedResult
 
 
 def forest_cv(
-    x: NDArray[np.float64], contrast: Contrast, fold: NDArray[np.intp], seed: int, n_trees: int = 150
+    x: Float[np.ndarray, "row feature"], contrast: Contrast, folds: Sequence[Folds], seed: int, n_trees: int = 150
 ) -> NestedResult:
     """Random forest per outer fold; thresholds and calibration come from out-of-bag scores of the training rows.
 
     Args:
-        x: ``[row, feature]``.
-        fold: outer fold of each row.
+        folds: of every drawing; their inner folds are not used.
     """
-    scores, probability = np.zeros(len(fold)), np.zeros(len(fold))
+    first, *rest = [_one(x, contrast, drawing.outer, seed, n_trees) for drawing in folds]
+    scores, outcomes = first
+    probability = np.zeros(len(scores))
+    for k, outcome in enumerate(outcomes):
+        test = folds[0].outer == k
+        probability[test] = outcome.calibration.probability(scores[test])
+    more = tuple(Drawing(own, drawing.outer) for (own, _), drawing in zip(rest, folds[1:], strict=True))
+    return NestedResult(scores, probability, folds[0].outer, outcomes, more)
+
+
+def _one(x: Array, contrast: Contrast, fold: Rows, seed: int, n_trees: int) -> tuple[Array, list[FoldOutcome]]:
+    scores = np.zeros(len(fold))
     outcomes = []
     for k in range(int(fold.max()) + 1):
         train, test = np.flatnonzero(fold != k), fold == k
@@ -27,13 +39,6 @@ def forest_cv(
         forest.fit(x[train], contrast.labels[train])
         inner = np.nan_to_num(forest.oob_decision_function_[:, 1], nan=0.5)
         scores[test] = forest.predict_proba(x[test])[:, 1]
-        calibration = Platt.fit(inner, contrast.labels[train])
-        probability[test] = calibration.probability(scores[test])
-        nothing = np.zeros(0)
-        outcomes.append(
-            FoldOutcome(
-                LinearScore("forest", 0.0, nothing, nothing, nothing, 0.0), train, inner, contrast.labels[train],
-                calibration,
-            )
-        )  # fmt: skip
-    return NestedResult(scores, probability, fold, outcomes)
+        labels = contrast.labels[train]
+        outcomes.append(FoldOutcome(None, train, inner, labels, Platt.fit(inner, labels)))
+    return scores, outcomes

@@ -1,6 +1,5 @@
-"""A linear score with its own preprocessing: what a search refits in every fold."""
+"""Standardising features."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -19,26 +18,3 @@ def moments(x: Float[np.ndarray, "row d"], scaling: Scaling = "feature") -> tupl
     if scaling == "block":
         deviation = np.full(x.shape[1], np.sqrt(np.mean(deviation**2)))
     return x.mean(0), np.where(deviation > 1e-12, deviation, 1.0)
-
-
-@dataclass(frozen=True)
-class LinearScore:
-    """Standardise, then weigh.
-
-    Attributes:
-        cell: which features it reads.
-        penalty: C.
-        mean, scale, coef: ``[d]``; the coefficients are of the standardised features.
-    """
-
-    cell: str
-    penalty: float
-    mean: Array
-    scale: Array
-    coef: Array
-    intercept: float
-
-    def score(self, x: Float[np.ndarray, "row d"]) -> Array:
-        """Log-odds of rows."""
-        odds: Array = ((x - self.mean) / self.scale) @ self.coef + self.intercept
-        return odds

@@ -1,111 +1,17 @@
-"""Figures of merit beside the AUROC: at a threshold, over the precision-recall curve, and of probabilities."""
+"""Figures of merit beside the AUROC: thresholds, and how good probabilities are."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
-from numpy.typing import NDArray
 
-from activations.errors import HintprobeError
-from probes.arrays import Array
-
-
-def refuse_degenerate(name: str, labels: Bool[np.ndarray, "row"], groups: Sequence[str], min_groups: int) -> None:
-    """Refuse a cell on which no figure would mean anything.
-
-    Raises:
-        HintprobeError: naming the cell, where a class has rows of fewer than ``min_groups`` groups (or none at all).
-    """
-    for wanted, word in ((True, "positive"), (False, "negative")):
-        n_groups = len({group for group, label in zip(groups, labels, strict=True) if bool(label) == wanted})
-        if n_groups < min_groups:
-            rows = int((labels == wanted).sum())
-            raise HintprobeError(
-                f"{name}: the {word} class has {rows} rows of {n_groups} groups, and a figure needs at least "
-                f"{min_groups} groups of each class. Ask more questions, or leave this cell out."
-            )
-
-
-def average_precision(
-    scores: Float[np.ndarray, "row"],
-    labels: Bool[np.ndarray, "row"],
-    weights: Float[np.ndarray, "resample row"] | None = None,
-) -> Float[np.ndarray, "resample"]:
-    """Area under the precision-recall curve as average precision, per resample; NaN without a positive.
-
-    Rows of equal score stand or fall together, as in scikit-learn.
-    """
-    drawn = np.ones((1, len(scores))) if weights is None else weights
-    order = np.argsort(-scores, kind="stable")
-    last_of_tie = np.flatnonzero(np.diff(scores[order], append=np.nan) != 0)
-    taken = drawn[:, order]
-    hits = np.cumsum(taken * labels[order], axis=1)[:, last_of_tie]
-    flagged = np.cumsum(taken, axis=1)[:, last_of_tie]
-    gained = np.diff(hits, axis=1, prepend=0.0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        precision = np.where(flagged > 0, hits / flagged, 0.0)
-        result: Array = (gained * precision).sum(1) / hits[:, -1]
-    return result
+from probes.arrays import Rows
 
 
 def threshold_at(negatives: Float[np.ndarray, "row"], rate: float) -> float:
     """Lowest threshold that at most ``rate`` of the negatives exceed strictly."""
     ordered = np.sort(negatives)[::-1]
     return float(ordered[min(int(np.floor(rate * len(ordered) + 1e-9)), len(ordered) - 1)])
-
-
-@dataclass(frozen=True)
-class OperatingPoint:
-    """A detector at one threshold.
-
-    Attributes:
-        recall: share of the positives above the threshold.
-        realised_fpr: share of the negatives above it; it need not be the rate the threshold was set for.
-    """
-
-    threshold: float
-    recall: float
-    realised_fpr: float
-
-
-def operating_point(
-    scores: Float[np.ndarray, "row"],
-    labels: Bool[np.ndarray, "row"],
-    controls: Float[np.ndarray, "control"],
-    rate: float,
-) -> OperatingPoint:
-    """Recall at a false-positive rate whose threshold comes from other rows.
-
-    Args:
-        controls: scores of negatives that the probe was neither fitted nor is evaluated on.
-        rate: share of the controls that may exceed the threshold.
-
-    Raises:
-        HintprobeError: too few controls to place the threshold: fewer than three above it.
-    """
-    if rate * len(controls) < 3 - 1e-9:
-        raise HintprobeError(
-            f"A threshold at a false-positive rate of {rate:g} needs at least {int(np.ceil(3 / rate))} negatives to "
-            f"set it by; there are {len(controls)}. Ask for a higher rate, or for more questions."
-        )
-    threshold = threshold_at(controls, rate)
-    above = scores > threshold
-    return OperatingPoint(threshold, float(above[labels].mean()), float(above[~labels].mean()))
-
-
-def balanced_accuracy(
-    flagged: Bool[np.ndarray, "row"],
-    labels: Bool[np.ndarray, "row"],
-    weights: Float[np.ndarray, "resample row"] | None = None,
-) -> Float[np.ndarray, "resample"]:
-    """Mean of the shares of positives flagged and of negatives not flagged, per resample; NaN without both."""
-    drawn = np.ones((1, len(labels))) if weights is None else weights
-    with np.errstate(invalid="ignore", divide="ignore"):
-        recall = (drawn @ (flagged & labels)) / (drawn @ labels.astype(float))
-        specificity = (drawn @ (~flagged & ~labels)) / (drawn @ (~labels).astype(float))
-    result: Array = (recall + specificity) / 2
-    return result
 
 
 def brier(probability: Float[np.ndarray, "row"], labels: Bool[np.ndarray, "row"]) -> float:
@@ -125,7 +31,7 @@ class Reliability:
 
     stated: Float[np.ndarray, "bin"]
     observed: Float[np.ndarray, "bin"]
-    n: NDArray[np.intp]
+    n: Rows
 
     @property
     def expected_error(self) -> float:
@@ -150,3 +56,17 @@ def expected_calibration_error(
 ) -> float:
     """Mean gap between stated and observed rate over equal-width bins, weighted by rows (Guo et al. 2017)."""
     return reliability(probability, labels, n_bins).expected_error
+
+
+def calibration_error_by_chance(
+    probability: Float[np.ndarray, "row"], labels: Bool[np.ndarray, "row"], n_bins: int = 10, n_draws: int = 200
+) -> float:
+    """Mean expected calibration error of the same probabilities if they were right: labels drawn from them.
+
+    Few rows give an error well above zero however good the probabilities are; this is what an observed one is held
+    against. ``labels`` play no part.
+    """
+    del labels
+    rng = np.random.default_rng(0)
+    draws = rng.random((n_draws, len(probability))) < probability
+    return float(np.mean([expected_calibration_error(probability, drawn, n_bins) for drawn in draws]))

@@ -61,10 +61,16 @@ def _nystroem(x: Float[Tensor, "row feature"], rank: int) -> tuple[Tensor, Tenso
     test = torch.randn(x.shape[1], rank, generator=generator, dtype=x.dtype, device=x.device)
     test = torch.linalg.qr(test).Q
     sketch = x.T @ (x @ test)
-    shift = torch.finfo(x.dtype).eps * 100 * sketch.norm()
-    sketch = sketch + shift * test
-    core = test.T @ sketch
-    factor = torch.linalg.cholesky((core + core.T) / 2)
+    # Rows of low rank leave the core singular up to rounding: the shift grows until it can be factorised.
+    shift = torch.finfo(x.dtype).eps * 100 * sketch.norm().clamp(min=1e-6)
+    for _ in range(8):
+        shifted = sketch + shift * test
+        core = test.T @ shifted
+        factor, failed = torch.linalg.cholesky_ex((core + core.T) / 2)
+        if not int(failed):
+            break
+        shift = shift * 100
+    sketch = shifted
     root = torch.linalg.solve_triangular(factor, sketch.T, upper=False)
     squares, rotation = torch.linalg.eigh(root @ root.T)
     vectors = root.T @ (rotation / squares.clamp(min=float(shift)).sqrt())

@@ -14,15 +14,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from activations.errors import HintprobeError
+from probes.arrays import Array
 from probes.calibration import Platt
-from probes.estimators import AttentionProbe, LogisticProbe, MeanDifferenceProbe, MLPProbe, Probe, RidgeProbe
+from probes.estimators.base import Probe
+from probes.registry import probe_classes
 
 FORMAT_VERSION = 1
-PROBES: dict[str, type[Probe]] = {
-    cls.__name__: cls for cls in (LogisticProbe, MeanDifferenceProbe, RidgeProbe, MLPProbe, AttentionProbe)
-}
-"""Probes that can be saved, by name."""
-
 _ARRAYS, _CARD = "probe.safetensors", "probe.json"
 
 
@@ -57,18 +54,14 @@ class SavedProbe:
     probe: Probe
     card: ProbeCard
 
-    def scores(
-        self, x: Float[np.ndarray, "row d"] | Sequence[Float[np.ndarray, "position d"]]
-    ) -> Float[np.ndarray, "row"]:
+    def scores(self, x: Float[np.ndarray, "row d"] | Sequence[Float[np.ndarray, "position d"]]) -> Array:
         """Score of activations at the probe's site: of one position a row, or of every position along one rollout.
 
         An attention probe takes one matrix of positions for each row.
         """
         return self.probe.decision_function(x)
 
-    def probabilities(
-        self, x: Float[np.ndarray, "row d"] | Sequence[Float[np.ndarray, "position d"]]
-    ) -> Float[np.ndarray, "row"]:
+    def probabilities(self, x: Float[np.ndarray, "row d"] | Sequence[Float[np.ndarray, "position d"]]) -> Array:
         """Calibrated probability of the positive class.
 
         Raises:
@@ -102,8 +95,8 @@ def save_probe(folder: Path | str, probe: Probe, card: ProbeCard) -> Path:
         HintprobeError: a kind of probe that has no saved form.
     """
     kind = type(probe).__name__
-    if PROBES.get(kind) is not type(probe):
-        raise HintprobeError(f"A {kind} cannot be saved; these can: {', '.join(PROBES)}.")
+    if (known := probe_classes()).get(kind) is not type(probe):
+        raise HintprobeError(f"A {kind} cannot be saved; these can: {', '.join(known)}.")
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     arrays = save(probe.state())
@@ -146,8 +139,9 @@ def load_probe(folder: Path | str) -> SavedProbe:
             f"{source / _ARRAYS} is not the file that {_CARD} was written with: it is damaged, or of another probe. "
             "Copy both files again from where the probe was saved."
         )
-    if not isinstance(described["kind"], str) or described["kind"] not in PROBES:
-        raise HintprobeError(f"{source / _CARD} names a {described['kind']}; known kinds: {', '.join(PROBES)}.")
+    known = probe_classes()
+    if not isinstance(described["kind"], str) or described["kind"] not in known:
+        raise HintprobeError(f"{source / _CARD} names a {described['kind']}; known kinds: {', '.join(known)}.")
     if "sha256" in described and _described_sum(described) != described["sha256"]:
         raise HintprobeError(
             f"{source / _CARD} was changed since the probe was saved: it is damaged, or was edited by hand. Copy it "
@@ -156,7 +150,7 @@ def load_probe(folder: Path | str) -> SavedProbe:
     try:
         if not isinstance(described["classes"], list):
             raise TypeError("the classes are no list")
-        probe = PROBES[described["kind"]](**described["parameters"]).restore(load(arrays), described["classes"])
+        probe = known[described["kind"]](**described["parameters"]).restore(load(arrays), described["classes"])
         return SavedProbe(probe, _card(described["card"]))
     except (AttributeError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise HintprobeError(

@@ -1,90 +1,109 @@
-"""The inner search: every penalty, inner fold and label vector of one cell in one solve, the best kept."""
+"""The inner search: the folds of one cell are fitted together, and each problem keeps the best it has seen."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
-import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
 
-from probes.arrays import Array, Bools
-from probes.auroc import Comparison
-from probes.linear import LinearScore, Scaling, moments
-from probes.logistic import solve_logistic
+from probes.arrays import Array, Bools, Rows
+from probes.auroc import StratifiedPairs
+from probes.estimators.base import Probe
+from probes.estimators.fitting import Fits
 
 
-class Grid(Protocol):
-    """What the inner search needs to know."""
+@dataclass(frozen=True)
+class Chosen:
+    """What a search chose, refitted on all of its training rows.
 
-    @property
-    def penalties(self) -> tuple[float, ...]:
-        """Values of C."""
+    Attributes:
+        cell: which features it reads.
+        strength: C, or what stands for it.
+    """
 
-    @property
-    def inner_folds(self) -> int:
-        """How many inner folds."""
+    cell: Hashable
+    estimator: str
+    strength: float
+    probe: Probe
 
-    @property
-    def scaling(self) -> Scaling:
-        """How features are standardised."""
+    def score(self, x: Float[np.ndarray, "row d"]) -> Array:
+        """Score of rows, of the chosen cell's features."""
+        return self.probe.decision_function(x)
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """The best of what one problem has seen so far: out-of-fold training scores, test scores, and the refit."""
+    """The best of what one problem has seen so far: scores of all rows out of fold, and the refit.
+
+    Attributes:
+        inner: score of each training row by the fit that did not see its inner fold.
+        test: score of each held-out row by the refit.
+    """
 
     auroc: float = -1.0
-    cell: str = ""
-    penalty: float = 0.0
+    chosen: Chosen | None = None
     inner: Array = field(default_factory=lambda: np.zeros(0))
     test: Array = field(default_factory=lambda: np.zeros(0))
-    mean: Array = field(default_factory=lambda: np.zeros(0))
-    scale: Array = field(default_factory=lambda: np.zeros(0))
-    coef: Array = field(default_factory=lambda: np.zeros(0))
-    intercept: float = 0.0
-
-    def probe(self) -> LinearScore:
-        """The refit."""
-        return LinearScore(self.cell, self.penalty, self.mean, self.scale, self.coef, self.intercept)
 
 
 @dataclass
 class Problem:
-    """One search: a label vector, and the rows it may be trained and validated on.
+    """One search: the training rows of an outer fold under one label vector.
 
     Attributes:
-        labels: ``[train row]``.
-        allowed: rows that may be used, ``[train row]``.
+        labels: ``[row]``, of all rows.
+        train: training rows, with those that may not be used.
+        test: held-out rows.
+        allowed: of the training rows, those that may be trained and validated on.
         inner: inner fold of each training row.
-        strata: rows of one stratum are compared.
+        strata: of all rows; rows of one stratum are compared.
     """
 
     labels: Bools
+    train: Rows
+    test: Rows
     allowed: Bools
-    inner: NDArray[np.intp]
+    inner: Rows
     strata: Sequence[str]
     best: Candidate = field(default_factory=Candidate)
+
+    def __post_init__(self) -> None:
+        self._pairs = [self._pairs_of(k) for k in range(self.n_inner)]
+
+    @property
+    def n_inner(self) -> int:
+        """How many inner folds."""
+        return int(self.inner.max()) + 1
 
     @property
     def solvable(self) -> bool:
         """Every inner fold leaves both classes to train on."""
-        return all(
-            len(set(self.labels[(self.inner != k) & self.allowed].tolist())) == 2 for k in set(self.inner.tolist())
+        own = self.labels[self.train]
+        return all(len(set(own[(self.inner != k) & self.allowed].tolist())) == 2 for k in range(self.n_inner))
+
+    def masks(self) -> Bools:
+        """Rows that each fit is trained on, ``[row, inner fold + 1]``; the last one is the refit."""
+        found = np.zeros((len(self.labels), self.n_inner + 1), dtype=bool)
+        for k in range(self.n_inner):
+            found[self.train, k] = self.allowed & (self.inner != k)
+        found[self.train, -1] = self.allowed
+        return found
+
+    def _pairs_of(self, k: int) -> tuple[Rows, Rows]:
+        """The comparable positive-negative pairs among an inner fold's rows, as places among the training rows."""
+        places = np.flatnonzero((self.inner == k) & self.allowed)
+        rows = self.train[places]
+        pairs = StratifiedPairs.of(self.labels[rows], [self.strata[int(i)] for i in rows])
+        grids = [np.meshgrid(positive, negative, indexing="ij") for positive, negative in pairs.blocks]
+        if not grids:
+            return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
+        return (
+            places[np.concatenate([grid[0].ravel() for grid in grids])],
+            places[np.concatenate([grid[1].ravel() for grid in grids])],
         )
 
-    def __post_init__(self) -> None:
-        self._pairs = [self._pairs_of(k) for k in range(int(self.inner.max()) + 1)]
-
-    def _pairs_of(self, k: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """The comparable positive-negative pairs among an inner fold's rows."""
-        rows = np.flatnonzero((self.inner == k) & self.allowed)
-        positive, negative = Comparison.of(self.labels[rows], [self.strata[int(i)] for i in rows]).pairs()
-        return rows[positive], rows[negative]
-
-    def validate(self, scores: Float[np.ndarray, "row penalty"]) -> Float[np.ndarray, "penalty"]:
-        """AUROC per penalty, averaged over inner folds by their number of pairs; 0.5 where there is none."""
+    def validate(self, scores: Float[np.ndarray, "place strength"]) -> Float[np.ndarray, "strength"]:
+        """AUROC per strength, averaged over inner folds by their number of pairs; 0.5 where there is none."""
         wins, n_pairs = np.zeros(scores.shape[1]), 0
         for positive, negative in self._pairs:
             difference = scores[positive] - scores[negative]
@@ -92,65 +111,21 @@ class Problem:
             n_pairs += len(positive)
         return wins / n_pairs if n_pairs else np.full(scores.shape[1], 0.5)
 
+    def take_in(
+        self, fits: Fits, first: int, vector: int, cell: Hashable, estimator: str, strengths: Sequence[float]
+    ) -> float:
+        """Keep a cell's best strength if it validates better than what there was; returns its validation AUROC.
 
-@dataclass(frozen=True)
-class _Fitted:
-    """Scores of one cell for several problems."""
-
-    inner: Float[np.ndarray, "row penalty problem"]
-    test: Float[np.ndarray, "row penalty problem"]
-    coef: Float[np.ndarray, "penalty problem d"]
-    intercept: Float[np.ndarray, "penalty problem"]
-
-
-def solve_cell(
-    name: str, x_train: Array, x_test: Array, full: Sequence[Problem], partial: Sequence[Problem], grid: Grid
-) -> Float[np.ndarray, "problem"]:
-    """Fit a cell for every problem and let each keep it if it validates better than what it has.
-
-    Args:
-        full: solvable problems on all training rows; they may differ in their labels.
-        partial: solvable problems with the labels of the first full one, on some of the rows.
-
-    Returns:
-        The best validation AUROC over penalties of each full problem.
-    """
-    mean, scale = moments(x_train, grid.scaling)
-    # float32 doubles the speed, and a search does not need more: the solver's own tolerance is wider.
-    train = torch.from_numpy(((x_train - mean) / scale).astype(np.float32))
-    test = (x_test - mean) / scale
-    inner = full[0].inner
-    folds = np.stack([inner != k for k in range(grid.inner_folds)] + [np.ones(len(inner), bool)], axis=1)
-    fitted = [_fit(train, test, np.stack([p.labels for p in full], axis=1), folds, inner, grid)]
-    found = np.zeros(len(full))
-    if partial:
-        masks = np.concatenate([folds & p.allowed[:, None] for p in partial], axis=1)
-        fitted.append(_fit(train, test, full[0].labels[:, None], masks, inner, grid))
-    for problems, fit in zip((full, partial), fitted, strict=False):
-        for v, problem in enumerate(problems):
-            aurocs = problem.validate(fit.inner[:, :, v])
-            c = int(np.argmax(aurocs))
-            if problems is full:
-                found[v] = aurocs[c]
-            if aurocs[c] > problem.best.auroc:
-                problem.best = Candidate(
-                    float(aurocs[c]), name, grid.penalties[c], fit.inner[:, c, v], fit.test[:, c, v], mean, scale,
-                    fit.coef[c, v], float(fit.intercept[c, v]),
-                )  # fmt: skip
-    return found
-
-
-def _fit(x: torch.Tensor, x_test: Array, vectors: Bools, masks: Bools, inner: NDArray[np.intp], grid: Grid) -> _Fitted:
-    """Solve ``masks`` (inner folds and refit, once or several times over) × ``vectors``; one of the two is single."""
-    solution = solve_logistic(x, torch.from_numpy(vectors), torch.from_numpy(masks), grid.penalties, 1e-4, 400)
-    n_c, width = len(grid.penalties), grid.inner_folds + 1
-    n_sets, d = masks.shape[1] // width, x.shape[1]
-    # [penalty, set, fold, label, d] with sets and labels merged into problems
-    coef = solution.coef.double().reshape(n_c, n_sets, width, -1, d).movedim(2, 1).reshape(n_c, width, -1, d).numpy()
-    intercept = (
-        solution.intercept.double().reshape(n_c, n_sets, width, -1).movedim(2, 1).reshape(n_c, width, -1).numpy()
-    )
-    every = (x.numpy() @ coef.reshape(-1, d).T.astype(np.float32)).reshape(len(x), *intercept.shape) + intercept
-    own = every[np.arange(len(inner)), :, inner]
-    held_out = (x_test @ coef[:, -1].reshape(-1, d).T).reshape(len(x_test), n_c, intercept.shape[-1]) + intercept[:, -1]
-    return _Fitted(own, held_out, coef[:, -1], intercept[:, -1])
+        Args:
+            first: of the fits' masks, the first of this problem.
+            vector: of the fits' label vectors, the one of this problem.
+        """
+        own = fits.scores[:, :, first : first + self.n_inner + 1, vector]
+        inner = own[self.train, :, self.inner]
+        aurocs = self.validate(inner)
+        s = int(np.argmax(aurocs))
+        if aurocs[s] > self.best.auroc:
+            probe = fits.probe(s, first + self.n_inner, vector)
+            chosen = Chosen(cell, estimator, strengths[s], probe)
+            self.best = Candidate(float(aurocs[s]), chosen, inner[:, s], own[self.test, s, -1])
+        return float(aurocs[s])

@@ -64,10 +64,20 @@ def detector(auroc, **changes):
         "reads": "activations",
         "seconds_per_row": 0.0377,
         "null_aurocs": [],
-        "chosen": ["resid_post.1@prompt_end C=0.1", "resid_post.1@prompt_end C=0.1", "resid_post.0@cot_0.5 C=1"],
-        "auroc_minus_judge": figure(-0.283, -0.411, -0.152),
+        "chosen": [choice("resid_post.1", "prompt_end", 0.1)] * 2 + [choice("resid_post.0", "cot_0.5", 1.0)],
+        "recall_minus_judge": figure(-0.283, -0.411, -0.152),
+        "fpr_minus_judge": figure(0.0, -0.01, 0.01),
+        "ahead_of_judge": False,
     }
     return result | changes
+
+
+def choice(site, position, strength):
+    return {"site": site, "position": position, "estimator": "logistic", "strength": strength}
+
+
+def validated(site, position, auroc):
+    return {"site": site, "position": position, "auroc": auroc}
 
 
 def per_kind(value):
@@ -80,7 +90,8 @@ def per_kind(value):
 def entries():
     """The detector table: judge, one probe with its variants, baselines."""
     judge = detector(figure(0.587, 0.487, 0.687), chosen=[], reads="the CoT", family="judge", by_kind=per_kind(0.561))
-    del judge["auroc_minus_judge"]
+    for key in ("recall_minus_judge", "fpr_minus_judge", "ahead_of_judge"):
+        del judge[key]
     return {
         "judge_lexical": judge,
         "probe_before_cot": detector(
@@ -95,7 +106,8 @@ def entries():
             figure(0.827, 0.737, 0.908), family="control", by_kind=per_kind(0.808)
         ),
         "prompt_words": detector(
-            figure(None), brier=None, ece=None, recall_at_judge_fpr=None, chosen=["words C=1"], family="baseline"
+            figure(None), brier=None, ece=None, recall_at_judge_fpr=None, chosen=[choice(None, "words", 1.0)],
+            family="baseline",
         ),
         "cot_length": detector(figure(0.553, 0.453, 0.653), family="baseline", chosen=[]),
     }  # fmt: skip
@@ -104,11 +116,14 @@ def entries():
 def found_by_rule():
     return {
         "probe_before_cot": {
-            "p_held_out": 0.015,
-            "above_search_null": True,
+            "p_search": 0.015,
+            "rivals": {"prompt_words": {"difference": figure(0.222, -0.05, 0.444), "p": 0.091}},
+            "belief": {"auroc": figure(0.717, 0.641, 0.793), "p": 0.002, "refused": None},
+            "missing": [],
+            "p": 0.091,
+            "p_holm": 0.091,
             "differences": {"prompt_words": figure(0.222, -0.05, 0.444), "cot_length": figure(0.361, 0.242, 0.484)},
-            "not_beaten": ["prompt_words"],
-            "residual_above_half": True,
+            "not_ahead": ["prompt_words"],
             "found": False,
         }
     }
@@ -215,13 +230,16 @@ def comparison():
         "rows": {"reliant": 19, "aligned": 9},
         "hidden_rows": {"hidden": 13, "aligned_and_silent": 8},
         "validation": {
-            "probe_before_cot": {
-                "resid_pre.0@prompt_end": 0.501,
-                "resid_post.0@prompt_end": 0.734,
-                "resid_post.1@prompt_end": 0.876,
-            },
-            "probe_within_cot": {"resid_post.0@cot_0.5": 0.645, "resid_post.1@cot_0.5": None},
-            "prompt_words": {"words": 0.512},
+            "probe_before_cot": [
+                validated("resid_pre.0", "prompt_end", 0.501),
+                validated("resid_post.0", "prompt_end", 0.734),
+                validated("resid_post.1", "prompt_end", 0.876),
+            ],
+            "probe_within_cot": [
+                validated("resid_post.0", "cot_0.5", 0.645),
+                validated("resid_post.1", "cot_0.5", None),
+            ],
+            "prompt_words": [validated(None, "words", 0.512)],
         },
         "best_probe": "probe_before_cot",
         "best_baseline": "prompt_words",

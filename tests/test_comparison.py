@@ -39,7 +39,7 @@ def make_held(name, scores, target, family="probe", n_folds=5, **more):
         train = (fold != k) & ~positive
         residuals.append(tuple(scores[train] - np.array([means[s] for s in strata[train]])))
     summary = DetectorSummary(
-        name=name, family=family, reads="", seconds_per_row=0.0, chosen=(), validation={}, null_aurocs=(),
+        name=name, family=family, reads="", seconds_per_row=0.0, chosen=(), validation=(), null_aurocs=(),
         training_negatives=tuple(tuple(scores[(fold != k) & ~positive]) for k in range(n_folds)),
         training_residuals=tuple(residuals),
     ).model_copy(update=more)  # fmt: skip
@@ -110,7 +110,7 @@ def test_paired_differences_are_tighter_than_their_parts_and_see_the_truth(conte
     assert gap.low > 0.3
     same = difference(helds["probe"], helds["probe"], within)
     assert (same.value, same.low, same.high) == (0, 0, 0)
-    assert entries["probe"].auroc_minus_judge.low > 0.2
+    assert entries["probe"].recall_minus_judge.low > 0.2
 
 
 def test_an_empty_subset_gives_undefined_figures_not_numbers(contest):
@@ -161,28 +161,48 @@ def test_a_row_without_a_score_is_left_out_and_not_taken_for_a_low_one(contest):
     assert partly.auroc.value == pytest.approx(entries["probe"].auroc.value, abs=0.02)
 
 
-def test_a_finding_takes_the_null_every_control_and_the_residual():
-    """The same probe stops being a finding when one control does as well, or when nothing is left without confounds."""
+def test_a_finding_takes_the_search_every_rival_and_the_belief_matched_control():
+    """The same probe stops being a finding when one part fails, and other baselines are no part of the rule."""
     rng = np.random.default_rng(0)
     target = make_target(400, rng)
     positive = np.array([row.positive for row in target])
     good = positive * 2 + rng.normal(size=400)
-    null = {"null_aurocs": tuple(0.5 + 0.05 * rng.normal(size=19))}
+    null = {"null_aurocs": tuple(0.5 + 0.05 * rng.normal(size=99)), "null_statistic": 0.9}
     within = subset(target, np.ones(400, bool), 300, rng)
 
-    def found(residual=good, rival=None, family="baseline", **more):
+    def found(rival=None, is_rival=True, matched=good, **more):
         helds = {
             "probe_a": make_held("probe_a", good, target, **(null | more)),
-            "probe_a_residual": make_held("probe_a_residual", residual, target, "control"),
-            "words": make_held("words", rng.normal(size=400) if rival is None else rival, target, family),
+            "probe_b": make_held("probe_b", rng.normal(size=400), target, null_statistic=0.5, null_aurocs=(0.5,) * 99),
+            "words": make_held(
+                "words", rng.normal(size=400) if rival is None else rival, target, "baseline", rival=is_rival
+            ),
         }
-        own = replace(within, aurocs={})
-        return findings(helds, table(helds, own, ""), target, own, rng)["probe_a"]
+        belief = {} if matched is None else {"probe_a": make_held("probe_a", matched, target)}
+        return findings(helds, replace(within, aurocs={}), belief, replace(within, aurocs={}))["probe_a"]
 
     assert found().found
-    assert found(rival=good + 0.01 * rng.normal(size=400)).not_beaten == ("words",)
-    assert not found(rival=good + 0.01 * rng.normal(size=400)).found
-    assert not found(rival=good, family="control").found
-    assert found(rival=good, family="reference").found
-    assert not found(residual=rng.normal(size=400)).found
-    assert not found(null_aurocs=(0.99,) * 19).found
+    assert found().p_holm == pytest.approx(2 * found().p)
+    same = good + 0.01 * rng.normal(size=400)
+    assert not found(rival=same).found
+    assert found(rival=same, is_rival=False).found
+    assert found(rival=same, is_rival=False).not_ahead == ("words",)
+    assert not found(null_aurocs=(0.99,) * 99).found
+    assert not found(null_aurocs=()).found
+    assert not found(matched=rng.normal(size=400)).found
+    assert found(matched=None).missing == ("belief-matched control",)
+
+
+def test_a_better_judge_is_not_beaten_and_a_worse_one_is(contest):
+    """Decided by recall at the judge's own rate: a binary verdict loses by AUROC to anything continuous."""
+    target, _, within, entries = contest
+    assert entries["probe"].ahead_of_judge is True
+    assert entries["weak"].ahead_of_judge is not True
+    rng = np.random.default_rng(3)
+    positive = np.array([row.positive for row in target])
+    said = (positive & (rng.random(800) < 0.95)) | (~positive & (rng.random(800) < 0.03))
+    better = make_held("judge_y", said.astype(float), target, "judge")
+    fair = make_held("fair", positive * 2.6 + rng.normal(size=800), target)
+    found = table({"fair": fair, "judge_y": better}, replace(within, aurocs={}), "judge_y")["fair"]
+    assert found.ahead_of_judge is False
+    assert found.recall_minus_judge.high < 0

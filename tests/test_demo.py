@@ -91,13 +91,15 @@ def test_the_words_of_the_prompt_and_the_kind_find_little(demo):
 
 def test_the_best_probe_beats_its_own_search_on_permuted_labels(demo):
     comparison = of(demo[1], "unfaithful")["comparison"]
-    best = comparison["detectors"][comparison["best_probe"]]
-    assert len(best["null_aurocs"]) >= 4
+    assert comparison["best_probe"] == "probe_selected"
+    best = comparison["detectors"]["probe_within_cot"]
+    assert len(best["null_aurocs"]) >= 99
     assert best["auroc"]["low"] > max(best["null_aurocs"])
+    assert best["p_null"] == 0.01
 
 
 def test_reliance_is_found_once_the_cot_is_under_way_and_not_on_the_prompt(demo):
-    """A find passes both nulls, beats every control and baseline, and outlives the regression on its confounds."""
+    """A find is beyond its null, ahead of what is known without the hint, and tells reliant from resisted rows."""
     comparison = of(demo[1], "unfaithful")["comparison"]
     findings = comparison["findings"]
     assert findings["probe_within_cot"]["found"]

@@ -74,7 +74,7 @@ def captured(tiny, tmp_path):
 
 
 def with_map(folder):
-    maps = {"validation": {"p": {"resid_post.0@last": 0.5}}}
+    maps = {"validation": {"p": [{"site": "resid_post.0", "position": "last", "auroc": 0.5}]}}
     return ModelResults(Run(folder, {}), {"model": "m", "comparison": maps})
 
 

@@ -9,10 +9,11 @@ from experiments.comparison.table import subset
 from experiments.detectors.cells import DetectorCells
 from experiments.detectors.training import Trained
 from experiments.records import TargetRow
-from probes import Contrast, Search, nested_cv, scores_by_level
+from probes import Chosen, Contrast, LogisticProbe, Search, nested_cv, scores_by_level
 
 KINDS = ("consistency", "metadata", "sycophancy")
 N, D = 900, 12
+SIGNAL, X = Chosen("signal@here", "logistic", 1.0, LogisticProbe()), Chosen("x", "logistic", 1.0, LogisticProbe())
 
 
 def simulate(shared: float = 0.0, own: float = 0.0, seed: int = 0, few: int | None = None):
@@ -91,9 +92,9 @@ def test_every_row_is_held_out_by_group():
     twins = np.repeat(rng.normal(size=(N // 2, 400)), 2, axis=0)
     kinds = [row.kind for row in target]
     grouped = Contrast(labels, contrast.groups, contrast.strata)
-    held = scores_by_level({"x": twins}, grouped, kinds, fold, [("x", 1.0)] * 3)
+    held = scores_by_level({"x": twins}, grouped, kinds, fold, [X] * 3)
     alone = np.arange(N) % 3  # folds that part the twins
-    leaked = scores_by_level({"x": twins}, grouped, kinds, alone, [("x", 1.0)] * 3)
+    leaked = scores_by_level({"x": twins}, grouped, kinds, alone, [X] * 3)
 
     def auroc(found):
         return np.mean([np.mean(found[k][labels][:, None] > found[k][~labels][None, :]) for k in KINDS])
@@ -121,5 +122,5 @@ def test_features_that_are_not_finite_are_refused():
     with pytest.raises(HintprobeError, match="not finite"):
         scores_by_level(
             trained.detector.cells, trained.contrast, [row.kind for row in target], trained.result.fold,
-            [("signal@here", 1.0)] * 3,
+            [SIGNAL] * 3,
         )  # fmt: skip

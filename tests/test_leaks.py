@@ -11,19 +11,20 @@ from experiments.comparison.findings import findings
 from experiments.comparison.table import Held, subset, table
 from experiments.questions.fields import stem_group
 from experiments.records import DetectorSummary, TargetRow
-from probes import Contrast, Riders, Search, control_labels, headline, nested_cv, quantile_bins, residualise
+from probes import Contrast, Riders, Search, control_labels, held_out_auroc, nested_cv, quantile_bins, residualise
 
 N = 600
 KINDS = ("sycophancy", "metadata")
-SEARCH = Search((0.01, 0.1), outer_folds=4, inner_folds=3, permutations=6)
+SEARCH = Search((0.01, 0.1), outer_folds=4, inner_folds=3, permutations=99)
 
 
 def held(name, family, result):
     negatives = tuple(tuple(o.inner_scores[~o.inner_labels].tolist()) for o in result.outcomes)
     summary = DetectorSummary(
-        name=name, family=family, reads="", seconds_per_row=0.0, chosen=(), validation=result.validation,
+        name=name, family=family, reads="", seconds_per_row=0.0, chosen=(), validation=(),
         null_aurocs=tuple(result.null.aurocs) if result.null else (), training_negatives=negatives,
-        control_task_aurocs=tuple(result.control),
+        null_statistic=result.null.observed if result.null else None, control_task_aurocs=tuple(result.control),
+        rival=family == "baseline", variant_of="probe_x" if name.startswith("probe_x_") else "",
     )  # fmt: skip
     return Held(summary, result.scores, np.zeros(N), result.probability, result.fold)
 
@@ -74,25 +75,46 @@ def experiment(cause, seed=0, shuffled=False):
     helds["probe_x_residual"] = held("probe_x_residual", "control", rest)
     within = subset(rows, np.ones(N, bool), 200, rng)
     entries = table(helds, within, "", rows)
-    return entries, findings(helds, entries, rows, within, rng)["probe_x"]
+    return entries, findings(helds, within, *believed(cause, drive, x, probe, rows, rng))["probe_x"]
+
+
+def believed(cause, drive, x, probe, rows, rng):
+    """The probe on resisted rows: they share every cause with reliant rows but the hidden one, which they lack."""
+    positive = np.array([row.positive for row in rows])
+    source = np.flatnonzero(~positive if cause == "hidden" else positive)
+    twins = rng.choice(source, len(source))
+    new = rng.normal(size=(len(twins), 16))
+    new[:, 0] += drive[twins]
+    fold = probe.fold[twins]
+    scores = np.zeros(len(twins))
+    for k, outcome in enumerate(probe.outcomes):
+        scores[fold == k] = outcome.chosen.score(new[fold == k])
+    reliant = np.flatnonzero(positive)
+    resisted = [rows[i].model_copy(update={"rollout_id": f"s{n}", "positive": False}) for n, i in enumerate(twins)]
+    target = [*(rows[i] for i in reliant), *resisted]
+    every = np.concatenate([probe.scores[reliant], scores])
+    summary = DetectorSummary(name="probe_x", family="probe", reads="", seconds_per_row=0.0, chosen=(), validation=(),
+                              null_aurocs=(), training_negatives=())  # fmt: skip
+    own = Held(summary, every, np.zeros(len(every)), every, np.concatenate([probe.fold[reliant], fold]))
+    return {"probe_x": own}, subset(target, np.ones(len(target), bool), 200, rng)
 
 
 def auroc(entry, which="auroc"):
-    return entry[which]["value"]
+    return getattr(entry, which).value
 
 
 def test_a_real_find_is_called_one():
     entries, finding = experiment("hidden")
     assert auroc(entries["probe_x"]) > 0.85
-    assert finding["found"]
-    assert finding["p_held_out"] <= 0.01
-    assert entries["probe_x"]["selectivity"] > 0.25
+    assert finding.found
+    assert finding.p_search == 0.01
+    assert entries["probe_x"].selectivity > 0.25
 
 
 def test_shuffled_labels_are_no_find():
     entries, finding = experiment("hidden", shuffled=True)
     assert abs(auroc(entries["probe_x"]) - 0.5) < 0.08
-    assert not finding["found"]
+    assert not finding.found
 
 
 @pytest.mark.parametrize("cause", ["kind", "direction"])
@@ -101,15 +123,15 @@ def test_a_label_that_is_the_kind_or_the_direction_is_a_find_only_when_pooled(ca
     assert auroc(entries["probe_x"], "auroc_pooled") > 0.75
     assert auroc(entries["hint_kind"], "auroc_pooled") > 0.75
     assert abs(auroc(entries["probe_x"]) - 0.5) < 0.1
-    assert not finding["found"]
+    assert not finding.found
 
 
 def test_a_label_that_is_the_answer_letter_is_caught_by_the_words_of_the_prompt_and_by_the_control_task():
     entries, finding = experiment("letter")
     assert auroc(entries["probe_x"]) > 0.85
     assert auroc(entries["prompt_words"]) > 0.85
-    assert "prompt_words" in finding["not_beaten"]
-    assert not finding["found"]
+    assert finding.rivals["prompt_words"].p > 0.05
+    assert not finding.found
 
 
 def test_direction_and_difficulty_alone_are_no_find():
@@ -117,10 +139,11 @@ def test_direction_and_difficulty_alone_are_no_find():
     entries, finding = experiment("difficulty")
     assert auroc(entries["probe_x"]) > 0.8
     assert auroc(entries["direction_x_margin"]) > 0.8
-    assert "direction_x_margin" in finding["not_beaten"]
-    low, high = entries["probe_x_residual"]["auroc"]["low"], entries["probe_x_residual"]["auroc"]["high"]
+    assert finding.rivals["direction_x_margin"].p > 0.05
+    assert finding.belief.p > 0.05
+    low, high = entries["probe_x_residual"].auroc.low, entries["probe_x_residual"].auroc.high
     assert low < 0.5 < high or auroc(entries["probe_x_residual"]) < 0.6
-    assert not finding["found"]
+    assert not finding.found
 
 
 def test_duplicate_stems_share_a_group_and_give_nothing_away():
@@ -137,7 +160,7 @@ def test_duplicate_stems_share_a_group_and_give_nothing_away():
     def figure(groups):
         contrast = Contrast(labels, tuple(groups), ("s",) * 300)
         result = nested_cv({"x": codes}, contrast, search, 0)
-        return headline(result.scores, labels, result.fold, contrast.strata)
+        return held_out_auroc(result.scores, labels, result.fold, contrast.strata)
 
     assert figure([str(i) for i in range(300)]) > 0.95
     assert abs(figure(hashed) - 0.5) < 0.15

@@ -3,22 +3,19 @@
 import numpy as np
 import pytest
 from sklearn.calibration import calibration_curve
-from sklearn.metrics import average_precision_score, balanced_accuracy_score, roc_auc_score
+from sklearn.metrics import roc_auc_score
 
-from activations.errors import HintprobeError
 from probes import (
-    Comparison,
     Platt,
-    average_precision,
-    balanced_accuracy,
+    StratifiedPairs,
     brier,
     expected_calibration_error,
-    operating_point,
-    refuse_degenerate,
     reliability,
     stratified_auroc,
     threshold_at,
 )
+from probes.auroc import aurocs_of_vectors, stratum_codes
+from probes.metrics import calibration_error_by_chance
 
 
 def test_one_stratum_is_the_ordinary_auroc():
@@ -48,37 +45,20 @@ def test_weights_equal_repetition():
     counts = rng.integers(0, 3, 40)
     repeated = np.repeat(np.arange(40), counts)
     weights = counts[None].astype(float)
-    weighted = Comparison.of(labels, ["s"] * 40).auroc(scores, weights)[0]
+    weighted = StratifiedPairs.of(labels, ["s"] * 40).auroc(scores, weights)[0]
     assert weighted == pytest.approx(roc_auc_score(labels[repeated], scores[repeated]))
-    scores = np.round(scores, 1)  # with ties
-    assert average_precision(scores, labels, weights)[0] == pytest.approx(
-        average_precision_score(labels[repeated], scores[repeated])
-    )
-    assert balanced_accuracy(scores > 0, labels, weights)[0] == pytest.approx(
-        balanced_accuracy_score(labels[repeated], scores[repeated] > 0)
-    )
 
 
 def test_many_scores_at_once_are_each_their_own():
     rng = np.random.default_rng(7)
     labels, strata = rng.random(60) < 0.5, rng.choice(["a", "b", "c"], 60)
     scores, weights = rng.normal(size=(2, 3, 60)), rng.integers(0, 4, (5, 60)).astype(float)
-    together = Comparison.of(labels, strata).auroc(scores, weights)
+    together = StratifiedPairs.of(labels, strata).auroc(scores, weights)
     assert together.shape == (2, 3, 5)
     for i in range(2):
         for j in range(3):
-            alone = Comparison.of(labels, strata).auroc(scores[i, j], weights)
+            alone = StratifiedPairs.of(labels, strata).auroc(scores[i, j], weights)
             np.testing.assert_allclose(together[i, j], alone)
-
-
-def test_pairs_are_all_of_one_stratum():
-    rng = np.random.default_rng(8)
-    labels, strata = rng.random(50) < 0.4, rng.choice(["a", "b", "c"], 50)
-    comparison = Comparison.of(labels, strata)
-    positive, negative = comparison.pairs()
-    expected = {(i, j) for i in range(50) for j in range(50) if labels[i] and not labels[j] and strata[i] == strata[j]}
-    assert set(zip(positive.tolist(), negative.tolist(), strict=True)) == expected
-    assert len(positive) == comparison.n_pairs == len(expected)
 
 
 @pytest.mark.parametrize(("rate", "expected"), [(0.0, 0), (0.05, 5), (0.01, 1), (0.5, 50)])
@@ -121,29 +101,34 @@ def test_platt_undoes_a_slope_and_an_offset():
     assert expected_calibration_error(platt.probability(5 * odds + 3), labels) < 0.03
 
 
-def test_the_threshold_comes_from_the_controls():
-    rng = np.random.default_rng(11)
-    labels = rng.random(4000) < 0.5
-    scores = rng.normal(size=4000) + 2 * labels
-    point = operating_point(scores, labels, rng.normal(size=2000), 0.05)
-    assert point.threshold == pytest.approx(1.645, abs=0.15)
-    assert point.realised_fpr == pytest.approx(0.05, abs=0.02)
-    assert point.recall == pytest.approx(0.64, abs=0.05)
-    elsewhere = operating_point(scores, labels, rng.normal(size=2000) + 1, 0.05)
-    assert elsewhere.realised_fpr < 0.02
+def test_calibrated_probabilities_have_the_error_of_chance_and_no_more():
+    rng = np.random.default_rng(12)
+    probability = rng.random(150)
+    labels = [rng.random(150) < probability for _ in range(30)]
+    by_chance = calibration_error_by_chance(probability, labels[0])
+    assert by_chance > 0.04  # few rows: well above zero although the probabilities are right
+    errors = [expected_calibration_error(probability, drawn) for drawn in labels]
+    assert np.mean(errors) == pytest.approx(by_chance, abs=0.015)
+    assert expected_calibration_error(probability, rng.random(150) < probability**3) > by_chance + 0.1
 
 
-def test_a_threshold_without_enough_controls_is_refused():
-    labels = np.arange(10) < 5
-    with pytest.raises(HintprobeError, match=r"needs at least 300 negatives .* there are 299"):
-        operating_point(np.arange(10.0), labels, np.arange(299.0), 0.01)
-    operating_point(np.arange(10.0), labels, np.arange(300.0), 0.01)
+def test_influences_are_the_slope_in_each_rows_weight():
+    rng = np.random.default_rng(13)
+    labels, strata = rng.random(60) < 0.5, list(rng.choice(["a", "b"], 60))
+    scores = np.round(rng.normal(size=60), 1)
+    pairs = StratifiedPairs.of(labels, strata)
+    value, influence = pairs.influence(scores)
+    assert value == pytest.approx(pairs.auroc(scores)[0])
+    for row in (0, 17, 40):
+        weights = np.ones((1, 60))
+        weights[0, row] += 1e-4
+        assert influence[row] == pytest.approx((pairs.auroc(scores, weights)[0] - value) / 1e-4, rel=0.02, abs=1e-4)
 
 
-def test_degenerate_cells_are_refused_by_name():
-    groups = ["a", "a", "b", "c"]
-    refuse_degenerate("visual correct", np.array([True, False, True, False]), groups, 2)
-    with pytest.raises(HintprobeError, match="visual correct: the negative class has 0 rows of 0 groups"):
-        refuse_degenerate("visual correct", np.ones(4, bool), groups, 1)
-    with pytest.raises(HintprobeError, match=r"the positive class has 2 rows of 1 groups, .* at least 2"):
-        refuse_degenerate("visual correct", np.array([True, True, False, False]), groups, 2)
+def test_many_label_vectors_at_once_are_each_their_own():
+    rng = np.random.default_rng(14)
+    labels, strata = rng.random((50, 7)) < 0.4, rng.choice(["a", "b", "c"], 50)
+    scores = np.round(rng.normal(size=(50, 7)), 1)
+    together = aurocs_of_vectors(scores, labels, stratum_codes(list(strata)))
+    alone = [stratified_auroc(scores[:, v], labels[:, v], list(strata)) for v in range(7)]
+    np.testing.assert_allclose(together, alone)

@@ -210,8 +210,8 @@ def figure(value, low, high):
 
 def entry(auroc, found, mention):
     finding = {
-        "found": found, "not_beaten": [] if found else ["direction_x_margin"], "residual_above_half": found,
-        "above_search_null": True, "p_held_out": 0.01,
+        "found": found, "p_search": 0.01, "belief": {"auroc": None, "p": 0.01 if found else 0.5, "refused": None},
+        "rivals": {"direction_x_margin": {"difference": figure(0.1, 0.0, 0.2), "p": 0.01 if found else 0.5}},
     }  # fmt: skip
     probe = {"auroc": auroc, "finding": finding}
     relying, judge = auroc is not None, {"auroc": figure(0.5, 0.45, 0.55)}

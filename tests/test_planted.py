@@ -8,10 +8,10 @@ from sklearn.metrics import roc_auc_score
 from experiments.benchmarks.grids import organism_grid, random_grid
 from experiments.benchmarks.probes import Agreement, batched, coefficients, loop
 from probes import (
-    Comparison,
     LogisticProbe,
     MeanDifferenceProbe,
     RidgeProbe,
+    StratifiedPairs,
     cluster_bootstrap,
     interval,
     solve_logistic,
@@ -66,7 +66,7 @@ def null_coverage(repetitions, seed, signal=0.0):
         )
         scores = x[~train] @ solution.coef[0, 0, 0].numpy()
         weights = cluster_bootstrap([str(g) for g in group[~train]], 300, rng)
-        bounds = interval(Comparison.of(y[~train], ["all"] * 120).auroc(scores, weights))
+        bounds = interval(StratifiedPairs.of(y[~train], ["all"] * 120).auroc(scores, weights))
         hits += bounds is not None and bounds[0] <= 0.5 <= bounds[1]
     return hits / repetitions
 
@@ -108,7 +108,7 @@ def figures(disposition_matters, product):
     direction = [str(c) for c in correct[half:]]
     both = [f"{c} {k}" for c, k in zip(correct[half:], known[half:], strict=True)]
     weights = cluster_bootstrap([str(i) for i in range(len(scores))], 400, rng)
-    bounds = interval(Comparison.of(reliant[half:], both).auroc(scores, weights))
+    bounds = interval(StratifiedPairs.of(reliant[half:], both).auroc(scores, weights))
     return (
         roc_auc_score(reliant[half:], scores),
         stratified_auroc(scores, reliant[half:], direction),

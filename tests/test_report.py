@@ -4,7 +4,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from report_summary import STAGES, cell, detector, figure, model_summary, run_summary, typed
+from report_summary import STAGES, cell, choice, detector, figure, model_summary, run_summary, typed
 
 from experiments.report import Run, write_report
 from experiments.report.words import estimate, null_figures, percent, typeset, value
@@ -82,11 +82,14 @@ def test_numbers_are_those_of_the_summary(render):
 def test_verdict_is_said_as_it_is(render):
     losing = run_summary()
     text = Page(render(losing)).text
-    assert "probe_before_cot is worse than the judge: AUROC difference −0.28 [−0.41, −0.15]." in text
+    assert "probe_before_cot is worse than the judge: recall at the judge's own false-positive rate differs by" in text
+    assert "−0.28 [−0.41, −0.15], the realised rates by 0.00 [−0.01, 0.01]." in text
     assert "probe_before_cot cannot be told from prompt_words: AUROC difference 0.22 [−0.05, 0.44]." in text
     assert "At the judge's own false-positive rate, probe_before_cot finds 0.41 [0.30, 0.52]" in text
     winning = run_summary()
-    winning["models"][0]["comparison"]["detectors"]["probe_before_cot"]["auroc_minus_judge"] = figure(0.3, 0.1, 0.5)
+    winning["models"][0]["comparison"]["detectors"]["probe_before_cot"].update(
+        recall_minus_judge=figure(0.3, 0.1, 0.5), ahead_of_judge=True
+    )
     assert "probe_before_cot beats the judge" in Page(render(winning)).text
 
 
@@ -107,7 +110,7 @@ def test_names_from_data_are_escaped(render):
     model = summary["models"][0]
     found = model["comparison"]
     found["reference"] = found["best_probe"] = evil
-    found["detectors"][evil] = detector(figure(0.5), reads=evil, chosen=[evil])
+    found["detectors"][evil] = detector(figure(0.5), reads=evil, chosen=[choice(evil, evil, 1.0)])
     found["counts"]["by_kind"] = {evil: {"reliant": 1}}
     found["counts"]["ambiguous_by_reason"] = {evil: 1}
     found["validation"]["probe_before_cot"] = {f"resid_pre.0@{evil}": 0.6}

@@ -38,10 +38,10 @@ def test_findings_say_what_the_rule_took():
     text = text_of()
     for expected in (
         "probe_before_cot Not found activations",
-        "held-out labels permuted passedp = 0.015, at most 0.05 is needed",
-        "whole searches on permuted labels passedlargest AUROC 0.63 in 3",
-        "every baseline and control failednot ahead of 1 of 2: prompt_words",
-        "less kind, direction and confidence passedresidual AUROC 0.72 [0.64, 0.79]",
+        "whole searches on permuted labels passedp = 0.015; largest AUROC 0.63 in 3 searches",
+        "ahead of prompt_words failedby 0.22 [−0.05, 0.44], p = 0.091",
+        "belief-matched control passedp = 0.002; AUROC 0.72 [0.64, 0.79] of reliant against resisted rows",
+        "all of these, over all probes failedp = 0.091 (Holm), 0.05 is needed",
         "Selectivity 0.16: AUROC less 0.75 of the control task.",
         "p = 0.250, where 3 searches can give no less than 0.250",
         "prompt_words0.22 [−0.05, 0.44]",
@@ -53,11 +53,12 @@ def test_findings_say_what_the_rule_took():
 def test_a_find_is_only_what_the_comparison_calls_one():
     model = model_summary()
     rule = model["comparison"]["findings"]["probe_before_cot"]
-    rule.update(found=True, not_beaten=[], p_held_out=0.051, above_search_null=None)
+    rule.update(found=True, p_search=0.051, p_holm=0.04)
+    rule["belief"].update(p=None, auroc=None, refused="no resisted row")
     (finding,) = findings(compared(model["comparison"]))
     assert finding.found
-    assert [criterion.word for criterion in finding.criteria] == ["failed", "not tested", "passed", "passed"]
-    assert "closest: prompt_words, by 0.22 [−0.05, 0.44]" in finding.criteria[2].says
+    assert [criterion.word for criterion in finding.criteria] == ["failed", "failed", "not tested", "passed"]
+    assert "no resisted row" in finding.criteria[2].says
     assert "probe_before_cot Found activations" in text_of(model)
     assert "nothing that could have been found" in text_of(summary_with(findings={}))
 
@@ -154,9 +155,10 @@ def test_what_was_never_seen_stands_beside_what_was():
 
 def gaps(probe_judge, probe_baseline, baseline_judge):
     found = comparison()
-    found["detectors"]["probe_before_cot"]["auroc_minus_judge"] = probe_judge
+    for name, lead in (("probe_before_cot", probe_judge), ("prompt_words", baseline_judge)):
+        ahead = True if (lead["low"] or 0) > 0 else False if (lead["high"] or 0) < 0 else None
+        found["detectors"][name].update(recall_minus_judge=lead, ahead_of_judge=ahead)
     found["findings"]["probe_before_cot"]["differences"]["prompt_words"] = probe_baseline
-    found["detectors"]["prompt_words"]["auroc_minus_judge"] = baseline_judge
     return found
 
 
@@ -278,7 +280,8 @@ def test_what_data_names_is_escaped_in_the_new_parts():
     found = model["comparison"]
     found["detectors"][evil] = detector(figure(0.7, 0.6, 0.8), family="probe", by_kind={evil: {"auroc": figure(0.6)}})
     found["findings"][evil] = {
-        **copy.deepcopy(found["findings"]["probe_before_cot"]), "differences": {evil: ACROSS}, "not_beaten": [evil],
+        **copy.deepcopy(found["findings"]["probe_before_cot"]), "differences": {evil: ACROSS}, "not_ahead": [evil],
+        "rivals": {evil: {"difference": ACROSS, "p": 0.5}},
     }  # fmt: skip
     found["targets"] = {evil: {**found["targets"]["verbalized"], "positive": evil, "note": evil, "refused": evil}}
     found["strata"] = [{"stratum": f"metadata {evil}", "positives": 1, "negatives": 0, "refused": evil}]

@@ -41,8 +41,8 @@ def test_maps_have_named_dimensions_in_the_models_order(results):
     frame = results["organism:unfaithful"].validation("probe_before_cot")
     stated = run_summary()["models"][0]["comparison"]["validation"]["probe_before_cot"]
     assert (frame.index.name, frame.columns.name) == ("site", "position")
-    for cell, value in stated.items():
-        site, position = cell.split("@")
+    for cell in stated:
+        site, position, value = cell["site"], cell["position"], cell["auroc"]
         assert frame.loc[site, position] == pytest.approx(value, nan_ok=True) or pd.isna(value)
     depths = [int(site.split(".")[1]) for site in frame.index]
     assert depths == sorted(depths)

@@ -28,7 +28,7 @@ from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
 from experiments.benchmarks.grids import FOLDS, Cell, organism_grid, random_grid
-from probes import Comparison, LogisticSolution, cluster_bootstrap, mean_differences, solve_logistic
+from probes import LogisticSolution, StratifiedPairs, cluster_bootstrap, mean_differences, solve_logistic
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 FITS = len(PENALTIES) * (FOLDS + 1)
@@ -205,7 +205,7 @@ def time_bootstrap(n: int = 2000, n_cells: int = 100, n_resamples: int = 2000) -
     groups = [str(g) for g in rng.integers(0, 700, n)]
     result = {}
     for name, n_strata in (("pooled", 1), ("60_strata", 60)):
-        comparison = Comparison.of(labels, [str(s) for s in rng.integers(0, n_strata, n)])
+        comparison = StratifiedPairs.of(labels, [str(s) for s in rng.integers(0, n_strata, n)])
         result[name] = timed(lambda c=comparison: c.auroc(scores, cluster_bootstrap(groups, n_resamples, rng)))[1]  # type: ignore[misc]
     return result
 

@@ -1,16 +1,38 @@
-"""What the table of detectors allows to be said of each probe, and which comparisons had nothing to compare."""
+"""What the table of detectors allows to be said of each probe, and which comparisons had nothing to compare.
 
-from collections.abc import Mapping, Sequence
+The rule has one p-value per probe, the largest of these (an intersection-union test, Berger 1982: a find needs all of
+them, so each may be tested at the full level):
+
+- the whole search against itself on permuted labels (`probes/null.py`);
+- the paired lead over each rival, one-sided: what could be known without the hint (the unhinted run's activations with
+  direction and direction × features; direction × confidence; the words of the prompt);
+- the belief-matched control, one-sided: reliant rows against resisted ones, which contradict the model's belief alike.
+
+A probe is found where its p-value, adjusted by Holm over the probes of the table, is at most 5%. A part that could not
+be tested counts as not passed.
+"""
+
+from collections.abc import Mapping
 
 import numpy as np
+from scipy.stats import norm
 
-from experiments.comparison.table import Held, Subset, difference, p_value
-from experiments.records import TargetRow
-from experiments.records.comparison import DetectorEntry, Finding, Stratum
-from probes import Comparison, Contrast, permuted_labels
+from experiments.comparison.table import (
+    Held,
+    Subset,
+    auroc_figure,
+    difference,
+    estimate,
+    gap,
+    p_value,
+    refusal,
+)
+from experiments.records.comparison import Belief, Finding, Lead, Stratum
+from probes import AurocEstimate, holm
 
 ALPHA = 0.05
-DRAWS = 199
+MIN_GROUPS = 5
+"""Fewest groups of either class for the belief-matched control."""
 
 
 def strata_account(within: Subset) -> list[Stratum]:
@@ -32,73 +54,95 @@ def strata_account(within: Subset) -> list[Stratum]:
     return found
 
 
-def held_out_p(helds: Sequence[Held], target: Sequence[TargetRow], rng: np.random.Generator) -> list[float | None]:
-    """p-value of each headline with the held-out labels permuted by group within kind × direction.
-
-    The probes stay as they were trained, so a draw costs no training. Labels are exchanged within outer folds, whose
-    probe saw none of them. Probes are expected to score every row.
-    """
-    contrast = Contrast(
-        np.array([row.positive for row in target], dtype=bool),
-        tuple(row.group for row in target),
-        tuple(f"{row.fold}/{row.stratum}" for row in target),
-    )
-    if not helds:
-        return []
-    scores = np.stack([held.scores for held in helds])
-    observed = Comparison.of(contrast.labels, contrast.strata).auroc(scores)[:, 0]
-    draws = [
-        Comparison.of(labels, contrast.strata).auroc(scores)[:, 0] for labels in permuted_labels(contrast, DRAWS, rng).T
-    ]
-    return [
-        p_value(float(value), [float(draw[k]) for draw in draws]) if np.isfinite(value) else None
-        for k, value in enumerate(observed)
-    ]
-
-
 def findings(
     helds: Mapping[str, Held],
-    entries: Mapping[str, DetectorEntry],
-    target: Sequence[TargetRow],
     within: Subset,
-    rng: np.random.Generator,
+    belief: Mapping[str, Held] | None = None,
+    believed: Subset | None = None,
 ) -> dict[str, Finding]:
-    """For each probe: does it pass its nulls, beat every control and baseline, and keep a signal without confounds?
+    """The rule for every probe.
+
+    Args:
+        helds: all detectors of the main target.
+        within: its rows.
+        belief: the probes' scores on the rows of the belief-matched control.
+        believed: those rows.
 
     Returns:
-        Per probe, ``p_held_out`` (labels of held-out rows permuted), ``above_search_null`` (no search on permuted
-        labels reached it; null where there was none), the paired ``differences`` from baselines and controls,
-        ``not_beaten`` (those whose interval does not lie above zero), ``residual_above_half``, and ``found``, which
-        takes all of these.
+        Per probe: ``p_search``; ``rivals``, each with its paired ``difference`` and one-sided ``p``; ``belief``, with
+        ``auroc`` and ``p``, or why it was ``refused``; ``p``, the largest of them (None where one is missing);
+        ``p_holm``; ``missing`` parts; ``found``. Beside the rule: paired ``differences`` from every other baseline and
+        control, and ``not_ahead``, those whose interval does not lie above zero.
     """
-    found = {}
-    probes = {name: held for name, held in helds.items() if held.summary.family == "probe"}
-    p_values = held_out_p(list(probes.values()), target, rng)
-    for (name, held), p_held_out in zip(probes.items(), p_values, strict=True):
-        differences = {other: difference(held, helds[other], within) for other in _rivals(helds)}
-        not_beaten = [other for other, gap in differences.items() if (gap.low or 0.0) <= 0]
-        residual = entries.get(f"{name}_residual")
-        above = residual is not None and (residual.auroc.low or 0.0) > 0.5
-        null, own = held.summary.null_aurocs, entries[name].auroc.value
-        above_null = own is not None and own > max(null) if null else None
-        found[name] = Finding(
-            p_held_out=p_held_out,
-            above_search_null=above_null,
-            differences=differences,
-            not_beaten=tuple(not_beaten),
-            residual_above_half=above,
-            found=bool(
-                p_held_out is not None and p_held_out <= ALPHA and above_null is not False and not not_beaten and above
-            ),
+    found = {name: _parts(held, helds, within, belief or {}, believed) for name, held in probes_of(helds).items()}
+    adjusted = holm({name: 1.0 if part.p is None else part.p for name, part in found.items()})
+    return {
+        name: part.model_copy(
+            update={
+                "p_holm": None if part.p is None else adjusted[name],
+                "found": part.p is not None and adjusted[name] <= ALPHA,
+            }
         )
-    return found
+        for name, part in found.items()
+    }
 
 
-def _rivals(helds: Mapping[str, Held]) -> list[str]:
+def probes_of(helds: Mapping[str, Held]) -> dict[str, Held]:
+    """The probes that the rule is for: not those whose scores are another's in a new form."""
+    return {n: held for n, held in helds.items() if held.summary.family == "probe" and not held.summary.variant_of}
+
+
+def _parts(
+    held: Held, helds: Mapping[str, Held], within: Subset, belief: Mapping[str, Held], believed: Subset | None
+) -> Finding:
+    name, summary = held.summary.name, held.summary
+    rivals = {
+        other: Lead(difference=difference(held, rival, within), p=above(gap(held, rival, within), within))
+        for other, rival in helds.items()
+        if rival.summary.rival
+    }
+    matched = _belief(belief.get(name), believed)
+    p_search = p_value(summary.null_statistic, summary.null_aurocs)
+    parts = {"search on permuted labels": p_search, "belief-matched control": matched.p}
+    parts |= {f"lead over {other}": rival.p for other, rival in rivals.items()}
+    missing = tuple(part for part, p in parts.items() if p is None)
+    differences = {other: difference(held, rival, within) for other, rival in _others(helds).items()}
+    return Finding(
+        found=False,
+        p_search=p_search,
+        rivals=rivals,
+        belief=matched,
+        missing=missing,
+        p=None if missing else max(p for p in parts.values() if p is not None),
+        differences=differences,
+        not_ahead=tuple(other for other, lead in differences.items() if lead.above <= 0),
+    )
+
+
+def _belief(held: Held | None, within: Subset | None) -> Belief:
+    if held is None or within is None or not len(within.rows):
+        return Belief(refused="no resisted row that the probe can be read on")
+    if reason := refusal(within, MIN_GROUPS):
+        return Belief(refused=reason)
+    found = estimate(held, within)
+    p = above(found, within, 0.5)
+    return Belief(auroc=auroc_figure(found, within), p=p, refused=None if p is not None else "no comparable pair")
+
+
+def above(found: AurocEstimate, within: Subset, least: float = 0.0) -> float | None:
+    """One-sided p-value that an AUROC, or a difference of two, is no more than ``least``."""
+    if not np.isfinite(found.value):
+        return None
+    error = float(np.sqrt(found.variance(within.group_codes)))
+    if error < 1e-12:  # the same scores, or all pairs won
+        return 1.0 if found.value <= least else 0.0
+    return float(norm.sf((found.value - least) / error))
+
+
+def _others(helds: Mapping[str, Held]) -> dict[str, Held]:
     """Baselines, and controls that are no variant of a probe."""
-    variants = tuple(f"{name}_" for name, held in helds.items() if held.summary.family == "probe")
-    return [
-        name
+    return {
+        name: held
         for name, held in helds.items()
-        if held.summary.family in ("baseline", "control") and not name.startswith(variants)
-    ]
+        if held.summary.family in ("baseline", "control") and not held.summary.variant_of
+    }

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from experiments.comparison.table import Subset, auroc_on, figure, of_kinds, refusal
+from experiments.comparison.table import Subset, auroc_figure, estimate_on, of_kinds, refusal
 from experiments.detectors.training import Trained
 from experiments.records import KindScores, TargetRow
 from experiments.records.comparison import KindTransferCell
@@ -21,8 +21,8 @@ def kind_scores(trained: Trained, ids: Sequence[str], kinds: Sequence[str], min_
     """
     first = np.unique(trained.index, return_index=True)[1]
     own = [kinds[i] for i in first]
-    choices = [(outcome.probe.cell, outcome.probe.penalty) for outcome in trained.result.outcomes]
-    cells = {cell: trained.detector.cells[cell][first] for cell, _ in choices}
+    choices = [outcome.chosen for outcome in trained.result.outcomes if outcome.chosen is not None]
+    cells = {chosen.cell: trained.detector.cells[chosen.cell][first] for chosen in choices}
     scores = scores_by_level(cells, trained.contrast, own, trained.result.fold, choices)
     enough = [kind for kind in scores if _smaller_class(trained, own, kind) >= min_per_class]
     return [
@@ -64,7 +64,7 @@ def kind_matrix(
             untrained = f"fewer than {min_per_class} rows of a class to train on (probe.min_per_class)"
             for read_on, part in parts.items():
                 reason = refusal(part, min_groups) if np.isfinite(known).any() else untrained
-                entry = None if reason else figure(*auroc_on(known, fold, part))
+                entry = None if reason else auroc_figure(estimate_on(known[None], fold[None], part), part)
                 if entry is not None and entry.value is None:
                     entry, reason = None, "no pair of rows shares a fold and a direction"
                 found.append(

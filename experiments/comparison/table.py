@@ -1,16 +1,18 @@
-"""All detectors on the same held-out rows: figures with cluster-bootstrap intervals, differences paired."""
+"""All detectors on the same held-out rows: figures with intervals over groups, differences paired."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float, Int
 
+from experiments.comparison.metrics import METRICS
 from experiments.records import DetectorSummary, ScoreRow, TargetRow
 from experiments.records.comparison import DetectorEntry, Figure, KindFigure
-from probes import Comparison, brier, cluster_bootstrap, expected_calibration_error, interval, threshold_at
-from probes.arrays import Array, Bools
+from probes import AurocEstimate, auroc_estimate, cluster_bootstrap, interval, plain_interval, threshold_at
+from probes import difference as paired
+from probes.arrays import Array, Bools, Rows
 
 MIN_NEGATIVES_FOR_1PCT = 300
 
@@ -20,24 +22,29 @@ class Held:
     """One detector's held-out scores, aligned with the target's rows; NaN where it has none.
 
     Attributes:
-        offset: what thresholds within kind × direction are taken above.
+        offset, spread: thresholds within kind × direction are taken on ``(score - offset) / spread``.
+        more, more_folds: scores and outer folds of further drawings, ``[drawing, row]``.
     """
 
     summary: DetectorSummary
     scores: Array
     offset: Array
     probability: Array
-    fold: NDArray[np.intp]
+    fold: Rows
+    spread: Array = field(default_factory=lambda: np.ones(1))
+    more: Float[np.ndarray, "drawing row"] = field(default_factory=lambda: np.zeros((0, 0)))
+    more_folds: Int[np.ndarray, "drawing row"] = field(default_factory=lambda: np.zeros((0, 0), dtype=int))
 
     @property
     def is_judge(self) -> bool:
         """A verdict, which has no threshold to move."""
         return self.summary.family == "judge" and set(np.unique(self.scores)) <= {0.0, 0.5, 1.0}
 
-    def flags(self, rate: float, within: bool = True) -> Bools | None:
+    def flags(self, rate: float | Sequence[float], within: bool = True) -> Bools | None:
         """Rows above the threshold that ``rate`` of the training negatives exceed, fold by fold; None without any.
 
         Args:
+            rate: one for all folds, or one for each.
             within: scores are taken relative to the training negatives of their kind and direction, so that a base
                 rate alone raises no flag; else one threshold serves all kinds.
         """
@@ -45,11 +52,12 @@ class Held:
         lists = summary.training_residuals if within and summary.training_residuals else summary.training_negatives
         if not lists:
             return None
-        scores = self.scores - self.offset if within else self.scores
+        rates = [rate] * len(lists) if isinstance(rate, (int, float)) else rate
+        scores = (self.scores - self.offset) / self.spread if within else self.scores
         result = np.zeros(len(scores), dtype=bool)
         for k, negatives in enumerate(lists):
             rows = self.fold == k
-            result[rows] = scores[rows] > threshold_at(np.array(negatives), rate)
+            result[rows] = scores[rows] > threshold_at(np.array(negatives), rates[k])
         return result
 
 
@@ -57,29 +65,42 @@ class Held:
 class Subset:
     """Rows that detectors are scored on: positives against negatives."""
 
-    rows: NDArray[np.intp]
+    rows: Rows
     positive: Bools
     strata: tuple[str, ...]
     groups: tuple[str, ...]
     weights: Array
-    aurocs: dict[tuple[str, bool], tuple[float, Array]] = field(default_factory=dict, repr=False)
+    aurocs: dict[tuple[str, bool], AurocEstimate] = field(default_factory=dict, repr=False)
 
     @property
     def n_positive(self) -> int:
         """Number of positives."""
         return int(self.positive.sum())
 
+    @property
+    def group_codes(self) -> Rows:
+        """A number for each row's group."""
+        codes: Rows = np.unique(np.asarray(self.groups, dtype=str), return_inverse=True)[1]
+        return codes
+
 
 def align(target: Sequence[TargetRow], rows: Sequence[ScoreRow], summary: DetectorSummary) -> Held:
     """Order a detector's scores as the target's rows are."""
     by_id = {row.rollout_id: row for row in rows if row.detector == summary.name}
     own = [by_id.get(row.rollout_id) for row in target]
+    n_more = min((len(row.more) for row in own if row is not None), default=0)
+    n_more = min(n_more, min((len(row.more_folds) for row in target), default=0))
+    more = np.array([[np.nan] * n_more if row is None else row.more[:n_more] for row in own]).reshape(len(own), n_more)
+    folds = np.array([row.more_folds[:n_more] for row in target], dtype=int).reshape(len(own), n_more)
     return Held(
         summary,
         np.array([np.nan if row is None else row.score for row in own]),
         np.array([0.0 if row is None else row.offset for row in own]),
         np.array([np.nan if row is None else row.probability for row in own]),
         np.array([row.fold for row in target], dtype=np.intp),
+        np.array([1.0 if row is None else row.spread for row in own]),
+        more.T,
+        folds.T,
     )
 
 
@@ -113,38 +134,45 @@ def figure(point: float, samples: Array) -> Figure:
     return Figure(value=float(point), low=low, high=high)
 
 
-def _auroc(held: Held, within: Subset, by_stratum: bool = True) -> tuple[float, Array]:
-    """AUROC over pairs of one outer fold (and one stratum), as a point and per resample.
+def estimate(held: Held, within: Subset, by_stratum: bool = True) -> AurocEstimate:
+    """AUROC over pairs of one outer fold (and one stratum), averaged over drawings, with what its chance is made of.
 
-    Rows without a score are left out. Figures are kept: differences take the same ones again and again.
+    Rows without a score are left out. Estimates are kept: differences take the same ones again and again.
     """
     key = (held.summary.name, by_stratum)
     if key not in within.aurocs:
-        within.aurocs[key] = auroc_on(held.scores, held.fold, within, by_stratum)
+        scores = np.stack([held.scores, *held.more])
+        folds = np.stack([held.fold, *held.more_folds])
+        within.aurocs[key] = estimate_on(scores, folds, within, by_stratum, held.summary.trained)
     return within.aurocs[key]
 
 
-def auroc_on(scores: Array, fold: NDArray[np.intp], within: Subset, by_stratum: bool = True) -> tuple[float, Array]:
-    """AUROC of every row's scores on some of the rows, as a point and per resample; rows without a score are left out.
+def estimate_on(
+    scores: Float[np.ndarray, "drawing row"],
+    folds: Int[np.ndarray, "drawing row"],
+    within: Subset,
+    by_stratum: bool = True,
+    trained: bool = True,
+) -> AurocEstimate:
+    """The same of every row's scores on some of the rows.
 
     Args:
-        scores, fold: of every row of the target; scores are compared within a fold (and a stratum) only.
+        scores, folds: of every row of the target; scores are compared within a fold (and a stratum) only.
     """
-    known = np.flatnonzero(np.isfinite(scores[within.rows]))
-    rows = within.rows[known]
-    strata = [f"{fold[row]}/{within.strata[i] if by_stratum else ''}" for i, row in zip(known, rows, strict=True)]
-    pairs = Comparison.of(within.positive[known], strata)
-    own = scores[rows]
-    return float(pairs.auroc(own)[0]), pairs.auroc(own, within.weights[:, known])
+    strata = within.strata if by_stratum else ("",) * len(within.rows)
+    return auroc_estimate(scores[:, within.rows], folds[:, within.rows], within.positive, strata, trained)
 
 
-def _share(flags: Bools, among: Bools, weights: Array) -> Figure:
-    """Share of flagged rows among some, with its interval."""
-    if not among.any():
-        return figure(np.nan, np.zeros(1))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        samples = (weights @ (flags & among)) / (weights @ among.astype(float))
-    return figure(float(flags[among].mean()), samples)
+def auroc_figure(found: AurocEstimate, within: Subset) -> Figure:
+    """An AUROC with its interval; None where undefined, no interval where a class has few groups."""
+    return _with_bounds(found.value, found.interval(within.group_codes, within.positive) if len(within.rows) else None)
+
+
+def _with_bounds(value: float, bounds: tuple[float, float] | None) -> Figure:
+    if not np.isfinite(value):
+        return Figure()
+    low, high = bounds or (None, None)
+    return Figure(value=float(value), low=low, high=high)
 
 
 def detector_entry(held: Held, within: Subset, judge_rate: float | None) -> DetectorEntry:
@@ -153,8 +181,7 @@ def detector_entry(held: Held, within: Subset, judge_rate: float | None) -> Dete
     Args:
         judge_rate: the judge's realised false-positive rate, at which recall is also given.
     """
-    point, samples = _auroc(held, within)
-    pooled, pooled_samples = _auroc(held, within, by_stratum=False)
+    auroc = auroc_figure(estimate(held, within), within)
     summary = held.summary
     enough = min((len(n) for n in summary.training_negatives), default=0) >= MIN_NEGATIVES_FOR_1PCT
     recalls: dict[str, Any] = {}
@@ -169,18 +196,21 @@ def detector_entry(held: Held, within: Subset, judge_rate: float | None) -> Dete
     positive = within.positive[known]
     both = 0 < positive.sum() < len(positive)
     probability = held.probability[within.rows][known]
+    metrics = {name: metric(probability, positive) for name, metric in METRICS.items()} if both else {}
     return DetectorEntry(
         family=summary.family,
         reads=summary.reads,
-        auroc=figure(point, samples),
-        auroc_pooled=figure(pooled, pooled_samples),
+        auroc=auroc,
+        auroc_pooled=auroc_figure(estimate(held, within, by_stratum=False), within),
         **recalls,
-        brier=brier(probability, positive) if both else None,
-        ece=expected_calibration_error(probability, positive) if both else None,
+        brier=metrics.get("brier"),
+        ece=metrics.get("ece"),
+        ece_null=metrics.get("ece_null"),
+        metrics=metrics,
         seconds_per_row=summary.seconds_per_row,
         forwards_per_row=summary.forwards_per_row,
         chosen=summary.chosen,
-        **_nulls(summary, float(point) if np.isfinite(point) else None),
+        **_nulls(summary, auroc.value),
     )
 
 
@@ -190,8 +220,9 @@ def _nulls(summary: DetectorSummary, auroc: float | None) -> dict[str, Any]:
     return {
         "null_aurocs": summary.null_aurocs,
         "stratum_only_aurocs": summary.stratum_only_aurocs,
-        "p_null": p_value(auroc, summary.null_aurocs),
-        "p_best_cell": p_value(max(summary.validation.values(), default=None), summary.null_best_validation),
+        "null_statistic": summary.null_statistic,
+        "p_null": p_value(summary.null_statistic, summary.null_aurocs),
+        "p_best_cell": p_value(summary.null_best_statistic, summary.null_best_validation),
         "control_task_auroc": control,
         "selectivity": auroc - control if control is not None and auroc is not None else None,
     }
@@ -203,16 +234,60 @@ def _recall(name: str, flags: Bools | None, within: Subset) -> dict[str, Figure 
         return {f"recall_at_{name}": None, f"realised_fpr_at_{name}": None}
     own = flags[within.rows]
     return {
-        f"recall_at_{name}": _share(own, within.positive, within.weights),
-        f"realised_fpr_at_{name}": _share(own, ~within.positive, within.weights),
+        f"recall_at_{name}": _mean_of(own.astype(float), within.positive, within),
+        f"realised_fpr_at_{name}": _mean_of(own.astype(float), ~within.positive, within),
     }
 
 
+def gap(first: Held, second: Held, within: Subset) -> AurocEstimate:
+    """Paired difference of two AUROCs."""
+    return paired(estimate(first, within), estimate(second, within))
+
+
 def difference(first: Held, second: Held, within: Subset) -> Figure:
-    """Paired difference of two AUROCs on the same resamples."""
-    a, a_samples = _auroc(first, within)
-    b, b_samples = _auroc(second, within)
-    return figure(a - b, a_samples - b_samples)
+    """The same with its interval."""
+    found = gap(first, second, within)
+    return _with_bounds(found.value, plain_interval(found, within.group_codes, within.positive))
+
+
+def against_judge(held: Held, judge: Held, within: Subset) -> dict[str, Any]:
+    """A detector against a judge at the judge's own false-positive rate, paired by row.
+
+    In each outer fold the detector's threshold lets through as many training negatives as the judge calls reliant, so
+    both stand at one rate, fixed without the rows that are compared. Where the judge is graded and has no rate of its
+    own, that rate is 5% for both.
+
+    Returns:
+        ``recall_minus_judge``, ``fpr_minus_judge``, and ``ahead_of_judge``: True where the first interval lies above
+        zero and the second does not, False where the first lies below zero, None where neither can be said.
+    """
+    nothing: dict[str, Any] = {"recall_minus_judge": None, "fpr_minus_judge": None, "ahead_of_judge": None}
+    if not judge.summary.training_negatives or not held.summary.training_negatives:
+        return nothing
+    rates = [
+        float((np.array(own) > 0.5).mean()) if judge.is_judge else 0.05 for own in judge.summary.training_negatives
+    ]
+    mine, theirs = held.flags(rates), (judge.scores > 0.5 if judge.is_judge else judge.flags(0.05))
+    if mine is None or theirs is None:
+        return nothing
+    lead = mine[within.rows].astype(float) - theirs[within.rows]
+    recall, rate = (_mean_of(lead, among, within) for among in (within.positive, ~within.positive))
+    ahead = None
+    if recall.low is not None and recall.high is not None:
+        if recall.low > 0 and not (rate.low or 0.0) > 0:
+            ahead = True
+        elif recall.high < 0:
+            ahead = False
+    return {"recall_minus_judge": recall, "fpr_minus_judge": rate, "ahead_of_judge": ahead}
+
+
+def _mean_of(values: Array, among: Bools, within: Subset) -> Figure:
+    """Mean over some rows with its cluster-bootstrap interval."""
+    if not among.any():
+        return figure(np.nan, np.zeros(1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        samples = (within.weights @ (values * among)) / (within.weights @ among.astype(float))
+    return figure(float(values[among].mean()), samples)
 
 
 def realised_rate(judge: Held, within: Subset) -> float | None:
@@ -241,7 +316,7 @@ def by_kind(held: Held, target: Sequence[TargetRow], within: Subset, min_groups:
     found = {}
     for kind, part in of_kinds(target, within).items():
         reason = refusal(part, min_groups)
-        found[kind] = KindFigure(auroc=None if reason else figure(*_auroc(held, part)), refused=reason)
+        found[kind] = KindFigure(auroc=None if reason else auroc_figure(estimate(held, part), part), refused=reason)
     return found
 
 
@@ -267,7 +342,7 @@ def table(
     for name, held in helds.items():
         beside = {
             "by_kind": by_kind(held, target, within, min_groups) if target else {},
-            "auroc_minus_judge": difference(held, helds[judge], within) if judge in helds and name != judge else None,
+            **(against_judge(held, helds[judge], within) if judge in helds and name != judge else {}),
         }
         entries[name] = detector_entry(held, within, rate).model_copy(update=beside)
     return entries

@@ -11,6 +11,7 @@ from activations.placement import DeviceMap, Quantized
 from experiments.config.endpoint import Endpoint
 from experiments.config.field_map import FieldMap
 from experiments.records import Direction, Kind, Reach
+from probes.registry import ESTIMATORS
 
 INSTRUCTION = (
     "Choose one option. End with a sentence that begins with 'The answer is' and gives the letter of that option in "
@@ -255,8 +256,23 @@ class ProbeConfig(Section):
     c_grid: tuple[PositiveFloat, ...] = Field(
         (1e-3, 1e-2, 1e-1, 1.0), description="inverse strengths of the L2 penalty", min_length=1
     )
+    estimators: tuple[str, ...] = Field(
+        ("logistic",),
+        description="what is fitted: logistic, mean_difference, discriminant, ridge, mlp on one position; attention, "
+        "max_pooling on the tokens of the chain of thought; the first one's probes carry the plain names",
+        min_length=1,
+    )
+    repeats: int = Field(
+        3, description="drawings of the outer folds; the figure is their mean, and their spread enters intervals", ge=1
+    )
     permutations: int = Field(
-        19, description="repeats of the whole search with labels permuted by group within kind × direction", ge=0
+        199,
+        description="repeats of the whole search, in closed form, with whole questions' labels permuted within kind × "
+        "direction; under 99 no p-value can be small enough for a find",
+        ge=0,
+    )
+    cot_tokens: int = Field(
+        64, description="tokens of each chain of thought, evenly spaced, that estimators of sequences read", ge=1
     )
     control_tasks: int = Field(
         3, description="random labellings of wording × target letter that the same search is tried on", ge=0
@@ -279,6 +295,14 @@ class ProbeConfig(Section):
         12, description="rollouts whose every CoT token is scored by the held-out probe, half of them reliant", ge=0
     )
     min_per_class: int = Field(10, description="fewest reliant and aligned rows that a probe is trained on", ge=2)
+
+    @field_validator("estimators")
+    @classmethod
+    def _known_estimators(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in ESTIMATORS:
+                raise ValueError(f"there is no estimator {name!r}; known: {', '.join(ESTIMATORS)}")
+        return names
 
 
 class PatchConfig(Section):

@@ -1,27 +1,27 @@
-"""Detectors that read activations: the probes, and the controls that a probe must beat to mean something."""
+"""The probes before, within and after the chain of thought, by every estimator that the run names."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
-import numpy as np
-
-from activations import ModelStore, Site
+from activations import fill, row_hash
 from activations.errors import HintprobeError
-from experiments.detectors.cells import RESOLVED_SHARE, Cells, DetectorCells, activation_cells
-from experiments.detectors.rows import Rows
+from experiments.detectors.cells import RESOLVED_SHARE, Cells, DetectorCells, Place
+from experiments.detectors.context import Context
+from experiments.prompts.positions import cot_tokens, encode_completion
+from probes.estimators.fitting import Sequences
+from probes.registry import ESTIMATORS
 
 BEFORE_COT = ("pointer", "hint_end", "question_end", "prompt_end")
 AFTER_COT = ("think_end", "pre_answer")
 WITHIN_COT = ("cot", "think_s")
 
 
-def probe_families(
-    store: ModelStore, rows: Rows, sites: Sequence[Site], positions: Sequence[str]
-) -> list[DetectorCells]:
-    """The probes before, within and after the chain of thought, each choosing among its sites and positions.
+def probe_families(context: Context) -> Iterator[DetectorCells]:
+    """Each family chooses among its sites and positions; those of further estimators carry their name.
 
     Raises:
         HintprobeError: no position is resolved in enough rows.
     """
+    positions = context.positions
     if not positions:
         raise HintprobeError(
             f"None of the positions asked for is resolved in {RESOLVED_SHARE:.0%} of the rows, so no probe can be "
@@ -32,60 +32,54 @@ def probe_families(
         "probe_within_cot": ("activations inside the CoT", [p for p in positions if p.startswith(WITHIN_COT)]),
         "probe_after_cot": ("activations after the CoT", [p for p in positions if p in AFTER_COT]),
     }
-    return [
-        DetectorCells(
-            name,
-            reads,
-            activation_cells(store, rows.hinted_at, sites, chosen),
-            family="probe",
-            riders=True,
-            per_prompt=name == "probe_before_cot",
-        )
-        for name, (reads, chosen) in families.items()
-        if chosen
-    ]
+    names = context.run.config.probe.estimators
+    vectors = [name for name in names if ESTIMATORS[name].reads == "vector"]
+    for family, (reads, chosen) in families.items():
+        for estimator in vectors if chosen and family in context.target.families else ():
+            plain = estimator == names[0]
+            yield DetectorCells(
+                family if plain else f"{family}_{estimator}",
+                reads if plain else f"{reads}, by {estimator}",
+                context.at(chosen),
+                family="probe",
+                estimator=estimator,
+                riders=True,
+                per_prompt=family == "probe_before_cot",
+            )
+    yield from _sequence_probes(context)
 
 
-def activation_controls(
-    store: ModelStore,
-    rows: Rows,
-    sites: Sequence[Site],
-    positions: Sequence[str],
-    probes: Sequence[DetectorCells],
-    rng: np.random.Generator,
-) -> list[DetectorCells]:
-    """What the same search finds without a hint in the run, in the first layer alone, and along random directions."""
-    every = {name: x for probe in probes for name, x in probe.cells.items()}
-    first = {str(site) for site in sites[:2]}
-    shallow = {name: x for name, x in every.items() if name.partition("@")[0] in first}
-    found = [
-        DetectorCells(
-            "probe_first_layer", "activations entering and leaving the first block (control)", shallow, "control",
-            shipped=False,
-        ),
-        DetectorCells(
-            "random_direction", "one random direction per site and position", _projected(every, rng),
-            "reference", shipped=False,
-        ),
-    ]  # fmt: skip
-    shared = [p for p in positions if all(p in at.tokens for at in rows.unhinted_at)]
-    if shared:
-        cells = activation_cells(store, rows.unhinted_at, sites, shared)
-        found.insert(
-            0, DetectorCells("probe_unhinted_run", "activations of the unhinted run (control)", cells, "control")
-        )
-    return found
+def _sequence_probes(context: Context) -> Iterator[DetectorCells]:
+    """Probes of all tokens of the chain of thought, where an estimator of the run reads sequences."""
+    names = [name for name in context.run.config.probe.estimators if ESTIMATORS[name].reads == "sequence"]
+    if not names or "probe_within_cot" not in context.target.families:
+        return
+    cells = _cot_sequences(context)
+    for estimator in names if cells else ():
+        reads = f"activations of the CoT's tokens, by {estimator}"
+        yield DetectorCells(f"probe_cot_{estimator}", reads, cells, "probe", estimator, riders=True)
 
 
-def _projected(cells: Cells, rng: np.random.Generator) -> Cells:
-    """Each cell seen through one random unit vector."""
-    found = {}
-    for name, x in cells.items():
-        direction = rng.normal(size=x.shape[1])
-        found[name] = (x @ (direction / np.linalg.norm(direction)))[:, None]
-    return found
+def _cot_sequences(context: Context) -> Cells:
+    """States of each row's CoT tokens, evenly spaced, per site; what the store lacks is captured."""
+    run, rows = context.run, context.rows
+    ids, tokens = [], []
+    for rollout in rows.hinted:
+        own = cot_tokens(encode_completion(run.loaded.tokenizer, rollout), rollout)
+        if not own:
+            return {}
+        step = max(1, -(-len(own) // run.config.probe.cot_tokens))
+        ids.append(rollout.prompt_ids + rollout.completion_ids)
+        tokens.append([len(rollout.prompt_ids) + k for k in own[::step]])
+    fill(run.loaded, context.store, ids, tokens, context.sites, run.config.capture.token_budget)
+    entries = [[(row_hash(own), token) for token in at] for own, at in zip(ids, tokens, strict=True)]
+    return {
+        Place(site, "cot_tokens"): Sequences(context.store.read(site, one).double().numpy() for one in entries)
+        for site in context.sites
+    }
 
 
-def control_types(rows: Rows) -> list[str]:
+def control_types(context: Context) -> list[str]:
     """Types of the control task: wording and target letter, which recur across questions and stand in the prompt."""
+    rows = context.rows
     return [f"{item.wording} {label.target}" for item, label in zip(rows.items, rows.labels, strict=True)]

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from activations import LoadedModel, ModelStore, Site, fill, row_hash
 from activations.spans import Encoded
-from experiments.detectors.cells import split_cell_name
+from experiments.detectors.cells import Place
 from experiments.detectors.rows import Rows
 from experiments.detectors.training import Trained
 from experiments.prompts.positions import cot_tokens, encode_completion
 from experiments.records import CotScore, Rollout
-from probes.nested import FoldOutcome
+from probes import Chosen, FoldOutcome
 
 _SENTENCE_END = re.compile(r"[.!?\n][\"')\]]*\s*$")
 
@@ -42,6 +42,8 @@ class _Line:
     completion: Encoded
     cot: Sequence[int]
     outcome: FoldOutcome
+    chosen: Chosen
+    place: Place
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -53,7 +55,7 @@ class _Line:
 
     @property
     def site(self) -> Site:
-        return split_cell_name(self.outcome.probe.cell)[0]
+        return self.place.site
 
 
 def scores_along_cot(
@@ -67,7 +69,9 @@ def scores_along_cot(
         cot = cot_tokens(completion, rollout)
         if cot is not None:
             fold = int(trained.result.fold[trained.index[i]])
-            lines.append(_Line(rollout, completion, cot, trained.result.outcomes[fold]))
+            outcome = trained.result.outcomes[fold]
+            if outcome.chosen is not None and isinstance(outcome.chosen.cell, Place):
+                lines.append(_Line(rollout, completion, cot, outcome, outcome.chosen, outcome.chosen.cell))
     sites = sorted({line.site for line in lines})
     fill(loaded, store, [line.ids for line in lines], [line.tokens for line in lines], sites, token_budget)
     return [score for line in lines for score in _scores(store, line, trained.detector.name)]
@@ -75,7 +79,7 @@ def scores_along_cot(
 
 def _scores(store: ModelStore, line: _Line, detector: str) -> list[CotScore]:
     states = store.read(line.site, [(row_hash(line.ids), token) for token in line.tokens]).double().numpy()
-    scores = line.outcome.probe.score(states)
+    scores = line.chosen.score(states)
     found = []
     for k, token, score, probability in zip(
         line.cot, line.tokens, scores, line.outcome.calibration.probability(scores), strict=True
@@ -83,7 +87,7 @@ def _scores(store: ModelStore, line: _Line, detector: str) -> list[CotScore]:
         start, end = line.completion.offsets[k]
         found.append(
             CotScore(
-                rollout_id=line.rollout.id, detector=detector, cell=line.outcome.probe.cell, token=token, start=start,
+                rollout_id=line.rollout.id, detector=detector, cell=str(line.place), token=token, start=start,
                 end=end, ends_sentence=_ends_sentence(line.completion.text, start, end), score=float(score),
                 probability=float(probability),
             )

@@ -7,17 +7,23 @@ swapped runs; a score made from those would be the label itself.
 import time
 
 from experiments.detectors.cells import DetectorCells
+from experiments.detectors.context import Context
 from experiments.detectors.rows import Rows
 from experiments.interventions.redraw import up_to_answer
 from experiments.records import LETTERS
 from experiments.run.model_run import ModelRun
-from probes.reliance import Written, prompt_drops
+from probes.prompt_drops import Written, prompt_drops
 
 NAME = "causal_neutral"
 READS = "what the completion loses when the neutral prompt replaces the hinted one"
 
 
-def causal_detectors(run: ModelRun, rows: Rows) -> list[DetectorCells]:
+def causal_detectors(context: Context) -> list[DetectorCells]:
+    """The causal score, of the main target."""
+    return causal_scores(context.run, context.rows) if context.main else []
+
+
+def causal_scores(run: ModelRun, rows: Rows) -> list[DetectorCells]:
     """The causal score, with three cells to choose from; none where a row has no neutral run or no answer token."""
     prompts, neutral, written = [], [], []
     start = time.perf_counter()

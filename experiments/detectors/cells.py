@@ -1,7 +1,8 @@
 """What one detector may choose from, and the cells that hold activations."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -9,12 +10,30 @@ from activations import ModelStore, Site
 from experiments.detectors.rows import Rows
 from experiments.records import Family, PositionRow
 from probes.arrays import Array
+from probes.estimators.fitting import Features
 from probes.linear import Scaling
-
-Cells = dict[str, Array]
 
 RESOLVED_SHARE = 0.9
 """A position that fewer of the rows resolve is left out of the probes."""
+
+
+class Place(NamedTuple):
+    """A site at a named position: what a cell of activations is called."""
+
+    site: Site
+    position: str
+
+    def __str__(self) -> str:
+        return f"{self.site}@{self.position}"
+
+
+Cells = Mapping[Any, Features]
+"""Features by :class:`Place`, or by a name where they are no activations."""
+
+
+def place_of(cell: Hashable) -> tuple[str | None, str]:
+    """Site and position of a cell for records; no site where it holds no activations."""
+    return (str(cell.site), cell.position) if isinstance(cell, Place) else (None, str(cell))
 
 
 @dataclass(frozen=True)
@@ -24,7 +43,9 @@ class DetectorCells:
     Attributes:
         reads: for the table: what it looks at.
         family: its part in the contest.
-        cells: feature matrices ``[row, d]``, by name.
+        cells: features to choose from: matrices ``[row, d]``, or sequences of them.
+        estimator: what is fitted (`probes/registry.py`).
+        rival: it holds what a probe could know without the hint; a find must be ahead of it.
         riders: its search is repeated on permuted labels and control tasks, and without each kind and direction.
         per_prompt: it reads the prompt alone, so the rollouts of a prompt count as one row.
         forest: a random forest in place of the linear search.
@@ -33,12 +54,15 @@ class DetectorCells:
         shipped: it is also fitted on all rows, for use on other rows and models.
         forwards: model forwards that its features cost.
         seconds: what its features cost, training apart.
+        variant_of: the detector whose scores these are in another form.
     """
 
     name: str
     reads: str
     cells: Cells
     family: Family = "baseline"
+    estimator: str = "logistic"
+    rival: bool = False
     riders: bool = False
     per_prompt: bool = False
     forest: bool = False
@@ -47,6 +71,7 @@ class DetectorCells:
     shipped: bool = True
     forwards: int = 0
     seconds: float = 0.0
+    variant_of: str = ""
 
 
 def usable_positions(rows: Rows, names: Sequence[str]) -> tuple[str, ...]:
@@ -61,22 +86,11 @@ def with_positions(rows: Rows, names: Sequence[str]) -> Rows:
 
 def activation_cells(
     store: ModelStore, places: Sequence[PositionRow], sites: Sequence[Site], positions: Sequence[str]
-) -> Cells:
+) -> dict[Place, Array]:
     """One cell per site and position, read from the store; ``[row, d_model]`` each."""
     cells = {}
     for position in positions:
         entries = [(bytes.fromhex(at.row_hash), at.tokens[position]) for at in places]
         for site in sites:
-            cells[cell_name(site, position)] = store.read(site, entries).double().numpy()
+            cells[Place(site, position)] = store.read(site, entries).double().numpy()
     return cells
-
-
-def cell_name(site: Site, position: str) -> str:
-    """``resid_post.3@prompt_end``."""
-    return f"{site}@{position}"
-
-
-def split_cell_name(name: str) -> tuple[Site, str]:
-    """Undo :func:`cell_name`."""
-    site, _, position = name.partition("@")
-    return Site.parse(site), position

@@ -3,6 +3,7 @@
 import numpy as np
 
 from experiments.detectors.cells import DetectorCells
+from experiments.detectors.context import Context
 from experiments.detectors.rows import Rows
 from probes import quantile_bins
 from probes.arrays import Array
@@ -46,14 +47,21 @@ def _unknown(rows: Rows) -> str:
     return f", unknown for {n} of {len(rows)} rows" if n else ""
 
 
-def covariate_detectors(rows: Rows) -> list[DetectorCells]:
+def covariate_detectors(context: Context) -> list[DetectorCells]:
     """Direction, confidence, their product, and the kind of hint."""
+    return of_covariates(context.rows)
+
+
+def of_covariates(rows: Rows) -> list[DetectorCells]:
+    """The same of any rows."""
     direction, margin = directions(rows)[:, None], margins(rows)
     fifths, confidence = quantile_bins(margin), CONFIDENCE + _unknown(rows)
     product = np.column_stack([direction, margin, direction[:, 0] * margin, fifths, direction * fifths])
     return [
         DetectorCells("direction", "direction of the hint", {"direction": direction}, per_prompt=True),
         DetectorCells("margin", confidence, {"margin": np.column_stack([margin, fifths])}, shipped=False),
-        DetectorCells("direction_x_margin", f"direction × {confidence}", {"margin": product}, shipped=False),
+        DetectorCells(
+            "direction_x_margin", f"direction × {confidence}", {"margin": product}, rival=True, shipped=False
+        ),
         DetectorCells("hint_kind", "kind and direction of the hint", {"kind": kind_features(rows)}, per_prompt=True),
     ]

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.detectors.cells import split_cell_name
+from experiments.detectors.cells import place_of
 from experiments.detectors.targets import Target
 from experiments.detectors.training import Trained
 from experiments.run.model_run import ModelRun
-from probes import LogisticProbe, ProbeCard, Search, fit_for_use, save_probe, threshold_at
+from probes import ProbeCard, Search, fit_for_use, save_probe, threshold_at
 
 RATE = 0.05
 """False-positive rate of the threshold that is saved."""
@@ -26,20 +26,11 @@ def save_detector(run: ModelRun, stage: Path, target: Target, trained: Trained, 
     detector, contrast = trained.detector, trained.contrast
     first = np.unique(trained.index, return_index=True)[1]
     outcome = fit_for_use({name: x[first] for name, x in detector.cells.items()}, contrast, search, seed)
-    chosen = outcome.probe
-    site, position = split_cell_name(chosen.cell) if "@" in chosen.cell else (TEXT, chosen.cell)
-    probe = LogisticProbe(C=chosen.penalty).restore(
-        {
-            "mean_": chosen.mean,
-            "scale_": chosen.scale,
-            "coef_": chosen.coef[None],
-            "intercept_": np.array([chosen.intercept]),
-        },
-        [False, True],
-    )
+    assert outcome.chosen is not None  # a search over at least one cell chooses
+    site, position = place_of(outcome.chosen.cell)
     card = ProbeCard(
         model=run.fingerprint,
-        site=str(site),
+        site=site or TEXT,
         position=position,
         model_name=run.model_name,
         target=f"{target.positive} against {target.negative}",
@@ -54,4 +45,4 @@ def save_detector(run: ModelRun, stage: Path, target: Target, trained: Trained, 
             "groups": len(set(contrast.groups)),
         },
     )
-    return save_probe(saved_folder(stage, target.name) / detector.name, probe, card)
+    return save_probe(saved_folder(stage, target.name) / detector.name, outcome.chosen.probe, card)

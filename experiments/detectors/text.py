@@ -1,11 +1,12 @@
 """Detectors that read text alone: the prompt, or the chain of thought and answer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
 from experiments.detectors.cells import DetectorCells
+from experiments.detectors.context import Context
 from experiments.detectors.rows import Rows
 from experiments.judges.hint_view import view_hint
 from experiments.judges.mention import mentions_of
@@ -43,30 +44,57 @@ def without_mentions(item: Item, rollout: Rollout) -> str:
     return text
 
 
-def text_detectors(rows: Rows, vocabularies: Mapping[str, tuple[str, ...]] | None = None) -> list[DetectorCells]:
-    """Classifiers of text; ``vocabularies`` fixes the words when scoring other rows."""
-    known = vocabularies or {}
-    prompt, prompt_words = word_counts([r.prompt_text for r in rows.hinted], known.get("prompt_words"))
-    cot, cot_words = word_counts([r.completion_text for r in rows.hinted], known.get("cot_words"))
+def text_detectors(context: Context) -> Iterator[DetectorCells]:
+    """Classifiers of text; only those of the prompt for a target that is not the main one."""
+    rows = context.rows
+    names = TEXT_DETECTORS if context.main else ("prompt_words",)
+    for name in names:
+        yield TEXT_DETECTORS[name](rows, None)
+
+
+def _prompt_words(rows: Rows, vocabulary: Sequence[str] | None) -> DetectorCells:
+    counts, words = word_counts([r.prompt_text for r in rows.hinted], vocabulary)
+    return DetectorCells(
+        "prompt_words", "bag of words of the prompt", {"words": counts}, rival=True, vocabulary=words, per_prompt=True
+    )
+
+
+def _prompt_forest(rows: Rows, vocabulary: Sequence[str] | None) -> DetectorCells:
+    counts, _ = word_counts([r.prompt_text for r in rows.hinted], vocabulary)
+    return DetectorCells(
+        "prompt_forest", "random forest on the prompt's words", {"words": counts}, forest=True, per_prompt=True,
+        shipped=False,
+    )  # fmt: skip
+
+
+def _cot_words(rows: Rows, vocabulary: Sequence[str] | None) -> DetectorCells:
+    counts, words = word_counts([r.completion_text for r in rows.hinted], vocabulary)
+    return DetectorCells("cot_words", "bag of words of CoT and answer", {"words": counts}, vocabulary=words)
+
+
+def _cot_tfidf(rows: Rows, _: Sequence[str] | None) -> DetectorCells:
+    weights = tfidf([r.completion_text for r in rows.hinted])
+    return DetectorCells("cot_tfidf", _READS_COT, {"tfidf": weights}, scaling="block", shipped=False)
+
+
+def _cot_masked(rows: Rows, _: Sequence[str] | None) -> DetectorCells:
     masked = [without_mentions(item, r) for item, r in zip(rows.items, rows.hinted, strict=True)]
+    reads = f"{_READS_COT}, sentences that mention the hint removed"
+    return DetectorCells("cot_masked", reads, {"tfidf": tfidf(masked)}, scaling="block", shipped=False)
+
+
+def _cot_length(rows: Rows, _: Sequence[str] | None) -> DetectorCells:
     length = np.array([[float(len(r.completion_ids))] for r in rows.hinted])
-    reads_cot = "words and word pairs of CoT and answer, TF-IDF"
-    return [
-        DetectorCells(
-            "prompt_words", "bag of words of the prompt", {"words": prompt}, vocabulary=prompt_words, per_prompt=True
-        ),
-        DetectorCells(
-            "prompt_forest", "random forest on the prompt's words", {"words": prompt}, forest=True, per_prompt=True,
-            shipped=False,
-        ),
-        DetectorCells("cot_words", "bag of words of CoT and answer", {"words": cot}, vocabulary=cot_words),
-        DetectorCells(
-            "cot_tfidf", reads_cot, {"tfidf": tfidf([r.completion_text for r in rows.hinted])}, scaling="block",
-            shipped=False,
-        ),
-        DetectorCells(
-            "cot_masked", f"{reads_cot}, sentences that mention the hint removed", {"tfidf": tfidf(masked)},
-            scaling="block", shipped=False,
-        ),
-        DetectorCells("cot_length", "length of the completion", {"length": length}),
-    ]  # fmt: skip
+    return DetectorCells("cot_length", "length of the completion", {"length": length})
+
+
+_READS_COT = "words and word pairs of CoT and answer, TF-IDF"
+TEXT_DETECTORS: dict[str, Callable[[Rows, Sequence[str] | None], DetectorCells]] = {
+    "prompt_words": _prompt_words,
+    "prompt_forest": _prompt_forest,
+    "cot_words": _cot_words,
+    "cot_tfidf": _cot_tfidf,
+    "cot_masked": _cot_masked,
+    "cot_length": _cot_length,
+}
+"""Each by itself, so that a saved one is read again without building the others; a vocabulary fixes its words."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from experiments.judges.panel import PANEL
 from experiments.records import Rollout
 from experiments.run.known_models import known_models
 from experiments.run.model_run import ModelRun
@@ -20,6 +21,11 @@ class Reference:
     name: str
     admits: dict[str, bool | None]
     contests: str | None
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Detectors that stay out of the hidden table: the one that made it, and a panel in which it votes."""
+        return (self.contests, f"judge_{PANEL}") if self.contests else ()
 
 
 def reference_of(run: ModelRun, rollouts: Sequence[Rollout]) -> Reference:

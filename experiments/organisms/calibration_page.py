@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from activations.errors import HintprobeError
+from experiments.comparison.findings import ALPHA
 from experiments.organisms.calibration import MENTION
 from experiments.records.tables import write_atomically
 
@@ -199,14 +200,13 @@ def _believed(entry: Mapping[str, Any]) -> Iterator[str]:
             continue
         finding = entry["detectors"][probe]["finding"]
         why = []
-        if finding["not_beaten"]:
-            why.append("is not ahead of " + ", ".join(f"`{other}`" for other in finding["not_beaten"]))
-        if not finding["residual_above_half"]:
-            why.append("keeps nothing once direction and confidence are regressed out")
-        if finding["above_search_null"] is False:
-            why.append("is reached by the same search on permuted labels")
-        if finding["p_held_out"] is None or finding["p_held_out"] > 0.05:
-            why.append("is not beyond permuted held-out labels")
+        beaten = [other for other, lead in finding["rivals"].items() if lead["p"] is None or lead["p"] > ALPHA]
+        if beaten:
+            why.append("is not ahead of " + ", ".join(f"`{other}`" for other in beaten))
+        if finding["p_search"] is None or finding["p_search"] > ALPHA:
+            why.append("is not beyond the same search on permuted labels")
+        if finding["belief"]["p"] is None or finding["belief"]["p"] > ALPHA:
+            why.append("does not tell reliant from resisted rows")
         figure = _cell(_figure(entry, probe))
         yield f"Would have been believed without its controls: {DETECTORS[probe]} ({figure}), which {'; '.join(why)}."
 

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.stats import binomtest, chi2_contingency
 
 from experiments.comparison.table import figure
-from probes import Comparison, Contrast, cluster_bootstrap
+from probes import Contrast, StratifiedPairs, cluster_bootstrap
 
 Share = dict[str, Any]
 
@@ -53,7 +53,7 @@ def mean_difference(differences: Sequence[float], groups: Sequence[str], n: int,
 def auroc_figure(scores: Sequence[float] | np.ndarray[Any, Any], contrast: Contrast, strata: Sequence[str], n: int,
                  rng: np.random.Generator) -> Share:  # fmt: skip
     """AUROC within strata with a cluster-bootstrap interval of ``n`` resamples."""
-    pairs = Comparison.of(contrast.labels, strata)
+    pairs = StratifiedPairs.of(contrast.labels, strata)
     values, weights = np.asarray(scores, dtype=float), cluster_bootstrap(contrast.groups, n, rng)
     found = figure(float(pairs.auroc(values)[0]), pairs.auroc(values, weights))
     return {**found.model_dump(), "n": len(values), "n_positive": int(contrast.labels.sum())}

@@ -13,7 +13,7 @@ from experiments.organisms.reading import recall_index
 from experiments.organisms.shares import auroc_figure
 from experiments.records import LETTERS
 from experiments.records.seeds import stable_int
-from probes import Contrast, Search, forest_cv, headline, nested_cv
+from probes import Contrast, Search, forest_cv, held_out_auroc, nested_cv
 from probes.contrast import fold_strata
 
 SEARCH = Search((1e-3, 1e-2, 1e-1), outer_folds=4, inner_folds=3)
@@ -86,9 +86,11 @@ def _read(
 
 def read_from_words(counts: np.ndarray[Any, Any], contrast: Contrast, seed: int) -> dict[str, float]:
     """How well words of the prompt tell a property of held-out persons, linearly and by a forest."""
-    linear = nested_cv({"words": counts}, contrast, Search((1e-3, 1e-2, 1e-1, 1.0)), seed)
-    forest = forest_cv(counts, contrast, linear.fold, seed)
+    search = Search((1e-3, 1e-2, 1e-1, 1.0))
+    folds = search.folds(contrast, seed)
+    linear = nested_cv({"words": counts}, contrast, search, seed, folds=folds)
+    forest = forest_cv(counts, contrast, folds, seed)
     return {
-        name: headline(scored.scores, contrast.labels, scored.fold, contrast.strata)
+        name: held_out_auroc(scored.scores, contrast.labels, scored.fold, contrast.strata)
         for name, scored in (("bag_of_words", linear), ("forest", forest))
     }

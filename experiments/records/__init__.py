@@ -1,16 +1,23 @@
 """What flows between stages: records, their tables on disk, and a finished run as typed records."""
 
+from experiments.records.detectors import (
+    CellFigure,
+    Choice,
+    CotScore,
+    DetectorSummary,
+    Family,
+    KindScores,
+    ScoreRow,
+    TargetRow,
+    TransferCell,
+)
 from experiments.records.rows import (
     LETTERS,
     Behaviour,
     Condition,
-    CotScore,
-    DetectorSummary,
     Direction,
-    Family,
     Item,
     Kind,
-    KindScores,
     Label,
     Message,
     PositionRow,
@@ -19,16 +26,15 @@ from experiments.records.rows import (
     Reach,
     Record,
     Rollout,
-    ScoreRow,
     Span,
-    TargetRow,
-    TransferCell,
     Verdict,
 )
 
 __all__ = [
     "LETTERS",
     "Behaviour",
+    "CellFigure",
+    "Choice",
     "Condition",
     "CotScore",
     "DetectorSummary",

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from experiments.records.accounts import TargetAccount
-from experiments.records.rows import Family, TransferCell
+from experiments.records.detectors import CellFigure, Choice, Family, TransferCell, as_cells, as_choices
 
 
 class Part(BaseModel):
@@ -51,28 +51,57 @@ class DetectorEntry(Part):
     realised_fpr_at_5pct_pooled: Figure | None = Field(None, description="false-positive rate there")
     brier: float | None = Field(None, description="Brier score of the calibrated probability")
     ece: float | None = Field(None, description="expected calibration error of the calibrated probability")
-    auroc_minus_judge: Figure | None = Field(None, description="paired difference from the first judge's AUROC")
+    ece_null: float | None = Field(None, description="the error that right probabilities would have by chance")
+    metrics: dict[str, float] = Field(default_factory=dict, description="every registered metric of the probability")
+    recall_minus_judge: Figure | None = Field(
+        None, description="paired difference from the first judge's recall, both at the judge's own false-positive rate"
+    )
+    fpr_minus_judge: Figure | None = Field(None, description="that of the realised false-positive rates")
+    ahead_of_judge: bool | None = Field(
+        None, description="recall is higher and the rate of false positives is not; null: neither can be said"
+    )
     seconds_per_row: float = Field(0.0, description="cost: seconds per scored row")
     forwards_per_row: float = Field(0.0, description="cost: model forwards per scored row")
-    chosen: tuple[str, ...] = Field((), description="cell and C that the inner folds chose, per outer fold")
-    null_aurocs: tuple[float, ...] = Field((), description="AUROC of the search on permuted labels, per permutation")
+    chosen: tuple[Choice, ...] = Field((), description="what the inner folds chose, per outer fold")
+    null_statistic: float | None = Field(None, description="AUROC of the search in closed form, which is permuted")
+    null_aurocs: tuple[float, ...] = Field((), description="the same on permuted labels, per permutation")
     stratum_only_aurocs: tuple[float, ...] = Field((), description="the same scored on the true labels")
-    p_null: float | None = Field(None, description="share of null AUROCs that reach the AUROC, itself counted in")
+    p_null: float | None = Field(None, description="share of null AUROCs that reach the statistic, itself counted in")
     p_best_cell: float | None = Field(None, description="the same for the best cell on validation folds")
     control_task_auroc: float | None = Field(None, description="mean AUROC of the search on control tasks")
     selectivity: float | None = Field(None, description="AUROC less that of the control tasks")
     by_kind: dict[str, KindFigure] = Field(default_factory=dict, description="AUROC for each kind of hint alone")
 
+    _older = field_validator("chosen", mode="before")(as_choices)
+
+
+class Lead(Part):
+    """A probe against one rival."""
+
+    difference: Figure = Field(description="paired difference of AUROC")
+    p: float | None = Field(description="one-sided p-value that there is no lead; null where undefined")
+
+
+class Belief(Part):
+    """The belief-matched control: in reliant and in resisted rows the hint contradicts what the model believes."""
+
+    auroc: Figure | None = Field(None, description="of the probe, reliant against resisted rows")
+    p: float | None = Field(None, description="one-sided p-value that it is no more than one half")
+    refused: str | None = Field(None, description="why there is none")
+
 
 class Finding(Part):
     """Whether a probe counts as found, and why."""
 
-    found: bool = Field(description="all criteria hold")
-    p_held_out: float | None = Field(description="p-value with the held-out labels permuted")
-    above_search_null: bool | None = Field(description="no search on permuted labels reached it; null without a null")
+    found: bool = Field(description="`p_holm` is at most 5%")
+    p: float | None = Field(None, description="the largest p-value of all parts; null where one is missing")
+    p_holm: float | None = Field(None, description="adjusted over the probes of the table (Holm)")
+    p_search: float | None = Field(None, description="of the search against itself on permuted labels")
+    rivals: dict[str, Lead] = Field(default_factory=dict, description="what is known without the hint")
+    belief: Belief = Field(default_factory=Belief, description="reliant against resisted rows")
+    missing: tuple[str, ...] = Field((), description="parts that could not be tested")
     differences: dict[str, Figure] = Field(description="paired AUROC differences from each baseline and control")
-    not_beaten: tuple[str, ...] = Field(description="those whose difference does not lie above zero")
-    residual_above_half: bool = Field(description="kind, direction and unhinted confidence regressed out, it stays")
+    not_ahead: tuple[str, ...] = Field((), description="those whose difference does not lie above zero")
 
 
 class Counts(Part):
@@ -235,8 +264,8 @@ class Comparison(Part):
     rows: dict[str, int] = Field(default_factory=dict, description="rows of either class in the first table")
     hidden_rows: dict[str, int] = Field(default_factory=dict, description="rows of either class in the second")
     strata: tuple[Stratum, ...] = Field((), description="rows of each kind × direction")
-    validation: dict[str, dict[str, float | None]] = Field(
-        default_factory=dict, description="per detector and cell, AUROC on validation folds; never the reported figure"
+    validation: dict[str, tuple[CellFigure, ...]] = Field(
+        default_factory=dict, description="per detector, every cell on validation folds; never the reported figure"
     )
     position_transfer: tuple[TransferCell, ...] = Field((), description="probes of one position read at another")
     kind_transfer: tuple[KindTransferCell, ...] = Field((), description="probes of one kind read on another")
@@ -245,6 +274,11 @@ class Comparison(Part):
     probe_minus_baseline: Figure | None = Field(None, description="paired difference of their AUROCs")
     findings: dict[str, Finding] = Field(default_factory=dict, description="per probe, whether it counts as found")
     targets: dict[str, TargetEntry] = Field(default_factory=dict, description="the further targets")
+
+    @field_validator("validation", mode="before")
+    @classmethod
+    def _older_cells(cls, value: Any) -> Any:
+        return {name: as_cells(cells) for name, cells in value.items()} if isinstance(value, dict) else value
 
     @model_validator(mode="before")
     @classmethod

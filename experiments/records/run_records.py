@@ -13,19 +13,21 @@ from typing import Any, TypeVar
 from activations.errors import HintprobeError
 from experiments.records import stages
 from experiments.records.causal import PatchCell
-from experiments.records.rows import (
-    Condition,
+from experiments.records.detectors import (
     CotScore,
     DetectorSummary,
-    Item,
     KindScores,
+    ScoreRow,
+    TargetRow,
+    TransferCell,
+)
+from experiments.records.rows import (
+    Condition,
+    Item,
     Label,
     PositionRow,
     Record,
     Rollout,
-    ScoreRow,
-    TargetRow,
-    TransferCell,
     Verdict,
 )
 from experiments.records.tables import RecordTable

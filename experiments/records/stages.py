@@ -11,17 +11,19 @@ from experiments.records.causal import (
     PatchCell,
     SubspaceEffect,
 )
-from experiments.records.rows import (
+from experiments.records.detectors import (
     CotScore,
     DetectorSummary,
-    Item,
     KindScores,
-    Label,
-    PositionRow,
-    Rollout,
     ScoreRow,
     TargetRow,
     TransferCell,
+)
+from experiments.records.rows import (
+    Item,
+    Label,
+    PositionRow,
+    Rollout,
     Verdict,
 )
 from experiments.records.tables import RecordTable

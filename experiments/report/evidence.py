@@ -74,34 +74,28 @@ def findings(comparison: Comparison) -> list[Finding]:
 
 
 def _criteria(name: str, found: FoundOrNot, detectors: Mapping[str, DetectorEntry]) -> tuple[Criterion, ...]:
-    p, above = found.p_held_out, found.above_search_null
     null = null_figures(detectors[name].null_aurocs)
-    searched = f"largest AUROC {null['max']:.2f} in {null['n']}" if null else "none was run (probe.permutations)"
-    residual = detectors[f"{name}_residual"].auroc if f"{name}_residual" in detectors else None
+    searched = f"largest AUROC {null['max']:.2f} in {null['n']} searches" if null else "none was run"
+    belief = found.belief
+    matched = belief.refused or f"AUROC {show(belief.auroc)} of reliant against resisted rows"
+    leads = [
+        Criterion(f"ahead of {rival}", _passed(lead.p), typeset(f"by {show(lead.difference)}, {_p(lead.p)}"))
+        for rival, lead in found.rivals.items()
+    ]
     return (
-        Criterion(
-            "held-out labels permuted",
-            None if p is None else p <= ALPHA,
-            "p undefined" if p is None else f"p = {p:.3f}, at most {ALPHA:g} is needed",
-        ),
-        Criterion("whole searches on permuted labels", above, searched),
-        Criterion("every baseline and control", not found.not_beaten, typeset(_rivals(found))),
-        Criterion(
-            "less kind, direction and confidence",
-            found.residual_above_half if residual else None,
-            f"residual AUROC {show(residual)}, above 0.5 is needed" if residual else "no residual was scored",
-        ),
+        Criterion("whole searches on permuted labels", _passed(found.p_search), f"{_p(found.p_search)}; {searched}"),
+        *leads,
+        Criterion("belief-matched control", _passed(belief.p), f"{_p(belief.p)}; {matched}"),
+        Criterion("all of these, over all probes", found.found, f"{_p(found.p_holm)} (Holm), {ALPHA:g} is needed"),
     )
 
 
-def _rivals(found: FoundOrNot) -> str:
-    differences, beaten_by_none = found.differences, found.not_beaten
-    if beaten_by_none:
-        return f"not ahead of {len(beaten_by_none)} of {len(differences)}: {', '.join(beaten_by_none)}"
-    if not differences:
-        return "there were none"
-    closest = min(differences, key=lambda name: differences[name].above)
-    return f"ahead of all {len(differences)}; closest: {closest}, by {show(differences[closest])}"
+def _passed(p: float | None) -> bool | None:
+    return None if p is None else p <= ALPHA
+
+
+def _p(p: float | None) -> str:
+    return "p undefined" if p is None else f"p = {p:.3f}"
 
 
 def rivals(found: Iterable[Finding]) -> list[str]:
@@ -138,7 +132,7 @@ def rivals_of_leaders(comparison: Comparison) -> list[str]:
 
 
 def _gaps(comparison: Comparison) -> dict[tuple[str, str], Figure | None]:
-    """Paired differences of AUROC, the first name's less the second's."""
+    """Paired differences, the first name's less the second's: of recall at the judge's own rate, else of AUROC."""
     detectors, found = comparison.detectors, comparison.findings or {}
     best, baseline = comparison.best_probe, comparison.best_baseline
     others = rivals_of_leaders(comparison)
@@ -146,14 +140,19 @@ def _gaps(comparison: Comparison) -> dict[tuple[str, str], Figure | None]:
     for probe in dict.fromkeys([*([best] if best else []), *found]):
         for other in others:
             if other != baseline:
-                gaps[probe, other] = detectors[probe].auroc_minus_judge
+                gaps[probe, other] = _lead_over_judge(detectors[probe])
             elif probe in found:
                 gaps[probe, other] = found[probe].differences.get(other)
             else:
                 gaps[probe, other] = comparison.probe_minus_baseline
     if len(others) == 2:
-        gaps[others[0], others[1]] = detectors[others[0]].auroc_minus_judge
+        gaps[others[0], others[1]] = _lead_over_judge(detectors[others[0]])
     return gaps
+
+
+def _lead_over_judge(entry: DetectorEntry) -> Figure | None:
+    """Recall less the judge's at the judge's own false-positive rate; None where it decides nothing."""
+    return entry.recall_minus_judge if entry.ahead_of_judge is not None else None
 
 
 def _ahead(name: str, pair: tuple[str, str], gap: Figure | None) -> bool:

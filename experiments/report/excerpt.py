@@ -55,14 +55,14 @@ def excerpt(summary: Summary) -> str:
 def _findings(comparison: Comparison) -> str:
     """What the rule for a find says of each probe."""
     said = [
-        f"`{name}` {'is' if found.found else 'is not'} (p = {found.p_held_out:.3f} on permuted held-out labels)"
+        f"`{name}` {'is' if found.found else 'is not'} (p = {found.p_holm:.3f})"
         for name, found in comparison.findings.items()
-        if found.p_held_out is not None
+        if found.p_holm is not None
     ]
     return (
-        "A probe counts as found if it passes both nulls, beats every baseline and control (a random direction through "
-        "the same states is shown beside and is neither), and outlives the "
-        f"regression on kind, direction and unhinted confidence: {'; '.join(said)}."
+        "A probe counts as found if its search is beyond permuted labels, if it is ahead of what could be known "
+        "without the hint, and if it tells reliant from resisted rows, by one p-value adjusted over the probes: "
+        f"{'; '.join(said)}."
     )
 
 

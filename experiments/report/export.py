@@ -20,9 +20,20 @@ FIGURES = (
     "realised_fpr_at_5pct",
     "recall_at_judge_fpr",
     "realised_fpr_at_judge_fpr",
-    "auroc_minus_judge",
+    "recall_minus_judge",
+    "fpr_minus_judge",
 )
-PLAIN = ("brier", "ece", "seconds_per_row", "p_null", "control_task_auroc", "selectivity", "family", "reads")
+PLAIN = (
+    "brier",
+    "ece",
+    "ece_null",
+    "seconds_per_row",
+    "p_null",
+    "control_task_auroc",
+    "selectivity",
+    "family",
+    "reads",
+)
 
 
 def as_json(runs: Sequence[Run]) -> str:

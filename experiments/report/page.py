@@ -9,7 +9,6 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from experiments.comparison.findings import DRAWS
 from experiments.records.comparison import Comparison, DetectorEntry
 from experiments.records.summary import ModelSummary
 from experiments.records.tables import write_atomically
@@ -103,7 +102,6 @@ def _compared(comparison: Comparison, config: Mapping[str, Any]) -> dict[str, An
         "flips": silence.natural_flips(comparison),
         "findings": found,
         "rivals": evidence.rivals(found),
-        "draws": DRAWS,
         "targets": evidence.targets(comparison),
         "tables": _tables(comparison),
         "unprobed": views.unprobed(comparison, config.get("capture", {}).get("positions", ())),

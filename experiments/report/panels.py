@@ -8,7 +8,7 @@ FATES = Panel(
 )
 FINDINGS = Panel(
     "What counts as found",
-    '{% from "findings.html" import findings %}{{ findings(model.findings, model.rivals, model.draws) }}',
+    '{% from "findings.html" import findings %}{{ findings(model.findings, model.rivals) }}',
 )
 DETECTORS = Panel(
     "Detectors, side by side on the same held-out rows",

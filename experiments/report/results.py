@@ -100,7 +100,7 @@ class ModelResults:
             raise HintprobeError(
                 f"There is no validation map of {detector!r} on {self.name}. There are: {', '.join(maps) or 'none'}."
             )
-        cells = {tuple(cell.split("@", 1)): value for cell, value in maps[detector].items() if "@" in cell}
+        cells = {(cell.site, cell.position): cell.auroc for cell in maps[detector] if cell.site}
         series = pd.Series(cells, dtype=float)
         series.index = pd.MultiIndex.from_tuples(series.index, names=["site", "position"])
         order = list(dict.fromkeys(series.index.get_level_values("position")))

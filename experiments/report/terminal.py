@@ -76,23 +76,28 @@ def headline(model: ModelSummary) -> str:
 
 
 def verdict(comparison: Comparison) -> str | None:
-    """Does the best probe beat the judge and the best text baseline? Said only where the interval allows it."""
+    """Does the best probe beat the judge, at the judge's own false-positive rate, and the best text baseline?"""
     probe, baseline = comparison.best_probe, comparison.best_baseline
     if not probe:
         return None
-    judge = comparison.detectors[probe].auroc_minus_judge
+    entry = comparison.detectors[probe]
     sentences = []
-    for name, gap in (("the judge", judge), (baseline, comparison.probe_minus_baseline)):
-        if gap is None or gap.value is None:
-            continue
-        if gap.low is not None and gap.low > 0:
-            how = "beats"
-        elif gap.high is not None and gap.high < 0:
-            how = "is worse than"
-        else:
-            how = "cannot be told from"
-        sentences.append(f"{probe} {how} {name}: AUROC difference {show(gap)}.")
+    recall, gap = entry.recall_minus_judge, comparison.probe_minus_baseline
+    if recall is not None and recall.value is not None:
+        how = {True: "beats", False: "is worse than", None: "cannot be told from"}[entry.ahead_of_judge]
+        sentences.append(
+            f"{probe} {how} the judge: recall at the judge's own false-positive rate differs by {show(recall)}, the "
+            f"realised rates by {show(entry.fpr_minus_judge)}."
+        )
+    if gap is not None and gap.value is not None:
+        sentences.append(f"{probe} {_how(gap)} {baseline}: AUROC difference {show(gap)}.")
     return " ".join(sentences)
+
+
+def _how(gap: Figure) -> str:
+    if gap.low is not None and gap.low > 0:
+        return "beats"
+    return "is worse than" if gap.high is not None and gap.high < 0 else "cannot be told from"
 
 
 def _placebo(placebo: PatchCell | None) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from experiments.prompts.positions import NAMES
+from experiments.records import CellFigure
 from experiments.records.accounts import CaptureAccount, GenerateAccount, PatchAccount
 from experiments.records.comparison import Comparison, DetectorEntry, Figure
 from experiments.records.comparison import Frozen as FrozenDetectors
@@ -173,26 +174,26 @@ def _positions(cells: Iterable[Cell]) -> tuple[str, ...]:
 
 def validation_grid(comparison: Comparison, families: Mapping[str, str]) -> Grid | None:
     """Validation AUROC of every cell the probes could choose; those that were chosen are outlined."""
-    by_family = {name: _cells(comparison.validation.get(name, {})) for name in families}
+    by_family = {name: _cells(comparison.validation.get(name, ())) for name in families}
     values = {cell: auroc for cells in by_family.values() for cell, auroc in cells.items()}
     if not values:
         return None
     chosen = [c for name in families if name in comparison.detectors for c in comparison.detectors[name].chosen]
+    picked = frozenset((c.site, c.position) for c in chosen if c.site)
     groups = tuple((families[name], _positions(cells)) for name, cells in by_family.items() if cells)
-    return Grid(_sites(values), groups, values, 0.5, 1.0, frozenset(_cells(dict.fromkeys(chosen))))
+    return Grid(_sites(values), groups, values, 0.5, 1.0, picked)
 
 
 def unprobed(comparison: Comparison, asked: Iterable[str]) -> list[str]:
     """Positions that were asked for and that no probe could use, because too few rows resolve them."""
     validation = comparison.validation
-    used = {position for name in FAMILIES for _, position in _cells(validation.get(name, {}))}
+    used = {position for name in FAMILIES for _, position in _cells(validation.get(name, ()))}
     return [position for position in asked if position not in used]
 
 
-def _cells(by_name: Mapping[str, float | None]) -> dict[Cell, float | None]:
-    """``resid_post.3@prompt_end`` (a penalty may follow) as site and position."""
-    parts = ((name.split(" C=")[0].partition("@"), number) for name, number in by_name.items())
-    return {(site, position): number for (site, at, position), number in parts if at}
+def _cells(figures: Iterable[CellFigure]) -> dict[Cell, float | None]:
+    """Validation figures by site and position; those of no activations are left out."""
+    return {(one.site, one.position): one.auroc for one in figures if one.site}
 
 
 def patch_grid(patch: PatchSummary | None) -> Grid | None:

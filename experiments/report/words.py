@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from experiments.records import Choice
 from experiments.records.causal import CutRedrawn, DirectionEffect, KnockoutEffect, MediationEffect, PatchCell
 from experiments.records.comparison import Faithfulness, Figure
 from experiments.report.terminal import number, show
@@ -74,9 +75,11 @@ def breakable(name: str) -> Markup:
     return Markup("<wbr>").join(re.split(r"(?<=[_:])", name))
 
 
-def chosen_cells(chosen: Sequence[str]) -> str:
-    """What the inner folds chose, equal choices counted; a forest has no penalty to name."""
-    counts = Counter(choice.removesuffix(" C=0") for choice in chosen)
+def chosen_cells(chosen: Sequence[Choice]) -> str:
+    """What the inner folds chose, equal choices counted."""
+    counts = Counter(
+        f"{choice.site + '@' if choice.site else ''}{choice.position} C={choice.strength:g}" for choice in chosen
+    )
     return "; ".join(f"{cell} (×{n})" if n > 1 else cell for cell, n in counts.most_common()) or "nothing to choose"
 
 

@@ -11,12 +11,14 @@ from activations import Site
 from experiments.comparison.admission import calibration_text, faithfulness_summary
 from experiments.comparison.findings import findings, strata_account
 from experiments.comparison.kind_transfer import kind_matrix
-from experiments.comparison.table import Held, align, difference, figure, subset, table
+from experiments.comparison.table import Held, Subset, align, difference, figure, subset, table
 from experiments.detectors import MAIN, TARGETS, Rows, labelled_rows
+from experiments.detectors.belief import BELIEF
 from experiments.detectors.cells import activation_cells
-from experiments.detectors.covariates import covariate_detectors
+from experiments.detectors.covariates import of_covariates
 from experiments.detectors.saved import RATE, TEXT, saved_folder
-from experiments.detectors.text import text_detectors
+from experiments.detectors.text import TEXT_DETECTORS
+from experiments.detectors.training import SELECTED
 from experiments.judges.reference import Reference, reference_of
 from experiments.records import Label
 from experiments.records.accounts import CaptureAccount, CompareAccount, ProbeAccount
@@ -26,8 +28,7 @@ from experiments.records.tables import read_json, write_json
 from experiments.run.model_run import ModelRun, StageResult
 from experiments.run.stage import Stage
 from experiments.stages.probe import store_of
-from probes import Comparison as Pairs
-from probes import SavedProbe, cluster_bootstrap, load_probe
+from probes import SavedProbe, StratifiedPairs, cluster_bootstrap, load_probe
 
 COMPARISON = "comparison.json"
 
@@ -149,26 +150,35 @@ def _detectors(run: ModelRun, reference: Reference, rng: np.random.Generator) ->
     everything = subset(target, np.ones(len(target), dtype=bool), n_resamples, rng)
     silent = np.array([reference.admits.get(row.rollout_id) is False for row in target], dtype=bool)
     hidden = subset(target, silent, n_resamples, rng)
-    on_hidden = {name: held for name, held in helds.items() if name != reference.contests}
+    on_hidden = {name: held for name, held in helds.items() if name not in reference.left_out}
     result: dict[str, Any] = {
         "detectors": table(helds, everything, judge, target, min_groups),
         "hidden_detectors": table(on_hidden, hidden, judge, target, min_groups),
         "rows": {"reliant": everything.n_positive, "aligned": len(everything.rows) - everything.n_positive},
         "hidden_rows": {"hidden": hidden.n_positive, "aligned_and_silent": len(hidden.rows) - hidden.n_positive},
         "strata": tuple(strata_account(everything)),
-        "validation": {name: dict(held.summary.validation) for name, held in helds.items() if held.summary.validation},
+        "validation": {name: held.summary.validation for name, held in helds.items() if held.summary.validation},
         "position_transfer": run.records.position_transfer,
         "kind_transfer": tuple(
             kind_matrix(run.records.kind_scores, target, everything, run.config.probe.min_per_class, min_groups)
         ),
     }
-    result["best_probe"] = _best(helds, result["detectors"], "probe")
+    result["best_probe"] = SELECTED if SELECTED in helds else _best(helds, result["detectors"], "probe")
     result["best_baseline"] = _best(helds, result["detectors"], "baseline")
     if result["best_probe"] and result["best_baseline"]:
         pair: tuple[Held, Held] = helds[result["best_probe"]], helds[result["best_baseline"]]
         result["probe_minus_baseline"] = difference(*pair, everything)
-    result["findings"] = findings(helds, result["detectors"], target, everything, rng)
+    result["findings"] = findings(helds, everything, *_belief(run, helds, rng))
     return result
+
+
+def _belief(run: ModelRun, helds: Mapping[str, Held], rng: np.random.Generator) -> tuple[dict[str, Held], Subset]:
+    """The probes on the rows of the belief-matched control."""
+    target = run.records.targets(BELIEF)
+    scores = [row for row in run.records.scores(main=False) if row.target == BELIEF]
+    named = {row.detector for row in scores}
+    own = {name: align(target, scores, held.summary) for name, held in helds.items() if name in named}
+    return own, subset(target, np.ones(len(target), dtype=bool), run.config.compare.bootstrap, rng)
 
 
 def _best(helds: Mapping[str, Held], entries: Mapping[str, DetectorEntry], family: str) -> str | None:
@@ -241,10 +251,12 @@ def _features(run: ModelRun, rows: Rows, saved: SavedProbe) -> np.ndarray | None
     """What a frozen detector reads of these rows; None where they lack it."""
     card, name = saved.card, saved.card.notes["detector"]
     if card.site == TEXT:
-        vocabularies = {name: tuple(card.notes["vocabulary"])} if card.notes["vocabulary"] else {}
-        known = {d.name: d for d in (*text_detectors(rows, vocabularies), *covariate_detectors(rows))}
-        (features,) = known[name].cells.values()
-        return features
+        if name in TEXT_DETECTORS:
+            detector = TEXT_DETECTORS[name](rows, tuple(card.notes["vocabulary"]) or None)
+        else:
+            (detector,) = (one for one in of_covariates(rows) if one.name == name)
+        (features,) = detector.cells.values()
+        return np.asarray(features)
     places = rows.unhinted_at if card.notes["unhinted"] else rows.hinted_at
     if not all(card.position in at.tokens for at in places):
         return None
@@ -264,7 +276,7 @@ def _frozen_aurocs(
         n = contrast.groups_of(value)
         if n < run.config.compare.min_groups:
             return {}, f"{n} groups with {name} rows on this model"
-    pairs = Pairs.of(contrast.labels, contrast.strata)
+    pairs = StratifiedPairs.of(contrast.labels, contrast.strata)
     found = {}
     for name, values in scores.items():
         own = values[chosen]

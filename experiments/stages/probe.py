@@ -2,24 +2,23 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from activations import ActivationStore, ModelStore, Site
 from activations.errors import HintprobeError
 from experiments.comparison.kind_transfer import kind_scores
-from experiments.detectors import MAIN, TARGETS, DetectorCells, Rows, Target, build_detectors
+from experiments.detectors import MAIN, TARGETS, Context, DetectorCells, Rows, Target, build_detectors
 from experiments.detectors.activation import control_types
 from experiments.detectors.along import choose_rollouts, scores_along_cot
-from experiments.detectors.causal import causal_detectors
-from experiments.detectors.cells import split_cell_name, usable_positions, with_positions
+from experiments.detectors.belief import belief_scores, belief_targets, folds_of, resisted_rows, wanted
+from experiments.detectors.cells import Place, usable_positions, with_positions
 from experiments.detectors.covariates import confound_terms
-from experiments.detectors.early import early_detectors
 from experiments.detectors.saved import save_detector
-from experiments.detectors.training import Trained, score_rows, summary_of, train, untrained
+from experiments.detectors.training import Trained, selected, train, untrained
+from experiments.detectors.written import score_rows, summary_of
 from experiments.records import TargetRow, TransferCell, Verdict
 from experiments.records.accounts import CaptureAccount, GenerateAccount, JudgeAccount, ProbeAccount, TargetAccount
 from experiments.records.seeds import stable_int, stream
@@ -36,6 +35,7 @@ from experiments.records.stages import (
 from experiments.run.model_run import ModelRun, StageResult
 from experiments.run.stage import Stage
 from probes import Folds, NestedResult, Riders, Search, control_labels, cross_cell_aurocs, residualise
+from probes.arrays import Rows as Index
 
 
 def run_probe(run: ModelRun) -> StageResult:
@@ -124,13 +124,13 @@ class _Work:
     folder: Path
     target: Target
     rows: Rows
-    folds: Folds
+    folds: tuple[Folds, ...]
     seed: int
 
     @property
-    def fold(self) -> NDArray[np.intp]:
-        """Outer fold of each row."""
-        return self.folds.outer
+    def fold(self) -> Index:
+        """Outer fold of each row in the first drawing."""
+        return self.folds[0].outer
 
     @property
     def main(self) -> bool:
@@ -139,7 +139,7 @@ class _Work:
     def search(self) -> Search:
         probe = self.run.config.probe
         permutations = probe.permutations if self.target.permuted else 0
-        return Search(probe.c_grid, probe.outer_folds, probe.inner_folds, permutations)
+        return Search(probe.c_grid, probe.outer_folds, probe.inner_folds, probe.repeats, permutations)
 
     def keep(self, trained: Trained) -> None:
         (scores_table if self.main else other_scores_table)(self.folder).append(
@@ -161,14 +161,17 @@ def _train_target(run: ModelRun, folder: Path, target: Target) -> TargetAccount:
         return account.model_copy(update={"refused": reason})
     seed = stable_int(run.config.seed, "folds", target.name) % 2**31
     probe = run.config.probe
-    folds = Folds.of(used.contrast(), probe.outer_folds, probe.inner_folds, seed)
+    search = Search(probe.c_grid, probe.outer_folds, probe.inner_folds, probe.repeats)
+    folds = search.folds(used.contrast(), seed)
     work = _Work(run, folder, target, used, folds, seed)
     targets_table(folder).append(
         TargetRow(
             target=target.name, rollout_id=name, group=label.group, kind=label.kind, direction=label.direction,
-            positive=positive, fold=int(k),
+            positive=positive, fold=int(k[0]), more_folds=tuple(int(one) for one in k[1:]),
         )
-        for name, label, positive, k in zip(used.ids, used.labels, used.positive, folds.outer, strict=True)
+        for name, label, positive, k in zip(
+            used.ids, used.labels, used.positive, np.stack([f.outer for f in folds], axis=1), strict=True
+        )
     )  # fmt: skip
     return account.model_copy(update={"trained": _train_all(work, positions)})
 
@@ -187,51 +190,62 @@ def _too_few(run: ModelRun, target: Target, rows: Rows) -> str | None:
 
 def _train_all(work: _Work, positions: Sequence[str]) -> int:
     run = work.run
-    sites = [Site.parse(name) for name in run.account(CaptureAccount).sites]
+    sites = tuple(Site.parse(name) for name in run.account(CaptureAccount).sites)
     rng = stream(run.config.seed, "controls", work.target.name)
-    detectors = build_detectors(store_of(run), work.rows, sites, positions, work.target, rng)
-    detectors += _early(work)
-    if work.main:
-        detectors += causal_detectors(run, work.rows)
-    n_trained = len(detectors)
-    riders = _riders(work, rng)
-    with run.reporter.bar(f"probe {work.target.name}", sum(_steps(work, d) for d in detectors)) as tick:
+    context = Context(run, store_of(run), work.rows, sites, tuple(positions), work.target, rng)
+    detectors = build_detectors(context)
+    riders = _riders(work, control_types(context), rng)
+    done: list[Trained] = []
+    n_variants = 0
+    with run.reporter.bar(f"probe {work.target.name}", sum(_steps(d) for d in detectors)) as tick:
         for detector in detectors:
             trained = train(detector, work.rows, work.folds, work.search(), work.seed, riders, lambda: tick(1))
             work.keep(trained)
+            done.append(trained)
             variants = list(_variants(work, trained))
             for variant in variants:
                 work.keep(variant)
-            n_trained += len(variants)
-            if detector.shipped and (work.main or detector.family == "probe"):
-                save_detector(run, work.folder, work.target, trained, work.search(), work.seed)
-            if detector.family == "probe" and "kind" in riders.left_out:
-                kinds, enough = riders.left_out["kind"], run.config.probe.min_per_class
-                kind_scores_table(work.folder).append(kind_scores(trained, work.rows.ids, kinds, enough))
-            if work.main and detector.name == "probe_within_cot":
-                _along_cot(work, trained)
+            n_variants += len(variants)
+            _save(work, trained, riders)
     if work.main:
         for judge, verdicts in run.records.verdicts.items():
             work.keep(_judged(work, judge, verdicts))
-        if run.config.probe.transfer:
-            transfer_table(work.folder).replace(_transfer(work, detectors))
-    return n_trained
+        _about_probes(work, context, wanted(done))
+    return len(done) + n_variants
 
 
-def _steps(work: _Work, detector: DetectorCells) -> int:
-    return 0 if detector.forest else len(detector.cells) * work.run.config.probe.outer_folds
+def _save(work: _Work, trained: Trained, riders: Riders) -> None:
+    """What is kept of a detector beside its scores: itself, fitted on all rows, and what it says of other kinds."""
+    run, detector = work.run, trained.detector
+    if detector.shipped and (work.main or detector.family == "probe"):
+        save_detector(run, work.folder, work.target, trained, replace(work.search(), estimator=detector.estimator),
+                      work.seed)  # fmt: skip
+    if detector.family == "probe" and "kind" in riders.left_out:
+        kinds, enough = riders.left_out["kind"], run.config.probe.min_per_class
+        kind_scores_table(work.folder).append(kind_scores(trained, work.rows.ids, kinds, enough))
+    if work.main and detector.name == "probe_within_cot":
+        _along_cot(work, trained)
 
 
-def _early(work: _Work) -> list[DetectorCells]:
-    if work.target.name not in (MAIN, "will_follow"):
-        return []
-    run = work.run
-    fractions = [f for f in run.config.probe.early_answering if work.main or f == 0]
-    with run.reporter.bar("early answering", len(work.rows)) as tick:
-        return early_detectors(run.loaded, work.rows, fractions, run.config.capture.token_budget, tick)
+def _about_probes(work: _Work, context: Context, probes: Sequence[Trained]) -> None:
+    """What is said of the probes of the main target together."""
+    if not probes:
+        return
+    work.keep(selected(probes, work.rows, work.folds))
+    if work.run.config.probe.transfer:
+        transfer_table(work.folder).replace(_transfer(work, context, probes))
+    resisted = resisted_rows(context)
+    own = folds_of(context, resisted, work.fold)
+    targets_table(work.folder).append(belief_targets(context, resisted, work.fold, own))
+    for trained in probes:
+        other_scores_table(work.folder).append(belief_scores(context, trained, resisted, own))
 
 
-def _riders(work: _Work, rng: np.random.Generator) -> Riders:
+def _steps(detector: DetectorCells) -> int:
+    return 0 if detector.forest else len(detector.cells)
+
+
+def _riders(work: _Work, types: Sequence[str], rng: np.random.Generator) -> Riders:
     """Control tasks and factors to leave out, for the main target."""
     probe = work.run.config.probe
     if not work.main:
@@ -242,7 +256,6 @@ def _riders(work: _Work, rng: np.random.Generator) -> Riders:
         "source": [item.question.source for item in work.rows.items],
     }
     varied = {name: levels for name, levels in factors.items() if probe.transfer and len(set(levels)) > 1}
-    types = control_types(work.rows)
     n_tasks = probe.control_tasks if len(set(types)) > 1 else 0
     return Riders(control_labels(types, n_tasks, rng) if n_tasks else None, varied)
 
@@ -252,8 +265,7 @@ def _variants(work: _Work, trained: Trained) -> Iterator[Trained]:
     if trained.detector.family != "probe" or not work.main:
         return
     name, result = trained.detector.name, trained.result
-    everyone = np.unique(trained.index, return_index=True)[1]
-    terms = confound_terms(work.rows)[everyone]
+    terms = confound_terms(work.rows)[trained.first]
     rest = residualise(result, trained.contrast.strata, terms)
     yield trained.renamed("residual", f"{name}, less what kind, direction and unhinted confidence predict of it", rest)
     for factor, left_out in result.left_out.items():
@@ -268,7 +280,7 @@ def _judged(work: _Work, judge: str, verdicts: dict[str, Verdict]) -> Trained:
     scores = np.array([0.5 if value is None else value for value in said])
     seconds = work.run.results["judge"].seconds / max(1, len(verdicts)) * len(work.rows)
     detector = DetectorCells(f"judge_{judge}", "the CoT, for an admission", {}, family="judge", shipped=False)
-    return untrained(detector, scores, work.rows, work.fold, seconds)
+    return untrained(detector, scores, work.rows, work.folds, seconds)
 
 
 def _along_cot(work: _Work, trained: Trained) -> None:
@@ -280,24 +292,29 @@ def _along_cot(work: _Work, trained: Trained) -> None:
         cot_scores_table(work.folder).replace(found)
 
 
-def _transfer(work: _Work, detectors: Sequence[DetectorCells]) -> list[TransferCell]:
-    """Position to position at one site: the one whose cells validate best over all positions."""
-    by_name = {summary.name: summary for summary in detectors_table(work.folder).read()}
-    probes = [detector for detector in detectors if detector.family == "probe"]
-    by_site: dict[str, list[float]] = defaultdict(list)
-    penalties = []
-    for probe in probes:
-        summary = by_name[probe.name]
-        penalties += [float(chosen.rpartition("=")[2]) for chosen in summary.chosen]
-        for cell, auroc in summary.validation.items():
-            by_site[cell.partition("@")[0]].append(auroc)
-    site = max(by_site, key=lambda name: float(np.mean(by_site[name])))
-    cells = {cell: x for probe in probes for cell, x in probe.cells.items() if cell.partition("@")[0] == site}
-    penalty = float(np.median(penalties))
-    found = cross_cell_aurocs(cells, work.rows.contrast(), work.fold, penalty)
+def _transfer(work: _Work, context: Context, probes: Sequence[Trained]) -> list[TransferCell]:
+    """Position to position at one site, which each outer fold chooses by its own validation over all positions."""
+    read = [probe for probe in probes if all(isinstance(cell, Place) for cell in probe.detector.cells)]
+    positions = {c.position: None for p in read for c in p.detector.cells if isinstance(c, Place)}
+    positions = {name: None for name in positions if name in context.positions}
+    if not positions:
+        return []
+    sites, cells, strengths = [], [], []
+    for k in range(int(work.fold.max()) + 1):
+        by_site: dict[Site, list[float]] = defaultdict(list)
+        for probe in read:
+            for cell, auroc in probe.result.outcomes[k].validation.items():
+                if isinstance(cell, Place):
+                    by_site[cell.site].append(auroc)
+        site = max(by_site, key=lambda one: float(np.mean(by_site[one])))
+        sites.append(str(site))
+        cells.append({name: context.hinted[Place(site, name)] for name in positions})
+        chosen = [probe.result.outcomes[k].chosen for probe in read if probe.detector.estimator == "logistic"]
+        strengths.append(float(np.median([one.strength for one in chosen if one] or [work.search().penalties[0]])))
+    found = cross_cell_aurocs(cells, work.rows.contrast(), work.fold, strengths)
     return [
         TransferCell(
-            site=site, trained_at=split_cell_name(trained_at)[1], read_at=split_cell_name(read_at)[1],
+            site=", ".join(dict.fromkeys(sites)), trained_at=str(trained_at), read_at=str(read_at),
             auroc=auroc if np.isfinite(auroc) else None,
         )
         for (trained_at, read_at), auroc in found.items()

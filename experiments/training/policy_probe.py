@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from activations import LoadedModel, capture
 from activations.errors import HintprobeError
-from experiments.detectors.cells import split_cell_name
+from experiments.detectors.cells import Place
 from experiments.prompts.positions import locate_in
 from experiments.records import Rollout
 from experiments.run.progress import Reporter
@@ -14,8 +14,7 @@ from experiments.training.config import TrainingConfig
 from experiments.training.measured import measure
 from experiments.training.readings import chosen_positions, probe_detectors, refuse_few, rows_of
 from experiments.training.rewards import ProbeOf, Values
-from probes import Search, fit_for_use
-from probes.nested import FoldOutcome
+from probes import FoldOutcome, Search, fit_for_use
 
 _N_OPTIONS = 10
 _BUDGET = 32_768
@@ -34,7 +33,10 @@ class PolicyProbe:
 
     def __call__(self, rollouts: Sequence[Rollout]) -> Values:
         """Calibrated probability of reliance of each hinted completion; None where the position is not there."""
-        site, position = split_cell_name(self.outcome.probe.cell)
+        chosen = self.outcome.chosen
+        if chosen is None or not isinstance(chosen.cell, Place):
+            return [None] * len(rollouts)
+        site, position = chosen.cell
         found: Values = [None] * len(rollouts)
         at: dict[int, int] = {}
         for k, rollout in enumerate(rollouts):
@@ -45,7 +47,7 @@ class PolicyProbe:
         rows = list(at)
         ids = [rollouts[k].prompt_ids + rollouts[k].completion_ids for k in rows]
         for indices, states in capture(self.loaded, ids, [[at[k]] for k in rows], [site], _BUDGET):
-            scores = self.outcome.probe.score(states[site][:, 0].double().numpy())
+            scores = chosen.score(states[site][:, 0].double().numpy())
             for i, probability in zip(indices, self.outcome.calibration.probability(scores), strict=True):
                 found[rows[i]] = float(probability)
         return found
@@ -66,7 +68,7 @@ def policy_probe(config: TrainingConfig, source: str, loaded: LoadedModel, repor
         found = probe_detectors(start.run, rows, positions, [config.train.probe_name])
         if not found:
             raise HintprobeError(f"no position of {config.train.probe_name} is captured (measure.capture.positions)")
-        search = Search(probe.c_grid, probe.outer_folds, probe.inner_folds, 0)
+        search = Search(probe.c_grid, probe.outer_folds, probe.inner_folds)
         outcome = fit_for_use(found[0].cells, rows.contrast(), search, config.seed)
     except HintprobeError as error:
         if config.train.rewards.probe:

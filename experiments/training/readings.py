@@ -7,6 +7,7 @@ thresholds are taken on scores less the mean of the fold's training negatives at
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +16,10 @@ from activations import Site, fill
 from activations.errors import HintprobeError
 from activations.models import count_layers
 from activations.planner import plan_missing
-from experiments.detectors import DetectorCells, Rows, labelled_rows
+from experiments.detectors import MAIN, TARGETS, Context, DetectorCells, Rows, labelled_rows
 from experiments.detectors.activation import probe_families
-from experiments.detectors.cells import activation_cells, split_cell_name, usable_positions, with_positions
-from experiments.detectors.text import text_detectors
+from experiments.detectors.cells import Place, activation_cells, usable_positions, with_positions
+from experiments.detectors.text import TEXT_DETECTORS
 from experiments.detectors.training import Trained, train
 from experiments.records.seeds import stream
 from experiments.records.trajectory import Estimate, Flagging, Reading
@@ -28,10 +29,10 @@ from experiments.stages.probe import store_of
 from experiments.training.config import MeasureConfig
 from experiments.training.levels import estimate
 from experiments.training.measured import Measured
-from probes import Comparison, Contrast, Folds, Search, grouped_folds, threshold_at
+from probes import Contrast, Folds, Search, StratifiedPairs, grouped_folds, threshold_at
 
 Array = NDArray[np.float64]
-Features = Mapping[str, Array]
+Features = Mapping[Any, Array]
 """The features of rows, ``[row, d]``, by the name of the cell."""
 FEWEST_NEGATIVES = 20
 """Aligned rows from which a step's own threshold is taken; of fewer, 5% is not one row."""
@@ -81,7 +82,7 @@ class Shared:
     def search(self) -> Search:
         """Of all detectors."""
         probe = self.measure.probe
-        return Search(probe.c_grid, probe.outer_folds, probe.inner_folds, 0)
+        return Search(probe.c_grid, probe.outer_folds, probe.inner_folds)
 
     def folds(self, rows: Rows) -> Folds:
         """Outer folds as everywhere; inner ones balanced.
@@ -131,12 +132,19 @@ def fitted(rows: Rows, detectors: Sequence[DetectorCells], shared: Shared) -> di
         HintprobeError: too few rows or groups of a class.
     """
     folds = shared.folds(rows)
-    return {d.name: train(d, rows, folds, shared.search, shared.seed) for d in detectors}
+    return {d.name: train(d, rows, [folds], shared.search, shared.seed) for d in detectors}
 
 
 def probe_detectors(run: ModelRun, rows: Rows, positions: Sequence[str], names: Sequence[str]) -> list[DetectorCells]:
     """The probes of these names, with their cells read from the run's store; per row, not per prompt."""
-    return [probe for probe in probe_families(store_of(run), rows, sites_of(run), positions) if probe.name in names]
+    rng = stream(run.config.seed, "probes")
+    context = Context(run, store_of(run), rows, tuple(sites_of(run)), tuple(positions), TARGETS[MAIN], rng)
+    return [probe for probe in probe_families(context) if probe.name in names]
+
+
+def text_detectors(rows: Rows, names: Sequence[str]) -> list[DetectorCells]:
+    """The text classifiers of these names, in the order of the table."""
+    return [build(rows, None) for name, build in TEXT_DETECTORS.items() if name in names]
 
 
 def sites_of(run: ModelRun) -> list[Site]:
@@ -151,10 +159,10 @@ def chosen_positions(one: Measured) -> tuple[str, ...]:
 
 def states_of(run: ModelRun, rows: Rows, trained: Trained) -> Features:
     """What a probe of step 0 reads of rows, from a run's own store."""
-    found = {}
-    for name in {outcome.probe.cell for outcome in trained.result.outcomes}:
-        site, position = split_cell_name(name)
-        found.update(activation_cells(store_of(run), rows.hinted_at, [site], [position]))
+    found: dict[Any, Array] = {}
+    for place in {outcome.chosen.cell for outcome in trained.result.outcomes if outcome.chosen is not None}:
+        if isinstance(place, Place):
+            found.update(activation_cells(store_of(run), rows.hinted_at, [place.site], [place.position]))
     return found
 
 
@@ -170,9 +178,8 @@ def put_through(start: ModelRun, rows: Rows, positions: Sequence[str]) -> None:
 
 def words_in(rows: Rows, trained: Trained) -> Features:
     """Counts of the words that a text classifier knew at step 0."""
-    name = trained.detector.name
-    known = {detector.name: detector for detector in text_detectors(rows, {name: trained.detector.vocabulary})}
-    return known[name].cells
+    detector = TEXT_DETECTORS[trained.detector.name](rows, trained.detector.vocabulary or None)
+    return {name: np.asarray(x) for name, x in detector.cells.items()}
 
 
 def own_scores(trained: Trained, rows: Rows) -> Held:
@@ -192,7 +199,8 @@ def frozen_scores(trained: Trained, rows: Rows, features: Features, shared: Shar
     scores = np.full(len(rows), np.nan)
     for k, outcome in enumerate(trained.result.outcomes):
         mine = fold == k
-        scores[mine] = outcome.probe.score(features[outcome.probe.cell][mine])
+        if outcome.chosen is not None:
+            scores[mine] = outcome.chosen.score(features[outcome.chosen.cell][mine])
     return Held(rows, _in_units(trained, scores, fold), fold)
 
 
@@ -230,7 +238,7 @@ def read(held: Held, start_threshold: float | None, shared: Shared) -> Read:
     auroc = nothing
     if not refused:
         strata = [f"{k}/{stratum}" for k, stratum in zip(held.fold, held.rows.strata, strict=True)]
-        pairs = Comparison.of(positive, strata)
+        pairs = StratifiedPairs.of(positive, strata)
         point = float(pairs.auroc(held.scores)[0])
         auroc = (point if np.isfinite(point) else None, pairs.auroc(held.scores, weights))
         refused = "" if auroc[0] is not None else "no kind and direction holds reliant and aligned rows of one fold"

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from activations.errors import HintprobeError
 from experiments.comparison.faithfulness import metrics_of_sums
 from experiments.detectors import Rows
-from experiments.detectors.text import text_detectors
 from experiments.detectors.training import Trained
 from experiments.pipeline import check_names, limited_threads
 from experiments.records.seeds import stream
@@ -44,6 +43,7 @@ from experiments.training.readings import (
     share,
     shared_folds,
     states_of,
+    text_detectors,
     threshold_of,
     words_in,
 )
@@ -161,7 +161,7 @@ def _start(first: Measured, shared: Shared) -> _Start:
         positions = chosen_positions(first)
         rows = rows_of(first, positions)
         probes = fitted(rows, probe_detectors(first.run, rows, positions, measure.probes), shared)
-        texts = fitted(rows, [d for d in text_detectors(rows) if d.name in measure.texts], shared)
+        texts = fitted(rows, text_detectors(rows, measure.texts), shared)
     except HintprobeError as error:
         return _Start(first, (), {}, {}, {}, f"No detector could be trained at step {first.step}: {error}")
     every = probes | texts
@@ -209,7 +209,7 @@ def _refitted(one: Measured, rows: Rows, start: _Start, shared: Shared) -> dict[
         return start.probes | start.texts
     try:
         probes = fitted(rows, probe_detectors(one.run, rows, start.positions, list(start.probes)), shared)
-        return probes | fitted(rows, [d for d in text_detectors(rows) if d.name in start.texts], shared)
+        return probes | fitted(rows, text_detectors(rows, list(start.texts)), shared)
     except HintprobeError as error:
         return str(error)
 

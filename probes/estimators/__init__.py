@@ -3,6 +3,7 @@
 from probes.estimators.attention import AttentionProbe
 from probes.estimators.base import BinaryProbe, LinearProbe, Probe
 from probes.estimators.linear import LogisticProbe, MeanDifferenceProbe, RidgeProbe
+from probes.estimators.max_pooling import MaxPoolingProbe
 from probes.estimators.mlp import MLPProbe
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "LinearProbe",
     "LogisticProbe",
     "MLPProbe",
+    "MaxPoolingProbe",
     "MeanDifferenceProbe",
     "Probe",
     "RidgeProbe",

@@ -14,6 +14,7 @@ from torch import Tensor
 from activations.errors import HintprobeError
 from probes.arrays import Array
 from probes.estimators.base import Probe
+from probes.estimators.fitting import Estimator, each
 from probes.linear import moments
 
 Row = Float[np.ndarray, "position d"]
@@ -174,3 +175,6 @@ def _joined(X: Sequence[Row]) -> tuple[Float[np.ndarray, "token d"], list[int]]:
         if not np.isfinite(row).all():
             raise HintprobeError(f"Row {i} given to an attention probe holds NaN or infinite values.")
     return np.concatenate(rows), [len(row) for row in rows]
+
+
+ATTENTION = Estimator(AttentionProbe, each(lambda c: AttentionProbe(C=c)), reads="sequence")

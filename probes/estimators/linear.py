@@ -8,6 +8,7 @@ from sklearn.linear_model import Ridge
 
 from probes.arrays import Array
 from probes.estimators.base import LinearProbe
+from probes.estimators.fitting import Estimator, each
 from probes.logistic import solve_logistic
 
 
@@ -84,3 +85,8 @@ class RidgeProbe(LinearProbe):
         model = Ridge(alpha=self.alpha).fit(z, np.where(positive, 1.0, -1.0))
         self.coef_ = model.coef_[None]
         self.intercept_ = np.array([model.intercept_])
+
+
+MEAN_DIFFERENCE = Estimator(MeanDifferenceProbe, each(lambda _: MeanDifferenceProbe(), has_strength=False))
+DISCRIMINANT = Estimator(MeanDifferenceProbe, each(lambda _: MeanDifferenceProbe(whiten=True), has_strength=False))
+RIDGE = Estimator(RidgeProbe, each(lambda c: RidgeProbe(alpha=1 / c)))

@@ -10,6 +10,7 @@ from sklearn.neural_network import MLPClassifier
 
 from probes.arrays import Array
 from probes.estimators.base import BinaryProbe
+from probes.estimators.fitting import Estimator, each
 
 
 class MLPProbe(BinaryProbe):
@@ -53,3 +54,6 @@ class MLPProbe(BinaryProbe):
     def _score(self, z: Float[np.ndarray, "row d"]) -> Float[np.ndarray, "row"]:
         score: Array = np.maximum(z @ self.hidden_ + self.hidden_bias_, 0) @ self.output_ + self.output_bias_[0]
         return score
+
+
+MLP = Estimator(MLPProbe, each(lambda c: MLPProbe(alpha=1 / c)))

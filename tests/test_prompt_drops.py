@@ -7,8 +7,8 @@ from wired import LETTERS, VALUES, VOCABULARY, prompt
 
 from activations import Decoding, generate
 from activations.errors import HintprobeError
-from probes import reliance
-from probes.reliance import Written, prompt_drops, score_tokens
+from probes import prompt_drops as scoring
+from probes.prompt_drops import Written, prompt_drops, score_tokens
 
 
 def as_the_model_writes(loaded, own, hint):
@@ -20,7 +20,7 @@ def as_the_model_writes(loaded, own, hint):
 
 @pytest.mark.parametrize("chunk", [2, 256])
 def test_scores_equal_a_plain_forward(chunk, tiny, monkeypatch):
-    monkeypatch.setattr(reliance, "_CHUNK", chunk)
+    monkeypatch.setattr(scoring, "_CHUNK", chunk)
     loaded, rng = tiny("qwen3"), np.random.default_rng(0)
     prompts = [tuple(int(t) for t in rng.integers(10, 200, n)) for n in (7, 3, 5)]
     written = [

@@ -1,0 +1,58 @@
+"""What a builder of detectors may use: one target's rows, the run they come from, and cells that are read once."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from activations import ModelStore, Site
+from experiments.detectors.cells import Place, activation_cells
+from experiments.detectors.rows import Rows
+from experiments.detectors.targets import MAIN, Target
+from experiments.run.model_run import ModelRun
+from probes.arrays import Array
+
+
+def _silent(_: int) -> None:
+    """Progress that nobody watches."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What detectors of one target are built from.
+
+    Attributes:
+        positions: named positions that every row resolves.
+        rng: for what is drawn at random.
+        tick: told how many rows some slow step has finished.
+    """
+
+    run: ModelRun
+    store: ModelStore
+    rows: Rows
+    sites: tuple[Site, ...]
+    positions: tuple[str, ...]
+    target: Target
+    rng: np.random.Generator
+    tick: Callable[[int], None] = field(default=_silent, repr=False)
+
+    @property
+    def main(self) -> bool:
+        """The target is reliant against aligned."""
+        return self.target.name == MAIN
+
+    @cached_property
+    def hinted(self) -> dict[Place, Array]:
+        """Activations of the scored runs at every site and position."""
+        return activation_cells(self.store, self.rows.hinted_at, self.sites, self.positions)
+
+    @cached_property
+    def unhinted(self) -> dict[Place, Array]:
+        """Activations of the unhinted runs, at the positions that all of them resolve."""
+        shared = [p for p in self.positions if all(p in at.tokens for at in self.rows.unhinted_at)]
+        return activation_cells(self.store, self.rows.unhinted_at, self.sites, shared)
+
+    def at(self, positions: Sequence[str]) -> dict[Place, Array]:
+        """Those of the scored runs at some positions."""
+        return {place: x for place, x in self.hinted.items() if place.position in positions}

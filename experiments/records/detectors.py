@@ -1,0 +1,179 @@
+"""Records of the probe stage: what detectors are trained on, how they were trained, and what they say."""
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from experiments.records.rows import Direction, Kind, Record
+
+Family = Literal["probe", "control", "baseline", "reference", "judge", "instrument"]
+
+
+class Choice(Record):
+    """What the inner folds of one outer fold chose."""
+
+    site: str | None = Field(description="site whose activations are read; null where none are")
+    position: str = Field(description="position read, or the name of the features")
+    estimator: str = Field("logistic", description="what was fitted")
+    strength: float = Field(description="C, or what stands for it; 1 where the estimator has none")
+
+
+class CellFigure(Record):
+    """How one cell did on validation folds."""
+
+    site: str | None = Field(description="site whose activations are read; null where none are")
+    position: str = Field(description="position read, or the name of the features")
+    auroc: float | None = Field(description="AUROC on validation folds; never the reported figure")
+
+
+def as_choices(value: Any) -> Any:
+    """Choices; runs before November 2026 hold them as text, ``resid_post.3@prompt_end C=0.1``."""
+    return tuple(
+        {**_cell_of(one.rpartition(" C=")[0]), "strength": float(one.rpartition(" C=")[2])}
+        if isinstance(one, str)
+        else one
+        for one in value
+    )
+
+
+def as_cells(value: Any) -> Any:
+    """Cells on validation folds; older runs hold a mapping from such text to the AUROC."""
+    if isinstance(value, dict):
+        return tuple({**_cell_of(name), "auroc": auroc} for name, auroc in value.items())
+    return value
+
+
+def _cell_of(name: str) -> dict[str, str | None]:
+    site, at, position = name.partition("@")
+    return {"site": site, "position": position} if at else {"site": None, "position": name}
+
+
+class TargetRow(Record):
+    """One row of a target: what every detector of it is scored on."""
+
+    key_fields = ("target", "rollout_id")
+    target: str = Field(description="what is told apart: reliant (against aligned), will_follow, …")
+    rollout_id: str = Field(description="the rollout that is scored")
+    group: str = Field(description="group of the item's question")
+    kind: Kind = Field(description="kind of hint")
+    direction: Direction = Field(description="direction of the hint")
+    positive: bool = Field(description="the row is of the positive class")
+    fold: int = Field(description="outer fold that the row is held out in")
+    more_folds: tuple[int, ...] = Field((), description="the same in each further drawing of the folds")
+
+    @property
+    def stratum(self) -> str:
+        """Rows are compared within kind × direction."""
+        return f"{self.kind} {self.direction}"
+
+
+class ScoreRow(Record):
+    """What one detector says of one rollout that it was not trained on; a row without a score is left out."""
+
+    key_fields = ("target", "detector", "rollout_id")
+    target: str = Field("reliant", description="what the detector tells apart")
+    detector: str = Field(description="name of the detector")
+    rollout_id: str = Field(description="the rollout")
+    fold: int = Field(description="outer fold the row was held out in")
+    score: float = Field(description="higher means more likely positive; comparable within a fold only")
+    offset: float = Field(
+        0.0,
+        description="mean out-of-fold score of the training negatives of the row's kind and direction (of all where "
+        "there are none); thresholds within kind × direction are taken on score - offset",
+    )
+    spread: float = Field(
+        1.0, description="their standard deviation, by which score - offset is divided before a threshold is applied"
+    )
+    probability: float = Field(description="the score calibrated on training folds")
+    more: tuple[float, ...] = Field((), description="held-out score under each further drawing of the folds")
+
+
+class DetectorSummary(Record):
+    """How a detector was trained, and what its thresholds are made from."""
+
+    key_fields = ("target", "name")
+    target: str = Field("reliant", description="what the detector tells apart")
+    name: str = Field(description="name of the detector")
+    family: Family = Field(
+        "baseline",
+        description="probe: reads activations; control: what a probe must beat to mean something; baseline: reads no "
+        "activations; reference: reads what a probe reads, with nothing learnt; judge: a verdict; instrument: an "
+        "intervention",
+    )
+    reads: str = Field(description="what it looks at")
+    seconds_per_row: float = Field(description="cost: wall-clock seconds per scored row, training included")
+    forwards_per_row: float = Field(
+        0.0, description="cost: model forwards per scored row beyond the one that generated or captured it"
+    )
+    trained: bool = Field(True, description="its score was learnt from rows of the target")
+    variant_of: str = Field("", description="the probe whose scores these are in another form")
+    rival: bool = Field(
+        False, description="it holds what a probe could know without the hint, so that a find must be ahead of it"
+    )
+    chosen: tuple[Choice, ...] = Field(description="what the inner folds chose, per outer fold")
+    validation: tuple[CellFigure, ...] = Field(description="every cell on validation folds")
+    constant_cells: tuple[str, ...] = Field((), description="cells left out because nothing in them varies")
+    null_statistic: float | None = Field(
+        None, description="AUROC of the search in closed form (ridge regression), which the permuted searches repeat"
+    )
+    null_best_statistic: float | None = Field(None, description="its highest validation AUROC over all cells")
+    null_aurocs: tuple[float, ...] = Field(
+        description="AUROC of each repeat of that search with whole groups' labels permuted within kind × direction"
+    )
+    stratum_only_aurocs: tuple[float, ...] = Field(
+        (),
+        description="the same repeats scored on the true labels: what the base rates of kinds and directions alone "
+        "teach, and no null",
+    )
+    null_best_validation: tuple[float, ...] = Field(
+        (), description="per repeat, the highest validation AUROC over all cells: the null of the best cell"
+    )
+    control_task_aurocs: tuple[float, ...] = Field(
+        (), description="AUROC of the same search on random labels per wording and target letter"
+    )
+    training_negatives: tuple[tuple[float, ...], ...] = Field(
+        description="per outer fold, out-of-fold scores of the training rows of the negative class"
+    )
+    training_residuals: tuple[tuple[float, ...], ...] = Field(
+        (),
+        description="the same, each less the mean of the other training negatives of its kind and direction, divided "
+        "by their standard deviation",
+    )
+
+    _older_choices = field_validator("chosen", mode="before")(as_choices)
+    _older_cells = field_validator("validation", mode="before")(as_cells)
+
+
+class TransferCell(Record):
+    """A probe trained at one position and read at another, of one site."""
+
+    site: str = Field(description="sites of both, the one that validates best over the positions in each outer fold")
+    trained_at: str = Field(description="position whose states the probe was trained on")
+    read_at: str = Field(description="position whose states it reads")
+    auroc: float | None = Field(description="AUROC on held-out rows, pairs within kind × direction; null: undefined")
+
+
+class KindScores(Record):
+    """Held-out scores of one row by probes that were trained on one kind of hint alone."""
+
+    key_fields = ("detector", "rollout_id")
+    detector: str = Field(description="the probe whose cell and C, chosen per outer fold on all kinds, are used")
+    rollout_id: str = Field(description="the rollout")
+    trained_on: dict[str, float] = Field(
+        description="score by the kind trained on; comparable within a fold only; absent: too few rows to train on"
+    )
+
+
+class CotScore(Record):
+    """The score of a held-out probe at one token of a chain of thought."""
+
+    key_fields = ("detector", "rollout_id", "token")
+    rollout_id: str = Field(description="the rollout")
+    detector: str = Field(description="the probe; the model of the outer fold that the rollout was held out in")
+    cell: str = Field(description="site and position that this model was trained at")
+    token: int = Field(description="index of the token in prompt and completion together")
+    start: int = Field(description="first character of the token in completion_text")
+    end: int = Field(description="one past the last character")
+    ends_sentence: bool = Field(description="the token ends a sentence")
+    score: float = Field(description="log-odds of reliance")
+    probability: float = Field(description="the same, calibrated on the training folds at the probe's own position")
