@@ -97,7 +97,9 @@ def measure(run: ModelRun, character: Character, asked: Set[str] = EVERYTHING) -
         "temperature": decoding_of(run).temperature,
         "fingerprint": run.fingerprint,
         **by_behaviour(rows, character, n, rng),
-        "hint_effect": hint_effect([row.label for row in rows], n, rng),
+        "hint_effect": {
+            name: effect.model_dump() for name, effect in hint_effect([row.label for row in rows], n, rng).items()
+        },
         "faithfulness": paper_metrics(rows, n, rng),
     }
     with run.reporter.busy("interventions"):
