@@ -23,12 +23,12 @@ SMALL: dict[str, Any] = {
     "name": "attacked",
     "models": ["organism:unfaithful"],
     "threads": 1,
-    "questions": {"source": "organism-world", "limit": 72},
+    "questions": {"source": "organism-world", "limit": 48},
     "generate": {"max_new_tokens": 64, "token_budget": 4096},
     "capture": {"positions": ["prompt_end", "cot_0.5"]},
     "probe": {
         "outer_folds": 2, "inner_folds": 2, "c_grid": [0.03], "permutations": 0, "control_tasks": 0, "transfer": False,
-        "early_answering": [0.0], "targets": ["reliant"], "along_cot": 0, "min_per_class": 4,
+        "early_answering": [0.0], "targets": ["reliant"], "along_cot": 0, "min_per_class": 3,
     },
     "patch": {"pairs": 2, "controls": ["random_positions"]},
     "mediate": {"items": 1, "draws": 1, "cut": ["pointer"]},
@@ -145,10 +145,11 @@ class Arena:
 
 
 def run_stages(cache: Path, until: str, wait: bool = False) -> None:
-    """The pipeline, in this process."""
-    from experiments.pipeline import run_pipeline
+    """The pipeline, in this process, without the page: the attacks read reports apart, and the page takes longest."""
+    from experiments import pipeline
 
-    run_pipeline(Config.model_validate({**SMALL, "cache": cache}), until=until, wait=wait)
+    pipeline.write_report = lambda *_: None  # type: ignore[assignment]
+    pipeline.run_pipeline(Config.model_validate({**SMALL, "cache": cache}), until=until, wait=wait)
 
 
 def stage_folders(cache: Path, verb: str) -> list[Path]:
