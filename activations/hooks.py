@@ -172,6 +172,8 @@ def visiting(model: nn.Module, visitors: Mapping[Site, Visitor], stop_after_deep
             # The stop of an enclosing context is not ours to end: its forward gave nothing back.
             if error.owner is not owner:
                 raise
+            # Since Python 3.13 this generator's frame, which the traceback holds, holds the frame that holds the error.
+            error.__traceback__ = None
     if silent:
         names = ", ".join(str(site) for site in sorted(silent))
         raise HintprobeError(f"No forward reached {names}: a hook that never fired is not a measurement.")

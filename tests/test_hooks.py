@@ -8,6 +8,7 @@ import torch
 from conftest import ARCHITECTURES, LAYERS, Tiny, some_rows
 
 from activations import HintprobeError, LoadedModel, Replace, Site, capture_batch, counting_forwards, editing, visiting
+from activations.abilities import abilities
 from activations.batching import pad_left
 from activations.forward import forward
 from activations.sites import decoder_blocks, residual_sites
@@ -34,6 +35,7 @@ def batch_of(loaded: LoadedModel, *lengths: int, seed: int = 0):
 
 def blocks_run(loaded: LoadedModel, sites: list[Site]) -> list[int]:
     """Which decoder blocks a capture of these sites runs to their end."""
+    abilities(loaded.model)  # looked at once per model, by forwards of its own
     ran: list[int] = []
     handles = [
         block.mlp.register_forward_hook(lambda *_, k=k: ran.append(k))
