@@ -94,7 +94,7 @@ def summarise(store: ActivationStore, part: str) -> PartSummary:
 
 def complaints(store: ActivationStore, part: str) -> Iterator[tuple[Path, HintprobeError | None]]:
     """Every shard of a part, read as a whole, with what is wrong with it."""
-    for path in ModelStore(store.path / part).paths():
+    for path in ModelStore(store.path / part).every_path():
         try:
             verify_shard(path)
         except GoneShardError:

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +46,13 @@ class ModelStore:
     def paths(self) -> list[Path]:
         """The shards that are there now."""
         return sorted(self.folder.glob(f"*{SUFFIX}"))
+
+    def every_path(self) -> Iterator[Path]:
+        """Each shard once, those included that come while one goes through them: another process may be merging."""
+        seen: set[Path] = set()
+        while new := [path for path in self.paths() if path not in seen]:
+            seen.update(new)
+            yield from new
 
     def refresh(self) -> None:
         """Take note of shards that came or went since the last look, by this process or another.
@@ -177,7 +184,7 @@ class ModelStore:
             HintprobeError: a shard is damaged; the message names it.
         """
         n_whole = 0
-        for path in self.paths():
+        for path in self.every_path():
             with suppress(GoneShardError):  # merged into another meanwhile
                 verify_shard(path)
                 n_whole += 1

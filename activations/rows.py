@@ -105,11 +105,9 @@ class SiteRows:
             one: NDArray[np.generic] = self._parts[0].values.take(slot, axis=0)
             return one
         out: NDArray[np.generic] = np.empty((len(rows), *self._feature), dtype=self._parts[0].values.dtype)
-        order = np.argsort(part, kind="stable")
-        ends = np.searchsorted(part[order], np.arange(len(self._parts) + 1))
         for k in np.unique(part).tolist():
-            here = order[ends[k] : ends[k + 1]]
-            out[here] = self._parts[k].values[slot[here]]
+            here = np.flatnonzero(part == k)
+            out[here] = self._parts[k].values.take(slot[here], axis=0)
         return out
 
     def _check(self, rows: Int[np.ndarray, "some"]) -> None:

@@ -4,6 +4,7 @@ import random
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -95,7 +96,8 @@ def interleave(root: Path, seed: int) -> list[str]:
                 time.sleep(rng.random() * 0.003)
                 act(rng)
         except BaseException as error:
-            failures.append(f"{act.__name__}: {type(error).__name__}: {error}")
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            failures.append(f"{act.__name__}: {type(error).__name__}: {error} ({where.name}, {where.line})")
 
     actors = [reader, newcomer, writer, writer, merger, merger, caretaker]
     threads = [threading.Thread(target=again, args=(act, k)) for k, act in enumerate(actors)]
