@@ -123,3 +123,11 @@ def test_lengths_of_faithful_and_unfaithful_chains_of_thought():
     assert found["difference"]["value"] == -20
     assert found["difference"]["low"] == pytest.approx(-20)
     assert cot_lengths([row(None, True)], 200, rng) is None
+
+
+def test_a_calibration_whose_rows_share_questions_leaves_more_doubt():
+    rng = np.random.default_rng(0)
+    counts = {"both": 80, "judge_only": 10, "label_only": 20, "neither": 90}
+    alone, shared = (corrected_rate(0.5, np.full(2000, 0.5), counts, rng, share) for share in (1.0, 0.25))
+    assert alone["value"] == shared["value"]
+    assert shared["high"] - shared["low"] > 1.5 * (alone["high"] - alone["low"])

@@ -9,7 +9,7 @@ import numpy as np
 from experiments.comparison.faithfulness import FaithfulnessRow, faithfulness, used_rows
 from experiments.comparison.natural_flips import cot_lengths, natural_flips
 from experiments.judges.agreement import corrected_rate
-from experiments.judges.calibration import read_calibration
+from experiments.judges.calibration import independent_share, read_calibration
 from experiments.records import Label
 from experiments.records.comparison import CorrectedRate, Faithfulness, FaithfulnessSummary
 from experiments.run.model_run import ModelRun
@@ -81,5 +81,6 @@ def _corrected(run: ModelRun, rows: Sequence[FaithfulnessRow], rng: np.random.Ge
         return CorrectedRate(calibration=counts)
     said = np.array([bool(row.verbalized) for row in scored], dtype=float)
     weights = cluster_bootstrap([row.group for row in scored], run.config.compare.bootstrap, rng)
-    found = corrected_rate(float(said.mean()), (weights @ said) / weights.sum(1), counts, rng)
+    share = independent_share(path, run.config.judge.judges[0])
+    found = corrected_rate(float(said.mean()), (weights @ said) / weights.sum(1), counts, rng, share)
     return CorrectedRate(**found, calibration=counts)

@@ -129,7 +129,7 @@ def rogan_gladen(rate: Array, sensitivity: Array, specificity: Array) -> Array:
 
 
 def corrected_rate(
-    rate: float, rate_samples: Array, counts: Mapping[str, int], rng: np.random.Generator
+    rate: float, rate_samples: Array, counts: Mapping[str, int], rng: np.random.Generator, independent: float = 1.0
 ) -> dict[str, float | None]:
     """A judge's rate corrected for its errors, with an interval that holds the doubt about both.
 
@@ -137,6 +137,8 @@ def corrected_rate(
         rate: share that the judge calls positive.
         rate_samples: the same in cluster-bootstrap resamples.
         counts: the judge's calibration: both, judge_only, label_only, neither.
+        independent: groups per labelled row. Rows of one question share the judge's errors, so the doubt about its
+            error rates is that of as many rows as there are groups.
 
     Returns:
         value, low and high; None where the judge is no better than chance, or where over a tenth of the draws say so.
@@ -147,8 +149,8 @@ def corrected_rate(
     point = rogan_gladen(np.array([rate]), np.array([true[0] / sum(true)]), np.array([false[0] / sum(false)]))[0]
     n = len(rate_samples)
     # Jeffreys' posterior of each error rate: a judge never seen to err is not thereby infallible.
-    sensitivity = rng.beta(true[0] + 0.5, true[1] + 0.5, n)
-    specificity = rng.beta(false[0] + 0.5, false[1] + 0.5, n)
+    sensitivity = rng.beta(independent * true[0] + 0.5, independent * true[1] + 0.5, n)
+    specificity = rng.beta(independent * false[0] + 0.5, independent * false[1] + 0.5, n)
     bounds = interval(rogan_gladen(rate_samples, sensitivity, specificity))
     if not np.isfinite(point) or bounds is None:
         return {"value": None, "low": None, "high": None}

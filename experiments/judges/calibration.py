@@ -1,5 +1,6 @@
 """A judge against labels: what `hintprobe judges calibrate` prints, and how a run reads it again."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -147,14 +148,19 @@ def _by_kind(
     return {"label_open": len(scored) - len(known), "all": agreement(rows(known), n, rng), "by_kind": by_kind}
 
 
+def independent_share(path: Path, judge: str) -> float:
+    """Groups per labelled row of a calibration that :func:`read_calibration` reads; 1 where it does not say."""
+    found = json.loads(path.read_text(encoding="utf-8"))[judge]["verbalized"]["all"]
+    rows, groups = found.get("n"), found.get("groups")
+    return min(1.0, groups / rows) if rows and groups else 1.0
+
+
 def read_calibration(path: Path, judge: str) -> dict[str, int]:
     """The counts of a judge's verbalized verdicts against labels, from what ``judges calibrate --json`` printed.
 
     Raises:
         HintprobeError: unreadable, or not of this judge.
     """
-    import json
-
     try:
         counts = json.loads(path.read_text(encoding="utf-8"))[judge]["verbalized"]["all"]["counts"]
         return {name: int(counts[name]) for name in COUNTS}
