@@ -104,10 +104,10 @@ def test_natural_flips_by_hand():
         flipping([], group="3"),
     ]  # fmt: skip
     found = natural_flips(rows, 200, rng)
-    assert found["rows"] == 2
-    assert found["unparsed_repeats"] == 1
-    assert (found["to_target"]["numerator"], found["to_target"]["denominator"]) == (1, 4)
-    assert found["to_other"]["value"] == pytest.approx(1 / 4)
+    assert found.rows == 2
+    assert found.unparsed_repeats == 1
+    assert (found.to_target.numerator, found.to_target.denominator) == (1, 4)
+    assert found.to_other.value == pytest.approx(1 / 4)
     assert natural_flips([flipping([])], 200, rng) is None
 
 
@@ -119,9 +119,9 @@ def test_lengths_of_faithful_and_unfaithful_chains_of_thought():
 
     rows = [row(10, True, group=str(k)) for k in range(20)] + [row(30, False, group=str(k)) for k in range(20)]
     found = cot_lengths([*rows, row(999, True, "C"), row(999, None)], 300, rng)
-    assert (found["faithful"]["value"], found["unfaithful"]["value"]) == (10, 30)
-    assert found["difference"]["value"] == -20
-    assert found["difference"]["low"] == pytest.approx(-20)
+    assert (found.faithful.value, found.unfaithful.value) == (10, 30)
+    assert found.difference.value == -20
+    assert found.difference.low == pytest.approx(-20)
     assert cot_lengths([row(None, True)], 200, rng) is None
 
 
