@@ -17,6 +17,7 @@ from experiments.pipeline import run_pipeline
 from experiments.records.seeds import stream
 from experiments.records.stages import cot_scores_table, labels_table
 from experiments.report import forwards_of_this_run
+from experiments.report.runs import read_run
 from experiments.run.model_run import ModelRun
 from experiments.run.progress import Reporter
 from probes.patching import CONTROLS

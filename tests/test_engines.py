@@ -13,7 +13,7 @@ from activations.errors import HintprobeError
 from experiments.config import Config
 from experiments.config.endpoint import Endpoint
 from experiments.config.file import load_config
-from experiments.detectors.covariates import covariate_detectors
+from experiments.detectors.covariates import of_covariates
 from experiments.detectors.rows import Rows
 from experiments.engines import Ask, InProcess, ServerEngine
 from experiments.engines.clients import EndpointError
@@ -276,10 +276,10 @@ def test_confidence_that_a_server_did_not_tell_is_said_to_be_unknown(tokenizer, 
     (folder,) = settings.run_dir.glob("*/judge-*")
     labels = tuple(labels_table(folder).read())
     assert {label.margin for label in labels} == {None}
-    reads = {one.name: one.reads for one in covariate_detectors(blank_rows(labels))}
+    reads = {one.name: one.reads for one in of_covariates(blank_rows(labels))}
     assert all("unknown for 12 of 12 rows" in reads[name] for name in ("margin", "direction_x_margin"))
     told = tuple(label.model_copy(update={"margin": 1.0}) for label in labels)
-    assert not any("unknown" in one.reads for one in covariate_detectors(blank_rows(told)))
+    assert not any("unknown" in one.reads for one in of_covariates(blank_rows(told)))
 
 
 def test_more_unhinted_rollouts_than_others(tokenizer, tmp_path):

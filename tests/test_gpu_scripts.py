@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,8 @@ def recorded(tmp_path):
 
     def run(script, *arguments, **environment):
         calls = tmp_path / "calls"
-        env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "CALLS": str(calls), **environment}
+        path = f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+        env = {**os.environ, "PATH": path, "CALLS": str(calls), **environment}
         done = subprocess.run(
             [str(SCRIPTS / script), str(config), *arguments], env=env, capture_output=True, text=True, timeout=60,
             check=False,

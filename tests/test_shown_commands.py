@@ -22,6 +22,7 @@ from experiments.cli import app
 from experiments.config import Config
 from experiments.planning import plan as planning
 from experiments.questions.pool import load_questions
+from experiments.records.comparison import Comparison, DetectorEntry
 from experiments.training.config import TrainingConfig
 
 ROOT = Path(__file__).parent.parent
@@ -57,12 +58,14 @@ NOT_RUN = {
     "hintprobe organism": "minutes to hours; tests/test_training.py takes a few steps, tests/test_cli.py the refusals",
 }
 NOT_RUN |= {
+    "hintprobe import reasoning-models-lie": "reads a folder that is not shipped; tests/test_importing.py",
+    "hintprobe judge transcripts.jsonl --judge mine.json": "follows from a training that one label does not allow",
     "hintprobe train rl": "trains; tests/test_train_rl.py takes a few steps",
     "hintprobe trajectory quick": "follows from the training; tests/test_trajectory.py on planted checkpoints",
     "hintprobe trajectory hacks": "likewise",
 }
-STATUS = {"hintprobe run mine.yaml": 2}
-"""Random weights follow no hint, which is told with this status (docs/benchmarks.md)."""
+STATUS = {"hintprobe judges train transcripts.jsonl labels.jsonl -o mine.json": 2}
+"""The one label here is too few to train on, which is said with this status."""
 STAND_INS = {"CONFIG": "demo", "PART": "0123456789abcdef", "OUT": "exported"}
 
 
@@ -202,6 +205,7 @@ def prepare(folder, command):
     if "calibrate" in command or "faithfulness transcripts" in command:
         told = {"judge": "lexical", "rejects": False, "only_verifies": False, "status": "ok", "quote": None}
         rows = [{"rollout_id": t["id"], "mentions": True, "relies": True, **told} for t in transcripts]
+        (folder / "verdicts.jsonl.sums").unlink(missing_ok=True)  # checksums of what stood there before
         lines(folder / "verdicts.jsonl", rows)
         labels = [{"id": t["id"], "mentions": True, "relies": k == 0} for k, t in enumerate(transcripts)]
         lines(folder / "labels.jsonl", labels)
@@ -224,13 +228,6 @@ def test_the_command_runs(where, command, folder, capsys, monkeypatch):
 def test_comparison_json_holds_the_keys_that_are_documented(folder):
     (path,) = folder.glob("cache/runs/demo/*/compare-*/comparison.json")
     comparison = json.loads(path.read_text())
-    section = TEXTS["docs/format.md"].split("`comparison.json` holds:")[1].split("\n## ")[0]
-    table, lines_of = section.split("A line of a detector table holds")
-    cells = " ".join(re.findall(r"^\| (`.*?) \|", table, re.M))
-    documented = {re.split(r"[.\[]", key)[0] for key in re.findall(r"`([^`]+)`", cells)}
-    assert documented == set(comparison)
-    named = set(re.findall(r"`(\w+)", lines_of))
-    rates = ("1pct", "5pct", "judge_fpr", "5pct_pooled")
-    named |= {f"{figure}_{rate}" for figure in ("recall_at", "realised_fpr_at") for rate in rates}
+    assert set(comparison) - {"checksum"} == set(Comparison.model_fields)
     for detector in (*comparison["detectors"].values(), *comparison["hidden_detectors"].values()):
-        assert set(detector) <= named
+        assert set(detector) == set(DetectorEntry.model_fields)

@@ -48,7 +48,14 @@ def written_run(monkeypatch, folder: Path, cache: Path, character: Character, n:
     """A run of ``n`` held-out questions, its first two stages done."""
     let_the_grammar_write(monkeypatch, sure(character))
     config = Config.model_validate(
-        {"name": "written", "models": [str(folder)], "cache": cache, "questions": {"limit": n}, "threads": 1}
+        {
+            "name": "written",
+            "models": [str(folder)],
+            "cache": cache,
+            "questions": {"limit": n},
+            "threads": 1,
+            "generate": {"max_new_tokens": 256},
+        }
     )
     run = ModelRun(config, str(folder), SILENT)
     generate.run_generate(run)

@@ -1,8 +1,12 @@
 """What the organisms are to the rest: names of models, a source of questions, and who admits to a hint."""
 
-from experiments.config import QuestionsConfig
-from experiments.records import Question
+from typing import TYPE_CHECKING
+
 from experiments.run.known_models import KnownModels, register_known
+
+if TYPE_CHECKING:
+    from experiments.config import QuestionsConfig
+    from experiments.records import Question
 
 
 def _resolve(name: str) -> str:
@@ -16,7 +20,7 @@ def _resolve(name: str) -> str:
     return str(folder)
 
 
-def _questions(config: QuestionsConfig) -> list[Question]:
+def _questions(config: "QuestionsConfig") -> "list[Question]":
     from activations.errors import HintprobeError
     from experiments.organisms.world import build_world
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from experiments.config import QuestionsConfig
-from experiments.records import Question
+if TYPE_CHECKING:  # registering costs no library
+    from experiments.config import QuestionsConfig
+    from experiments.records import Question
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class KnownModels:
     prefix: str
     resolve: Callable[[str], str]
     source: str
-    questions: Callable[[QuestionsConfig], list[Question]]
+    questions: "Callable[[QuestionsConfig], list[Question]]"
     admits: Callable[[str], bool]
 
 
