@@ -36,7 +36,8 @@ def figures(tiny_folder, tmp_path_factory):
                 folder, cache = tiny_folder("qwen3"), tmp_path_factory.mktemp(name)
                 rows = measured_rows(written_run(patch, folder, cache, character, 360), character)
                 rng = np.random.default_rng(0)
-                effect = hint_effect([row.label for row in rows], 200, rng)
+                found = hint_effect([row.label for row in rows], 200, rng)
+                effect = {way: one.model_dump() for way, one in found.items()}
                 known[name] = {**by_behaviour(rows, character, 200, rng), "hint_effect": effect}
         return known[name]
 
