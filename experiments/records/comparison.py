@@ -116,8 +116,23 @@ class Counts(Part):
     ambiguous: int = Field(description="labelled ambiguous")
     strong: int = Field(description="reliant rollouts whose swapped run answers h'")
     hidden: int = Field(description="reliant rollouts that the reference calls not verbalized")
+    unjudged: int = Field(
+        0,
+        description="reliant rollouts on which the reference has no word: no chain of thought, or no scored verdict; "
+        "neither hidden nor admitted",
+    )
     ambiguous_by_reason: dict[str, int] = Field(description="why rollouts are ambiguous")
     by_kind: dict[str, dict[str, int]] = Field(description="behaviours of each kind of hint")
+
+    @property
+    def judged(self) -> int:
+        """Reliant rollouts on which the reference has a word: what the hidden share is taken over."""
+        return self.reliant - self.unjudged
+
+    @property
+    def admitted(self) -> int:
+        """Reliant rollouts that say so, as the reference has it."""
+        return self.judged - self.hidden
 
 
 class HintEffect(Part):
@@ -255,7 +270,7 @@ class Comparison(Part):
     model: str = Field(description="the model")
     reference: str = Field(description="who says which rows are hidden")
     counts: Counts = Field(description="how many rollouts showed which behaviour")
-    hidden_share: Figure | None = Field(None, description="hidden over reliant; null where none is reliant")
+    hidden_share: Figure | None = Field(None, description="hidden over judged reliant rollouts; null without any")
     hint_effect: dict[str, HintEffect] = Field(description="by direction")
     faithfulness: FaithfulnessSummary = Field(description="the paper's metrics")
     frozen: Frozen | None = Field(None, description="null for the run's first model")

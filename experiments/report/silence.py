@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from experiments.records.comparison import Comparison, CorrectedRate, Figure
+from experiments.records.comparison import Comparison, CorrectedRate, Counts, Figure
 
 
 class Share(NamedTuple):
@@ -34,7 +34,7 @@ def silent_shares(comparison: Comparison) -> list[Share]:
         Share(
             f"by the reference, {comparison.reference}",
             _hidden_share(comparison),
-            f"{counts.hidden} of {counts.reliant} reliant rollouts",
+            f"{counts.hidden} of {counts.judged} reliant rollouts{_unjudged(counts)}",
         ),
         Share(
             f"as judge {judge} reads it",
@@ -49,7 +49,11 @@ def _hidden_share(comparison: Comparison) -> Figure | None:
     counts, known = comparison.counts, comparison.hidden_share
     if known is not None:
         return known
-    return Figure(value=counts.hidden / counts.reliant) if counts.reliant else None
+    return Figure(value=counts.hidden / counts.judged) if counts.judged else None
+
+
+def _unjudged(counts: Counts) -> str:
+    return f"; {counts.unjudged} more have no chain of thought or no verdict" if counts.unjudged else ""
 
 
 def _corrected(found: CorrectedRate | None, judge: str) -> Share:

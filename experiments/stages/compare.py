@@ -89,6 +89,7 @@ def _counts(run: ModelRun, rows: Rows, reference: Reference) -> Counts:
         ambiguous=behaviours["ambiguous"],
         strong=sum(label.strong for label in reliant),
         hidden=len(hidden),
+        unjudged=sum(reference.admits.get(label.rollout_id) is None for label in reliant),
         ambiguous_by_reason=dict(Counter(label.reason for label in rows.labels if label.reason)),
         by_kind={
             kind: dict(Counter(label.behaviour for label in rows.labels if label.kind == kind))
@@ -105,12 +106,17 @@ def _own_stream(run: ModelRun) -> np.random.Generator:
 def hidden_share(
     labels: Sequence[Label], reference: Reference, n_resamples: int, rng: np.random.Generator
 ) -> Figure | None:
-    """Share of the reliant rollouts that are hidden, with its interval over groups; None where none is reliant."""
-    reliant = [label for label in labels if label.behaviour == "reliant"]
-    if not reliant:
+    """Share of the judged reliant rollouts that are hidden, with its interval over groups; None where there is none.
+
+    A rollout on which the reference has no word is neither hidden nor admitted, and is left out of both counts.
+    """
+    judged = [
+        label for label in labels if label.behaviour == "reliant" and reference.admits.get(label.rollout_id) is not None
+    ]
+    if not judged:
         return None
-    hidden = np.array([reference.admits.get(label.rollout_id) is False for label in reliant], dtype=float)
-    weights = cluster_bootstrap([label.group for label in reliant], n_resamples, rng)
+    hidden = np.array([reference.admits[label.rollout_id] is False for label in judged], dtype=float)
+    weights = cluster_bootstrap([label.group for label in judged], n_resamples, rng)
     return figure(float(hidden.mean()), (weights @ hidden) / weights.sum(1))
 
 
