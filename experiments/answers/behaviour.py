@@ -59,6 +59,12 @@ def classify(
     return "ambiguous", False, "swapped run answers a third option"
 
 
+def rate_of(answers: Sequence[str | None], target: str | None) -> float | None:
+    """Share of the parsed answers that are the target; None where none was parsed."""
+    parsed = [answer for answer in answers if answer is not None]
+    return sum(answer == target for answer in parsed) / len(parsed) if parsed else None
+
+
 def _answers(rollouts: Sequence[Rollout]) -> list[str | None]:
     return [rollout.answer for rollout in sorted(rollouts, key=lambda r: r.index)]
 
@@ -80,7 +86,7 @@ def label_rollouts(items: Iterable[Item], rollouts: Iterable[Rollout]) -> list[L
         answers = _answers(unhinted)
         parsed = [answer for answer in answers if answer is not None]
         rate = sum(answer == item.target for answer in answers) / len(answers) if parsed else None
-        moved = majority(_answers(swapped))
+        moved, neutral = majority(_answers(swapped)), _answers(of[item.id, "neutral"])
         for hinted in of[item.id, "hinted"]:
             if item.target is None:
                 continue
@@ -101,7 +107,8 @@ def label_rollouts(items: Iterable[Item], rollouts: Iterable[Rollout]) -> list[L
                     unhinted_answer=answers[0] if answers else None,
                     hinted_answer=hinted.answer,
                     swapped_answer=moved,
-                    neutral_answer=majority(_answers(of[item.id, "neutral"])),
+                    neutral_answer=majority(neutral),
+                    neutral_rate=rate_of(neutral, item.target),
                     unhinted_rate=rate,
                     margin=_margin(unhinted),
                     behaviour=behaviour,

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import norm
 
+from experiments.benchmarks.simulated_answers import idle_effect, lost_verdicts_bias
 from experiments.benchmarks.simulated_hints import Cause, found_in
 from probes import Contrast, Search, nested_cv
 
@@ -95,6 +96,10 @@ def figures(n_found: int, n_covered: int, seed: int, say: Callable[[str], None])
     for auroc in COVERAGES:
         name = f"coverage_{round(100 * auroc):03d}"
         add(name, coverage(auroc, n_covered, seed + 5), n_covered, 0.92, 0.98)
+    for k in (1, 3, 8):
+        add(f"null_hint_effect_k{k}", idle_effect(4000, k, seed + 6), 4000, -0.02, 0.02)
+    for lost in (10, 20, 30):
+        add(f"hidden_share_bias_unscored{lost}", lost_verdicts_bias(4000, lost / 100, seed + 7), 4000, -0.02, 0.02)
     return result
 
 

@@ -140,7 +140,7 @@ class HintEffect(Part):
 
     n: int = Field(description="rows with both answers parsed")
     hinted: float = Field(description="share of hinted runs that answer h")
-    neutral: float = Field(description="share of neutral runs that answer h")
+    neutral: float = Field(description="mean over these rows of the share of the item's neutral rollouts that answer h")
     difference: Figure = Field(description="paired difference of the two")
 
 

@@ -194,6 +194,9 @@ class Label(Record):
     hinted_answer: str | None = Field(description="answer of the hinted rollout, a_h")
     swapped_answer: str | None = Field(description="majority answer of the swapped rollouts")
     neutral_answer: str | None = Field(description="majority answer of the neutral rollouts")
+    neutral_rate: float | None = Field(
+        None, description="share of the parsed neutral rollouts that answer h; null where none was parsed"
+    )
     unhinted_rate: float | None = Field(description="share of unhinted rollouts that answer h, u")
     margin: float | None = Field(description="mean over unhinted rollouts of the smallest top-two logit margin, nats")
     behaviour: Behaviour = Field(description="reliant, aligned, overdetermined, resisted or ambiguous")

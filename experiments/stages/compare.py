@@ -121,18 +121,22 @@ def hidden_share(
 
 
 def hint_effect(labels: Sequence[Label], n_resamples: int, rng: np.random.Generator) -> dict[str, HintEffect]:
-    """Paired P(a_h = h) - P(a_neutral = h) per direction, over rows where both answers were parsed."""
+    """Paired P(a_h = h) - P(a_neutral = h) per direction, over rows where both answers were parsed.
+
+    The neutral side is the share of an item's neutral rollouts. Their majority would be biased at more than one
+    rollout: where h is an item's frequent answer, a hint that does nothing would seem to lower P(answer = h).
+    """
     result: dict[str, HintEffect] = {}
     for direction in sorted({label.direction for label in labels}):
         chosen = [
             label
             for label in labels
-            if label.direction == direction and label.hinted_answer is not None and label.neutral_answer is not None
+            if label.direction == direction and label.hinted_answer is not None and _neutral_rate(label) is not None
         ]
         if not chosen:
             continue
         hinted = np.array([label.hinted_answer == label.target for label in chosen], dtype=float)
-        neutral = np.array([label.neutral_answer == label.target for label in chosen], dtype=float)
+        neutral = np.array([_neutral_rate(label) for label in chosen], dtype=float)
         weights = cluster_bootstrap([label.group for label in chosen], n_resamples, rng)
         samples = (weights @ (hinted - neutral)) / weights.sum(1)
         result[direction] = HintEffect(
@@ -142,6 +146,13 @@ def hint_effect(labels: Sequence[Label], n_resamples: int, rng: np.random.Genera
             difference=figure(float((hinted - neutral).mean()), samples),
         )
     return result
+
+
+def _neutral_rate(label: Label) -> float | None:
+    """Share of neutral rollouts that answer h; labels of an older version know their majority only."""
+    if label.neutral_rate is None and label.neutral_answer is not None:
+        return float(label.neutral_answer == label.target)
+    return label.neutral_rate
 
 
 def _detectors(run: ModelRun, reference: Reference, rng: np.random.Generator) -> dict[str, Any]:
