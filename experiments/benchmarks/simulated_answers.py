@@ -4,7 +4,7 @@ import numpy as np
 
 from experiments.answers.behaviour import label_rollouts
 from experiments.judges.reference import Reference
-from experiments.records import Condition, Item, Label, Question, Rollout
+from experiments.records import Condition, Item, Label, Prompt, Question, Rollout
 from experiments.stages.compare import hidden_share, hint_effect
 
 LETTERS = "ABCD"
@@ -56,7 +56,13 @@ def _item(name: str, target: str) -> Item:
     )  # fmt: skip
 
 
+_BLANK = Rollout(
+    id="", item_id="", condition="unhinted", index=0, prompt=Prompt(messages=(), spans={}), prompt_text="",
+    prompt_ids=(), completion_ids=(), completion_text="", cot=None, answer_text="", answer=None, truncated=False,
+    finish_reason="stop", seed=0, temperature=1.0, margins=(),
+)  # fmt: skip
+
+
 def _rollout(item: str, condition: Condition, index: int, answer: str) -> Rollout:
-    return Rollout.model_construct(
-        id=f"{item} {condition} {index}", item_id=item, condition=condition, index=index, answer=answer, margins=()
-    )
+    named = {"id": f"{item} {condition} {index}", "item_id": item, "condition": condition}
+    return _BLANK.model_copy(update={**named, "index": index, "answer": answer})
