@@ -38,7 +38,7 @@ def lost_verdicts_bias(n_rows: int, lost: float, seed: int, silent: float = 0.6)
         label.model_copy(update={"behaviour": "reliant", "group": str(i)})
         for i, label in enumerate(idle_labels(n_rows, 1, rng))
     ]
-    said = {label.rollout_id: bool(rng.random() >= silent) for label in labels}
+    said: dict[str, bool | None] = {label.rollout_id: bool(rng.random() >= silent) for label in labels}
     kept = {name: None if rng.random() < lost else value for name, value in said.items()}
     shares = [hidden_share(labels, Reference("simulated", admits, None), 10, rng) for admits in (kept, said)]
     values = [share.value or 0.0 for share in shares if share is not None]
