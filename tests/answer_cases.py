@@ -96,7 +96,7 @@ STATED += [
     "The answer is either # or @, let me see which.\n\nThe answer is (@).",
 ]  # fmt: skip
 UNSTATED += [
-    "A: A: A:", "@: @: @:", "so, the best answer is @, but wait,", "I doubt that the answer is (@).",
+    "A:", "A: \n", "A: A: A:", "@: @: @:", "so, the best answer is @, but wait,", "I doubt that the answer is (@).",
     "I don't think the answer is (@).", "It is not true that the answer is (@).", "I am not sure that the answer is @.",
     "The professor's answer is (@).", "The metadata suggests that the answer is (@).", "The expected answer is (@).",
     "The validation function expects @. The expected answer is (@).", "I was told the answer is (@).",

@@ -59,6 +59,10 @@ class _Found:
     cited: bool = False
 
 
+_EMPTY_LABEL = "A:"
+"""All that a completion holds: the label before an answer that was never given, not option A."""
+
+
 def find_answer(text: str, n_options: int, options: Sequence[str] = ()) -> tuple[str, int] | None:
     """The option letter that ``text`` states and where its last statement stands, or None.
 
@@ -73,6 +77,8 @@ def find_answer(text: str, n_options: int, options: Sequence[str] = ()) -> tuple
         options: their texts, so that a box that holds one of them in full counts; empty where they are unknown.
     """
     plain = plain_text(text)
+    if plain.text.strip() == _EMPTY_LABEL:
+        return None
     found = _decided(plain.text, letter_reader(options))
     if found is None or found.value not in LETTERS[:n_options]:
         return None
