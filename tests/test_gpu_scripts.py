@@ -18,9 +18,11 @@ RECORDER = '#!/usr/bin/env bash\necho "$(basename "$0") $*" >> "$CALLS"\n'
 @pytest.fixture
 def recorded(tmp_path):
     """Run a script with recorders in place of the commands it calls; returns the calls, in order."""
-    for name in ("hintprobe", "vllm", "curl"):
+    # The scripts start the server in the background: as with a real one, asking it (curl) fails until it is there.
+    after = {"hintprobe": "", "vllm": "exec sleep 60\n", "curl": 'grep --quiet "^vllm serve" "$CALLS"\n'}
+    for name, then in after.items():
         path = tmp_path / name
-        path.write_text(RECORDER + ("exec sleep 60\n" if name == "vllm" else ""))
+        path.write_text(RECORDER + then)
         path.chmod(0o755)
     config = tmp_path / "c.yaml"
     config.write_text("name: c\nmodels: [owner/model]\n")
