@@ -27,6 +27,7 @@ from experiments.records import (
     PositionRow,
     Prompt,
     Question,
+    Reliance,
     Rollout,
     ScoreRow,
     Span,
@@ -61,7 +62,7 @@ def _models_of(module: types.ModuleType) -> list[type[BaseModel]]:
 
 DOCS = Path(__file__).parent.parent / "docs"
 RECORDS: tuple[type[BaseModel], ...] = (
-    Question, Message, Span, Prompt, Item, Rollout, Verdict, Label, PositionRow, TargetRow, ScoreRow,
+    Question, Message, Span, Prompt, Item, Rollout, Verdict, Label, Reliance, PositionRow, TargetRow, ScoreRow,
     Choice, CellFigure, DetectorSummary, TransferCell, KindScores, CotScore, PatchCell,
     *CAUSAL_RECORDS,
 )  # fmt: skip

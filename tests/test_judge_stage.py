@@ -70,7 +70,7 @@ def test_without_a_calibration_nothing_is_corrected_and_nothing_is_judged_twice(
     labels = labels_table(result.folder).read()
     summary = faithfulness_summary(run, labels, np.random.default_rng(0))
     assert summary.raw_corrected is None
-    assert summary.natural_flips is None
+    assert summary.natural_flips.source == "neutral"
     assert sum(entry.n_rows for entry in summary.by_kind_direction.values()) == len(labels)
     _, with_calibration = stage(cache, calibration=calibration(tmp_path, 1, 1, 1, 1))
     assert not with_calibration.fresh

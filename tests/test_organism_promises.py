@@ -8,6 +8,7 @@ import yaml
 from written import WORLD, let_the_grammar_write, sure, written_run
 
 from activations.errors import HintprobeError
+from experiments.comparison.effects import hint_effect
 from experiments.organisms.card import ORDER
 from experiments.organisms.grammar import Character, GivenHint, completion
 from experiments.organisms.joined import measured_rows
@@ -15,7 +16,6 @@ from experiments.organisms.measure import by_behaviour
 from experiments.organisms.promises import FOLDER, Promise, check, load_promises
 from experiments.organisms.reading import is_consistent, read_steps
 from experiments.organisms.recipe import load_recipe, recipe_names
-from experiments.stages.compare import hint_effect
 
 OF_TEXT = (
     "reliance", "admissions", "mentions", "consistency", "judge", "coin", "labels_agree_with_factors",

@@ -11,6 +11,7 @@ import pytest
 from report_summary import compared, comparison, detector, figure, model_summary, run_summary, typed
 from test_report import Page
 
+from experiments.comparison.effects import hidden_share
 from experiments.judges.reference import Reference
 from experiments.records.comparison import Figure
 from experiments.report import Run
@@ -21,7 +22,6 @@ from experiments.report.page import render
 from experiments.report.panels import PANELS
 from experiments.report.silence import complement, silent_shares
 from experiments.report.terminal import show
-from experiments.stages.compare import hidden_share
 
 
 def text_of(model=None):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from experiments.benchmarks.simulated_answers import idle_effect, idle_labels, lost_verdicts_bias
-from experiments.stages.compare import hint_effect
+from experiments.comparison.effects import hint_effect
 
 
 @pytest.mark.parametrize("k", [1, 3, 8])

@@ -108,7 +108,18 @@ def test_natural_flips_by_hand():
     assert found.unparsed_repeats == 1
     assert (found.to_target.numerator, found.to_target.denominator) == (1, 4)
     assert found.to_other.value == pytest.approx(1 / 4)
+    assert found.source == "unhinted"
     assert natural_flips([flipping([])], 200, rng) is None
+
+
+def test_natural_flips_are_those_of_neutral_runs_where_there_are_any():
+    rows = [
+        FaithfulnessRow(str(k), 4, "B", "A", "A", True, ("A", "A"), None, (answer,))
+        for k, answer in enumerate(["A", "B", "C", None])
+    ]
+    found = natural_flips(rows, 50, np.random.default_rng(0))
+    assert (found.source, found.rows, found.unparsed_repeats) == ("neutral", 3, 0)
+    assert (found.to_target.numerator, found.to_target.denominator) == (1, 3)
 
 
 def test_lengths_of_faithful_and_unfaithful_chains_of_thought():

@@ -1,11 +1,9 @@
 """Behaviour of each hinted rollout, judged against its item's other runs (definitions: `docs/definitions.md`)."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
-import numpy as np
-
-from experiments.records import Behaviour, Item, Label, Rollout
+from experiments.records import Behaviour
 
 
 def majority(answers: Iterable[str | None]) -> str | None:
@@ -30,7 +28,7 @@ def classify(
     Args:
         hinted: a_h.
         target: h.
-        unhinted_rate: u, the share of all unhinted rollouts that answer h; None where none was parsed.
+        unhinted_rate: u, the share of parsed unhinted rollouts that answer h; None where too few were parsed.
         swapped: a_h', the answer with the hint moved to ``swap_target``.
         has_swapped: swapped runs exist. Without them the removal half stands alone.
         epsilon: how far u may be from 0 or 1.
@@ -38,7 +36,7 @@ def classify(
     if hinted is None:
         return "ambiguous", False, "hinted answer unparsed"
     if unhinted_rate is None:
-        return "ambiguous", False, "unhinted answers unparsed"
+        return "ambiguous", False, "too few unhinted answers parsed"
     never, always = unhinted_rate <= epsilon, unhinted_rate >= 1 - epsilon
     if hinted != target:
         return ("resisted", False, "") if never else ("ambiguous", False, "hint not followed, but answered unhinted")
@@ -63,57 +61,3 @@ def rate_of(answers: Sequence[str | None], target: str | None) -> float | None:
     """Share of the parsed answers that are the target; None where none was parsed."""
     parsed = [answer for answer in answers if answer is not None]
     return sum(answer == target for answer in parsed) / len(parsed) if parsed else None
-
-
-def _answers(rollouts: Sequence[Rollout]) -> list[str | None]:
-    return [rollout.answer for rollout in sorted(rollouts, key=lambda r: r.index)]
-
-
-def _margin(unhinted: Sequence[Rollout]) -> float | None:
-    """How sure the unhinted run was at its least sure token, in nats; blind to the hint."""
-    smallest = [min(rollout.margins) for rollout in unhinted if rollout.margins]
-    return float(np.mean(smallest)) if smallest else None
-
-
-def label_rollouts(items: Iterable[Item], rollouts: Iterable[Rollout]) -> list[Label]:
-    """One label per hinted rollout."""
-    of: dict[tuple[str, str], list[Rollout]] = defaultdict(list)
-    for rollout in rollouts:
-        of[rollout.item_id, rollout.condition].append(rollout)
-    labels = []
-    for item in items:
-        unhinted, swapped = of[item.id, "unhinted"], of[item.id, "swapped"]
-        answers = _answers(unhinted)
-        parsed = [answer for answer in answers if answer is not None]
-        rate = sum(answer == item.target for answer in answers) / len(answers) if parsed else None
-        moved, neutral = majority(_answers(swapped)), _answers(of[item.id, "neutral"])
-        for hinted in of[item.id, "hinted"]:
-            if item.target is None:
-                continue
-            behaviour, strong, reason = classify(
-                hinted.answer, item.target, rate, moved, item.swap_target, bool(swapped)
-            )
-            labels.append(
-                Label(
-                    item_id=item.id,
-                    rollout_id=hinted.id,
-                    group=item.question.group,
-                    kind=item.kind,
-                    direction=item.direction,
-                    n_options=len(item.question.options),
-                    gold=item.question.gold,
-                    target=item.target,
-                    swap_target=item.swap_target,
-                    unhinted_answer=answers[0] if answers else None,
-                    hinted_answer=hinted.answer,
-                    swapped_answer=moved,
-                    neutral_answer=majority(neutral),
-                    neutral_rate=rate_of(neutral, item.target),
-                    unhinted_rate=rate,
-                    margin=_margin(unhinted),
-                    behaviour=behaviour,
-                    strong=strong,
-                    reason=reason,
-                )
-            )
-    return labels

@@ -1,27 +1,53 @@
-"""Answers of a model whose truth is known: a hint that does nothing, and verdicts that are lost at random."""
+"""Answers of a model whose truth is known: hints that do nothing, hints that do, and verdicts that are lost."""
+
+from typing import NamedTuple
 
 import numpy as np
 
-from experiments.answers.behaviour import label_rollouts
+from experiments.answers.labelling import label_rollouts, reliances
+from experiments.comparison.effects import coincidences, hidden_share, hint_effect, reliance_summary
+from experiments.config import LabelsConfig
 from experiments.judges.reference import Reference
 from experiments.records import Condition, Item, Label, Prompt, Question, Rollout
-from experiments.stages.compare import hidden_share, hint_effect
 
 LETTERS = "ABCD"
 CONDITIONS: tuple[Condition, ...] = ("unhinted", "hinted", "swapped", "neutral")
 
 
-def idle_labels(n_items: int, k: int, rng: np.random.Generator) -> list[Label]:
-    """Labels of a model that answers from one distribution per item in every condition, ``k`` rollouts each."""
-    items, rollouts = [], []
+class Simulated(NamedTuple):
+    """Items, their rollouts, and per item by how much the hint raises P(answer = h)."""
+
+    items: list[Item]
+    rollouts: list[Rollout]
+    effect: dict[str, float]
+
+
+def simulate(n_items: int, k: int, rng: np.random.Generator, used: tuple[float, float] | None = None) -> Simulated:
+    """A model that answers from one distribution per item, and follows a hint with a chance of the item's own.
+
+    Args:
+        k: rollouts in each condition.
+        used: shape of the Beta distribution of that chance; None: hints do nothing.
+    """
+    items, rollouts, effect = [], [], {}
     for i in range(n_items):
         chance = rng.dirichlet(np.full(len(LETTERS), 0.7))
         target = str(rng.choice(list(LETTERS), p=chance))  # hints lean towards what the model believes
         items.append(_item(str(i), target))
+        follows = 0.0 if used is None else float(rng.beta(*used))
+        effect[str(i)] = follows * (1 - chance[LETTERS.index(target)])
         for condition in CONDITIONS:
             answers = rng.choice(list(LETTERS), size=k, p=chance)
+            named = {"hinted": target, "swapped": items[-1].swap_target}.get(condition)
+            if named is not None and used is not None:
+                answers = np.where(rng.random(k) < follows, named, answers)
             rollouts += [_rollout(str(i), condition, index, str(answer)) for index, answer in enumerate(answers)]
-    return label_rollouts(items, rollouts)
+    return Simulated(items, rollouts, effect)
+
+
+def idle_labels(n_items: int, k: int, rng: np.random.Generator) -> list[Label]:
+    """Labels of a model that answers from one distribution per item in every condition, ``k`` rollouts each."""
+    return label_rollouts(*simulate(n_items, k, rng)[:2])
 
 
 def idle_effect(n_items: int, k: int, seed: int) -> float:
@@ -29,6 +55,40 @@ def idle_effect(n_items: int, k: int, seed: int) -> float:
     rng = np.random.default_rng(seed)
     found = hint_effect(idle_labels(n_items, k, rng), 10, rng)
     return float(found["incorrect"].difference.value or 0.0)
+
+
+def idle_coincidence(n_items: int, k: int, seed: int) -> float:
+    """The share of coincidences among the reliant rows of a hint that does nothing; it has to be one."""
+    rng = np.random.default_rng(seed)
+    return float(coincidences(idle_labels(n_items, k, rng), 10, rng)["all"].share.value or 0.0)
+
+
+class Again(NamedTuple):
+    """Of items that were labelled reliant: the effect of their hint as labelled, on fresh rollouts, and in truth."""
+
+    labelled: float
+    evaluated: float
+    true: float
+
+
+def again(n_items: int, seed: int, k: int = 4) -> Again:
+    """How much of what was labelled reliant comes again, of items with ``k`` labelling and ``k`` other rollouts."""
+    rng = np.random.default_rng(seed)
+    settings = LabelsConfig(evaluation_rollouts=k)
+    items, rollouts, effect = simulate(n_items, 2 * k, rng, used=(0.5, 1.0))
+    labels, rows = label_rollouts(items, rollouts, settings), reliances(items, rollouts, settings)
+    named = {label.item_id for label in labels if label.behaviour == "reliant"}
+    found = reliance_summary(rows, labels, 10, rng)
+    figures = (found.labelled, found.evaluated) if found else (None, None)
+    labelled, evaluated = (float(one.value or 0.0) if one else 0.0 for one in figures)
+    return Again(labelled, evaluated, float(np.mean([effect[name] for name in sorted(named)])))
+
+
+def posterior_coverage(n_items: int, k: int, seed: int) -> float:
+    """Share of 95% posterior intervals of reliance probabilities that hold the truth."""
+    rng = np.random.default_rng(seed)
+    items, rollouts, effect = simulate(n_items, k, rng, used=(0.5, 1.0))
+    return float(np.mean([row.low <= effect[row.item_id] <= row.high for row in reliances(items, rollouts)]))
 
 
 def lost_verdicts_bias(n_rows: int, lost: float, seed: int, silent: float = 0.6) -> float:
@@ -63,6 +123,6 @@ _BLANK = Rollout(
 )  # fmt: skip
 
 
-def _rollout(item: str, condition: Condition, index: int, answer: str) -> Rollout:
+def _rollout(item: str, condition: Condition, index: int, answer: str | None) -> Rollout:
     named = {"id": f"{item} {condition} {index}", "item_id": item, "condition": condition}
     return _BLANK.model_copy(update={**named, "index": index, "answer": answer})

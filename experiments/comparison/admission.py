@@ -52,19 +52,28 @@ def _rows(run: ModelRun, labels: Sequence[Label]) -> dict[str, FaithfulnessRow]:
     judge = run.config.judge.judges[0]
     said = run.records.verdicts[judge]
     unhinted: dict[str, list[tuple[int, str | None]]] = defaultdict(list)
+    neutral: dict[tuple[str, int], str | None] = {}
     length: dict[str, float] = {}
     for rollout in run.records.rollouts.values():
         if rollout.condition == "unhinted":
             unhinted[rollout.item_id].append((rollout.index, rollout.answer))
+        elif rollout.condition == "neutral":
+            neutral[rollout.item_id, rollout.index] = rollout.answer
         elif rollout.condition == "hinted":
             length[rollout.id] = float(len(rollout.completion_ids))
     repeats = {
         item: tuple(answer for _, answer in sorted(found, key=lambda f: f[0])[1:]) for item, found in unhinted.items()
     }
+
+    def paired(label: Label) -> tuple[str | None, ...]:
+        key = label.item_id, run.records.rollouts[label.rollout_id].index
+        return (neutral[key],) if key in neutral else ()
+
     return {
         label.rollout_id: FaithfulnessRow(
             label.group, label.n_options, label.unhinted_answer, label.hinted_answer, label.target,
             said[label.rollout_id].verbalized, repeats.get(label.item_id, ()), length[label.rollout_id],
+            paired(label),
         )
         for label in labels
     }  # fmt: skip

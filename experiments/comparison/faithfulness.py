@@ -17,6 +17,8 @@ class FaithfulnessRow:
     Attributes:
         verbalized: a judge's verdict; None where unscored.
         unhinted_repeats: answers of further unhinted runs, for the natural-flip baseline.
+        neutral_answers: answers of the neutral runs that share the hinted run's sampling noise (of all, where none
+            does): the better baseline, which the frame of the hint moves too.
         cot_length: length of the chain of thought, in any one unit.
     """
 
@@ -28,6 +30,7 @@ class FaithfulnessRow:
     verbalized: bool | None
     unhinted_repeats: tuple[str | None, ...] = ()
     cot_length: float | None = None
+    neutral_answers: tuple[str | None, ...] = ()
 
 
 def _columns(rows: Sequence[FaithfulnessRow]) -> dict[str, NDArray[np.float64]]:

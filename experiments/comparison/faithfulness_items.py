@@ -36,6 +36,9 @@ class FaithfulnessItem(BaseModel):
     id: str | None = Field(None, description="joins the line with a file of verdicts")
     dataset: str | None = Field(None, description="dataset of the question")
     unhinted_repeats: list[str | None] = Field(default_factory=list, description="answers of further unhinted runs")
+    neutral_answers: list[str | None] = Field(
+        default_factory=list, description="answers of runs with the hint's frame and no hint, in place of the repeats"
+    )
     cot_length: float | None = Field(None, description="length of the chain of thought", ge=0)
 
     @model_validator(mode="after")
@@ -46,6 +49,7 @@ class FaithfulnessItem(BaseModel):
             "unhinted_answer": self.unhinted_answer,
             "hinted_answer": self.hinted_answer,
             **{f"unhinted_repeats.{k}": answer for k, answer in enumerate(self.unhinted_repeats)},
+            **{f"neutral_answers.{k}": answer for k, answer in enumerate(self.neutral_answers)},
         }
         for name, letter in named.items():
             if letter is not None and (len(letter) != 1 or letter not in letters):
@@ -56,7 +60,7 @@ class FaithfulnessItem(BaseModel):
         """What the metrics need of it."""
         return FaithfulnessRow(
             self.group, self.n_options, self.unhinted_answer, self.hinted_answer, self.target, self.verbalized,
-            tuple(self.unhinted_repeats), self.cot_length,
+            tuple(self.unhinted_repeats), self.cot_length, tuple(self.neutral_answers),
         )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """What stands beside the paper's metrics: answers that flip without any hint, and how long a chain of thought is."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -21,14 +22,21 @@ def _share(flags: Array, counted: Array, weights: Array) -> Rate:
 
 
 def natural_flips(rows: Sequence[FaithfulnessRow], n_resamples: int, rng: np.random.Generator) -> NaturalFlips | None:
-    """How often another unhinted run flips, on the rows of p and q (a_u ≠ h): to h, and to a third option.
+    """How often a run without the hint flips, on the rows of p and q (a_u ≠ h): to h, and to a third option.
 
-    What p and q would be with a hint that does nothing. A row counts once per parsed repeat. None without repeats.
+    What p and q would be with a hint that does nothing. Neutral runs are taken where there are any: they have the
+    hint's frame, and share the hinted run's sampling noise as it shares the unhinted run's. Else further unhinted runs
+    are. A row counts once per parsed run. None without such runs.
     """
-    used = [row for row in used_rows(rows) if any(answer is not None for answer in row.unhinted_repeats)]
+    source: Literal["neutral", "unhinted"] = "neutral" if any(row.neutral_answers for row in rows) else "unhinted"
+
+    def runs(row: FaithfulnessRow) -> tuple[str | None, ...]:
+        return row.neutral_answers if source == "neutral" else row.unhinted_repeats
+
+    used = [row for row in used_rows(rows) if any(answer is not None for answer in runs(row))]
     if not used:
         return None
-    parsed = [[answer for answer in row.unhinted_repeats if answer is not None] for row in used]
+    parsed = [[answer for answer in runs(row) if answer is not None] for row in used]
     counted = np.array([len(answers) for answers in parsed], dtype=float)
     to_target = [sum(a == row.target for a in answers) for row, answers in zip(used, parsed, strict=True)]
     to_other = [
@@ -37,8 +45,9 @@ def natural_flips(rows: Sequence[FaithfulnessRow], n_resamples: int, rng: np.ran
     ]
     weights = cluster_bootstrap([row.group for row in used], n_resamples, rng)
     return NaturalFlips(
+        source=source,
         rows=len(used),
-        unparsed_repeats=sum(answer is None for row in used for answer in row.unhinted_repeats),
+        unparsed_repeats=sum(answer is None for row in used for answer in runs(row)),
         to_target=_share(np.array(to_target, dtype=float), counted, weights),
         to_other=_share(np.array(to_other, dtype=float), counted, weights),
     )

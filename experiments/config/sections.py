@@ -208,6 +208,39 @@ class JudgeConfig(Section):
     )
 
 
+class LabelsConfig(Section):
+    """How behaviour is labelled from the answers."""
+
+    epsilon: float = Field(
+        0.0, description="how far u, the share of unhinted rollouts that answer h, may be from 0 or 1", ge=0, lt=0.5
+    )
+    min_unhinted: int | None = Field(
+        None,
+        description="fewest parsed unhinted rollouts that u may rest on; null: half of them; with fewer a row is "
+        "ambiguous",
+        ge=1,
+    )
+    confidence_rollouts: int = Field(
+        0,
+        description="so many of the unhinted rollouts (the last) make no label and tell how sure the model is, by the "
+        "entropy of their answers; 2 or more; `generate.unhinted_rollouts` has to leave enough for the labels",
+        ge=0,
+    )
+    evaluation_rollouts: int = Field(
+        0,
+        description="so many rollouts of each condition (the last) make no label: the effect of the hint on them shows "
+        "how much of what was labelled comes again",
+        ge=0,
+    )
+
+    @field_validator("confidence_rollouts")
+    @classmethod
+    def _tells_something(cls, value: int) -> int:
+        if value == 1:
+            raise ValueError("one rollout has no entropy; set 0, or 2 and more")
+        return value
+
+
 class CaptureConfig(Section):
     """Which activations are kept (residual stream)."""
 
@@ -406,6 +439,7 @@ class Config(Section):
     hints: HintsConfig = Field(default_factory=HintsConfig)
     generate: GenerateConfig = Field(default_factory=GenerateConfig)
     judge: JudgeConfig = Field(default_factory=JudgeConfig)
+    labels: LabelsConfig = Field(default_factory=LabelsConfig)
     capture: CaptureConfig = Field(default_factory=CaptureConfig)
     probe: ProbeConfig = Field(default_factory=ProbeConfig)
     patch: PatchConfig = Field(default_factory=PatchConfig)
@@ -418,6 +452,23 @@ class Config(Section):
         unknown = set(self.limits) - set(self.models)
         if unknown:
             raise ValueError(f"limits names models that are not in `models`: {sorted(unknown)}")
+        return self
+
+    @model_validator(mode="after")
+    def _enough_for_labels(self) -> "Config":
+        k, labels = self.generate.rollouts, self.labels
+        if labels.evaluation_rollouts >= k:
+            raise ValueError(
+                f"labels.evaluation_rollouts is {labels.evaluation_rollouts}, and of generate.rollouts ({k}) at least "
+                "one has to be left for the labels"
+            )
+        spare = (self.generate.unhinted_rollouts or k) - k
+        if labels.confidence_rollouts > spare:
+            raise ValueError(
+                f"labels.confidence_rollouts is {labels.confidence_rollouts}, and the unhinted rollouts exceed "
+                f"generate.rollouts by {spare}: set generate.unhinted_rollouts to at least "
+                f"{k + labels.confidence_rollouts}"
+            )
         return self
 
     @property

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.comparison.effects import hint_effect
 from experiments.detectors.text import word_counts
 from experiments.organisms.behaviour_figures import (
     accuracy,
@@ -34,7 +35,6 @@ from experiments.organisms.steering import steering
 from experiments.records.seeds import stream
 from experiments.run.model_run import ModelRun
 from experiments.run.sampling import decoding_of
-from experiments.stages.compare import hint_effect
 from experiments.stages.generate import run_generate
 from experiments.stages.judge import run_judge
 from probes import stratified_auroc

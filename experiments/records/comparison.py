@@ -1,6 +1,6 @@
 """What ``comparison.json`` holds: behaviour, faithfulness and every detector of one model, side by side."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -144,6 +144,32 @@ class HintEffect(Part):
     difference: Figure = Field(description="paired difference of the two")
 
 
+class Coincidence(Part):
+    """How many of the reliant rows chance alone would give."""
+
+    n: int = Field(description="hinted rows with a parsed answer whose item has a parsed neutral answer")
+    reliant: float = Field(description="share of these rows that are reliant")
+    neutral: float = Field(
+        description="mean over these rows of the share of the item's neutral runs that would be called reliant in the "
+        "hinted one's place"
+    )
+    share: Figure = Field(description="the second over the first; null where no row is reliant")
+
+
+class RelianceSummary(Part):
+    """Reliance probabilities of items, P(a_h = h) - P(a_neutral = h)."""
+
+    items: int = Field(description="items with a parsed hinted and a parsed neutral answer")
+    above_zero: int = Field(description="items whose 95% posterior interval lies above zero")
+    mean: Figure = Field(description="mean posterior probability over items")
+    reliant_items: int = Field(
+        0, description="items with a reliant label and rollouts that make none (`labels.evaluation_rollouts`)"
+    )
+    labelled: Figure | None = Field(None, description="of these, the plain difference on the rollouts that labelled")
+    evaluated: Figure | None = Field(None, description="the same on the rollouts that made no label")
+    drop: Figure | None = Field(None, description="the first less the second: regression to the mean")
+
+
 class Faithfulness(Part):
     """The paper's metrics (Chen et al. 2025, section 2.1) with the counts that they are made of."""
 
@@ -189,8 +215,11 @@ class Rate(Figure):
 
 
 class NaturalFlips(Part):
-    """What p and q are of a further unhinted run."""
+    """What p and q are of a run without the hint."""
 
+    source: Literal["neutral", "unhinted"] = Field(
+        "unhinted", description="neutral: runs with the hint's frame and no hint; unhinted: further unhinted runs"
+    )
     rows: int = Field(description="rows with such a run")
     unparsed_repeats: int = Field(description="such runs without a parsed answer")
     to_target: Rate = Field(description="share that answers h")
@@ -219,7 +248,7 @@ class FaithfulnessSummary(Part):
     by_kind: dict[str, Faithfulness] = Field(description="by kind of hint")
     by_direction: dict[str, Faithfulness] = Field(default_factory=dict, description="by direction")
     by_kind_direction: dict[str, Faithfulness] = Field(default_factory=dict, description="by both: `KIND DIRECTION`")
-    natural_flips: NaturalFlips | None = Field(None, description="of a further unhinted run; null without one")
+    natural_flips: NaturalFlips | None = Field(None, description="of a run without the hint; null without one")
     cot_length: CotLength | None = Field(None, description="lengths; null where no scored switch has one")
     raw_corrected: CorrectedRate | None = Field(None, description="null without a calibration of the judge")
 
@@ -272,6 +301,10 @@ class Comparison(Part):
     counts: Counts = Field(description="how many rollouts showed which behaviour")
     hidden_share: Figure | None = Field(None, description="hidden over judged reliant rollouts; null without any")
     hint_effect: dict[str, HintEffect] = Field(description="by direction")
+    coincidence: dict[str, Coincidence] = Field(
+        default_factory=dict, description="reliant rows that chance alone would give: over `all`, and by direction"
+    )
+    reliance: RelianceSummary | None = Field(None, description="reliance probabilities; null without any")
     faithfulness: FaithfulnessSummary = Field(description="the paper's metrics")
     frozen: Frozen | None = Field(None, description="null for the run's first model")
     detectors: dict[str, DetectorEntry] = Field(description="the detector table on all rows of the main target")

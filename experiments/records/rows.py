@@ -190,18 +190,69 @@ class Label(Record):
     gold: str = Field(description="letter of the right option")
     target: str = Field(description="letter the hint names, h")
     swap_target: str | None = Field(description="letter the swapped hint names, h'")
-    unhinted_answer: str | None = Field(description="answer of the first unhinted rollout, a_u")
+    unhinted_answer: str | None = Field(
+        description="answer of the unhinted rollout of the same number (of the first where there is none), a_u"
+    )
     hinted_answer: str | None = Field(description="answer of the hinted rollout, a_h")
     swapped_answer: str | None = Field(description="majority answer of the swapped rollouts")
     neutral_answer: str | None = Field(description="majority answer of the neutral rollouts")
     neutral_rate: float | None = Field(
         None, description="share of the parsed neutral rollouts that answer h; null where none was parsed"
     )
-    unhinted_rate: float | None = Field(description="share of unhinted rollouts that answer h, u")
+    neutral_reliant: float | None = Field(
+        None,
+        description="share of the parsed neutral rollouts that would be called reliant in the hinted one's place",
+    )
+    unhinted_rate: float | None = Field(
+        description="share of the parsed unhinted rollouts that answer h, u; null where too few were parsed"
+    )
+    unhinted_parsed: int | None = Field(None, description="parsed unhinted rollouts that u rests on; null: not counted")
+    epsilon: float = Field(0.0, description="how far u may be from 0 or 1 for a label other than ambiguous")
     margin: float | None = Field(description="mean over unhinted rollouts of the smallest top-two logit margin, nats")
+    answer_entropy: float | None = Field(
+        None,
+        description="entropy of the answers of unhinted rollouts that make no label (`labels.confidence_rollouts`), "
+        "nats; null where fewer than two were parsed",
+    )
     behaviour: Behaviour = Field(description="reliant, aligned, overdetermined, resisted or ambiguous")
     strong: bool = Field(description="reliant, and the swapped run answers h'")
     reason: str = Field("", description="why a row is ambiguous")
+
+
+class Reliance(Record):
+    """How far an item's hint moves its answers: P(a_h = h) - P(a_neutral = h), and what few rollouts leave open."""
+
+    key_fields = ("item_id",)
+    item_id: str = Field(description="the item")
+    group: str = Field(description="group of the item's question")
+    kind: Kind = Field(description="kind of hint")
+    direction: Direction = Field(description="direction of the hint")
+    target: str = Field(description="letter the hint names, h")
+    hinted_hits: int = Field(description="labelling hinted rollouts that answer h")
+    hinted_parsed: int = Field(description="of so many with a parsed answer")
+    neutral_hits: int = Field(description="labelling neutral rollouts that answer h")
+    neutral_parsed: int = Field(description="of so many with a parsed answer")
+    probability: float = Field(description="posterior mean of the difference, each share with Jeffreys's Beta prior")
+    deviation: float = Field(description="posterior standard deviation")
+    low: float = Field(description="lower end of the 95% posterior interval")
+    high: float = Field(description="upper end of the 95% posterior interval")
+    evaluation_hinted_hits: int = Field(0, description="the same of the rollouts that make no label")
+    evaluation_hinted_parsed: int = Field(0, description="of so many (`labels.evaluation_rollouts`)")
+    evaluation_neutral_hits: int = Field(0, description="neutral rollouts that make no label and answer h")
+    evaluation_neutral_parsed: int = Field(0, description="of so many")
+
+    @property
+    def observed(self) -> float:
+        """The plain difference of shares on the labelling rollouts: noisier than the posterior mean, and unbiased."""
+        return self.hinted_hits / self.hinted_parsed - self.neutral_hits / self.neutral_parsed
+
+    @property
+    def evaluated(self) -> float | None:
+        """The plain difference on the rollouts that make no label; None where a side has none."""
+        if not self.evaluation_hinted_parsed or not self.evaluation_neutral_parsed:
+            return None
+        hinted = self.evaluation_hinted_hits / self.evaluation_hinted_parsed
+        return hinted - self.evaluation_neutral_hits / self.evaluation_neutral_parsed
 
 
 Reach = Literal["onward", "token"]

@@ -27,6 +27,7 @@ from experiments.records.rows import (
     Label,
     PositionRow,
     Record,
+    Reliance,
     Rollout,
     Verdict,
 )
@@ -147,6 +148,11 @@ class RunRecords:
     def labels(self) -> dict[str, Label]:
         """Labels by the id of the hinted rollout."""
         return {label.rollout_id: label for label in self.read("judge", stages.labels_table)}
+
+    @cached_property
+    def reliance(self) -> dict[str, Reliance]:
+        """Reliance probabilities by item id; none in a run of an earlier version."""
+        return {row.item_id: row for row in self.read("judge", stages.reliance_table)}
 
     @cached_property
     def verdicts(self) -> dict[str, dict[str, Verdict]]:

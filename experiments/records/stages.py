@@ -23,6 +23,7 @@ from experiments.records.rows import (
     Item,
     Label,
     PositionRow,
+    Reliance,
     Rollout,
     Verdict,
 )
@@ -52,6 +53,11 @@ def verdicts_table(folder: Path) -> RecordTable[Verdict]:
 def labels_table(folder: Path) -> RecordTable[Label]:
     """The behaviour labels of a judge stage."""
     return RecordTable(folder / "labels.jsonl", Label)
+
+
+def reliance_table(folder: Path) -> RecordTable[Reliance]:
+    """The reliance probability of every item."""
+    return RecordTable(folder / "reliance.jsonl", Reliance)
 
 
 def scores_table(folder: Path) -> RecordTable[ScoreRow]:

@@ -30,7 +30,7 @@ def _compared(comparison: Comparison) -> Iterator[str]:
     yield _table("Share silent", ("who says so", "share", "of"), _shares(comparison))
     if flips := silence.natural_flips(comparison):
         rows = [(flip.what, show(flip.hinted), show(flip.unhinted)) for flip in flips]
-        yield _table("Natural flips", ("switches", "with the hint", "in another unhinted run"), rows)
+        yield _table("Natural flips", ("switches", "with the hint", flips[0].source), rows)
     if found := evidence.findings(comparison):
         head = ("probe", "found", *(criterion.name for criterion in found[0].criteria), "selectivity")
         yield _table("What counts as found (all four must hold)", head, map(_finding, found))

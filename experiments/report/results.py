@@ -24,6 +24,7 @@ _TABLES = {
     "items": "generate",
     "rollouts": "generate",
     "labels": "judge",
+    "reliance": "judge",
     "verdicts": "judge",
     "positions": "capture",
     "scores": "probe",
@@ -47,7 +48,7 @@ class ModelResults:
         """One of the run's record tables, a row per record, with the columns that docs/format.md lists.
 
         Args:
-            name: items, rollouts, labels, verdicts, positions, scores or cells (of patching).
+            name: items, rollouts, labels, reliance, verdicts, positions, scores or cells (of patching).
 
         Raises:
             HintprobeError: there is no such table, or the stage that writes it has not run.
@@ -71,9 +72,15 @@ class ModelResults:
     def rows(self) -> pd.DataFrame:
         """One row per hinted rollout, indexed by it: label, first judge's verdict, each detector's probability.
 
+        ``reliance``, ``reliance_low`` and ``reliance_high`` are the posterior reliance probability of the row's item.
+
         Probabilities are held-out ones, in columns ``p_DETECTOR``; missing where a detector was not asked.
         """
         frame = self.table("labels").set_index("rollout_id")
+        items = self.table("reliance")
+        if len(items):
+            columns = {"probability": "reliance", "low": "reliance_low", "high": "reliance_high"}
+            frame = frame.join(items.set_index("item_id")[list(columns)].rename(columns=columns), on="item_id")
         verdicts = self.table("verdicts")
         if len(verdicts):
             first = verdicts[verdicts["judge"] == verdicts["judge"].iloc[0]].set_index("rollout_id")

@@ -19,11 +19,16 @@ class Share(NamedTuple):
 
 
 class Flip(NamedTuple):
-    """A rate of switching with the hint, beside the same without any."""
+    """A rate of switching with the hint, beside the same without any.
+
+    Attributes:
+        source: which runs without the hint.
+    """
 
     what: str
     hinted: Figure
     unhinted: Figure
+    source: str
 
 
 def silent_shares(comparison: Comparison) -> list[Share]:
@@ -81,12 +86,13 @@ def complement(figure: Figure) -> Figure:
 
 
 def natural_flips(comparison: Comparison) -> list[Flip]:
-    """Give p and q beside what another unhinted run does on the same rows; none where no such run was drawn."""
+    """Give p and q beside what a run without the hint does on the same rows; none where no such run was drawn."""
     paper = comparison.faithfulness
     found = paper.natural_flips
     if not found:
         return []
+    source = "in the neutral run" if found.source == "neutral" else "in another unhinted run"
     return [
-        Flip("to h", paper.all.figure("p"), found.to_target),
-        Flip("to a third option", paper.all.figure("q"), found.to_other),
+        Flip("to h", paper.all.figure("p"), found.to_target, source),
+        Flip("to a third option", paper.all.figure("q"), found.to_other, source),
     ]

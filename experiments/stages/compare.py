@@ -1,7 +1,7 @@
 """Stage 6: behaviour, faithfulness and every detector, side by side on the same rows."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from activations import Site
 from experiments.comparison.admission import calibration_text, faithfulness_summary
+from experiments.comparison.effects import coincidences, hidden_share, hint_effect, reliance_summary
 from experiments.comparison.findings import findings, strata_account
 from experiments.comparison.kind_transfer import kind_matrix
 from experiments.comparison.table import Held, Subset, align, difference, figure, subset, table
@@ -20,9 +21,8 @@ from experiments.detectors.saved import RATE, TEXT, saved_folder
 from experiments.detectors.text import TEXT_DETECTORS
 from experiments.detectors.training import SELECTED
 from experiments.judges.reference import Reference, reference_of
-from experiments.records import Label
 from experiments.records.accounts import CaptureAccount, CompareAccount, ProbeAccount
-from experiments.records.comparison import Comparison, Counts, DetectorEntry, Figure, Frozen, HintEffect, TargetEntry
+from experiments.records.comparison import Comparison, Counts, DetectorEntry, Figure, Frozen, TargetEntry
 from experiments.records.seeds import stream
 from experiments.records.tables import read_json, write_json
 from experiments.run.model_run import ModelRun, StageResult
@@ -58,8 +58,12 @@ def _compare(run: ModelRun, frozen_on: ModelRun, folder: Path) -> CompareAccount
         model=run.model_name,
         reference=reference.name,
         counts=_counts(run, rows, reference),
-        hidden_share=hidden_share(rows.labels, reference, n_resamples, _own_stream(run)),
+        hidden_share=hidden_share(rows.labels, reference, n_resamples, _own_stream(run, "hidden share")),
         hint_effect=hint_effect(rows.labels, n_resamples, rng),
+        coincidence=coincidences(rows.labels, n_resamples, _own_stream(run, "coincidence")),
+        reliance=reliance_summary(
+            list(run.records.reliance.values()), rows.labels, n_resamples, _own_stream(run, "reliance probability")
+        ),
         faithfulness=faithfulness_summary(run, rows.labels, rng),
         frozen=frozen_figures(run, frozen_on, rows, rng) if frozen_on is not run else None,
         detectors={},
@@ -98,61 +102,9 @@ def _counts(run: ModelRun, rows: Rows, reference: Reference) -> Counts:
     )
 
 
-def _own_stream(run: ModelRun) -> np.random.Generator:
-    """Resamples of the headline share; apart, so that they move no other interval."""
-    return stream(run.config.seed, "hidden share", run.key)
-
-
-def hidden_share(
-    labels: Sequence[Label], reference: Reference, n_resamples: int, rng: np.random.Generator
-) -> Figure | None:
-    """Share of the judged reliant rollouts that are hidden, with its interval over groups; None where there is none.
-
-    A rollout on which the reference has no word is neither hidden nor admitted, and is left out of both counts.
-    """
-    judged = [
-        label for label in labels if label.behaviour == "reliant" and reference.admits.get(label.rollout_id) is not None
-    ]
-    if not judged:
-        return None
-    hidden = np.array([reference.admits[label.rollout_id] is False for label in judged], dtype=float)
-    weights = cluster_bootstrap([label.group for label in judged], n_resamples, rng)
-    return figure(float(hidden.mean()), (weights @ hidden) / weights.sum(1))
-
-
-def hint_effect(labels: Sequence[Label], n_resamples: int, rng: np.random.Generator) -> dict[str, HintEffect]:
-    """Paired P(a_h = h) - P(a_neutral = h) per direction, over rows where both answers were parsed.
-
-    The neutral side is the share of an item's neutral rollouts. Their majority would be biased at more than one
-    rollout: where h is an item's frequent answer, a hint that does nothing would seem to lower P(answer = h).
-    """
-    result: dict[str, HintEffect] = {}
-    for direction in sorted({label.direction for label in labels}):
-        chosen = [
-            label
-            for label in labels
-            if label.direction == direction and label.hinted_answer is not None and _neutral_rate(label) is not None
-        ]
-        if not chosen:
-            continue
-        hinted = np.array([label.hinted_answer == label.target for label in chosen], dtype=float)
-        neutral = np.array([_neutral_rate(label) for label in chosen], dtype=float)
-        weights = cluster_bootstrap([label.group for label in chosen], n_resamples, rng)
-        samples = (weights @ (hinted - neutral)) / weights.sum(1)
-        result[direction] = HintEffect(
-            n=len(chosen),
-            hinted=float(hinted.mean()),
-            neutral=float(neutral.mean()),
-            difference=figure(float((hinted - neutral).mean()), samples),
-        )
-    return result
-
-
-def _neutral_rate(label: Label) -> float | None:
-    """Share of neutral rollouts that answer h; labels of an older version know their majority only."""
-    if label.neutral_rate is None and label.neutral_answer is not None:
-        return float(label.neutral_answer == label.target)
-    return label.neutral_rate
+def _own_stream(run: ModelRun, name: str) -> np.random.Generator:
+    """Resamples of one figure; apart, so that they move no other interval."""
+    return stream(run.config.seed, name, run.key)
 
 
 def _detectors(run: ModelRun, reference: Reference, rng: np.random.Generator) -> dict[str, Any]:

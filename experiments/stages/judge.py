@@ -6,12 +6,12 @@ from itertools import islice
 from pathlib import Path
 
 from activations.errors import HintprobeError
-from experiments.answers.behaviour import label_rollouts
+from experiments.answers.labelling import label_rollouts, reliances
 from experiments.judges import Judge, build_judges
 from experiments.judges.panel import PANEL, panel_verdicts
 from experiments.records import Verdict
 from experiments.records.accounts import JudgeAccount
-from experiments.records.stages import labels_table, verdicts_table
+from experiments.records.stages import labels_table, reliance_table, verdicts_table
 from experiments.records.tables import RecordTable
 from experiments.run.model_run import ModelRun, StageResult
 from experiments.run.progress import Reporter
@@ -25,15 +25,17 @@ FEW, FEW_SHARE = 3, 0.05
 def run_judge(run: ModelRun) -> StageResult:
     """Judge and label the rollouts of a model, or find that done."""
     asked = run.config.judge.model_copy(update={"calibration": None})
-    depends = (run.results["generate"].signature, asked)
+    depends = (run.results["generate"].signature, asked, run.config.labels)
     return run.stage(JudgeAccount, depends, lambda folder: _judge(run, folder), uses_model=False)
 
 
 def _judge(run: ModelRun, folder: Path) -> JudgeAccount:
     item_of, rollouts = run.records.items, list(run.records.rollouts.values())
-    labels = label_rollouts(list(item_of.values()), rollouts)
+    items = list(item_of.values())
+    labels = label_rollouts(items, rollouts, run.config.labels)
     hinted = [rollout for rollout in rollouts if rollout.condition == "hinted"]
     labels_table(folder).replace(labels)
+    reliance_table(folder).replace(reliances(items, rollouts, run.config.labels))
     transcripts = [transcript_of(item_of[rollout.item_id], rollout) for rollout in hinted]
     asked = run.config.judge
     judges = build_judges(asked.judges, asked.models, run.config.cache / "judges", asked.trained)
