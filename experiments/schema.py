@@ -36,6 +36,8 @@ from experiments.records import (
     Verdict,
     accounts,
     comparison,
+    judging,
+    parts,
     summary,
 )
 from experiments.records.causal import CAUSAL_RECORDS, PatchCell
@@ -68,7 +70,7 @@ RECORDS: tuple[type[BaseModel], ...] = (
 )  # fmt: skip
 
 RESULTS: tuple[type[BaseModel], ...] = (
-    *(model for module in (accounts, summary, comparison) for model in _models_of(module)),
+    *(model for module in (accounts, summary, parts, judging, comparison) for model in _models_of(module)),
 )
 """What accounts, ``summary.json`` and ``comparison.json`` are made of."""
 

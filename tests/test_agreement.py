@@ -117,5 +117,18 @@ def test_agreement_of_every_two_judges():
     verdicts = [verdict(str(k), "a", mentions=k < 5) for k in range(10)]
     verdicts += [verdict(str(k), "b", mentions=k < 4) for k in range(10)] + [verdict("11", "b", status="error")]
     found = pairwise_agreement(verdicts)
-    assert found["a ~ b"]["n"] == 10
-    assert found["a ~ b"]["raw_agreement"] == pytest.approx(0.9)
+    assert found["a", "b"]["n"] == 10
+    assert found["a", "b"]["raw_agreement"] == pytest.approx(0.9)
+
+
+def test_labels_of_one_class_score_no_judge():
+    verdicts = [verdict(str(k), **(YES if k < 4 else {})) for k in range(10)]
+    alike = [LabelledRollout(id=str(k), mentions=False, relies=False, kind="metadata") for k in range(10)]
+    found = calibrate(verdicts, alike, 100, np.random.default_rng(0))["a"]["verbalized"]
+    for entry in (found["all"], found["by_kind"]["metadata"]):
+        assert entry["cannot_be_scored"] == "labels of both classes are needed, and 0 say yes, 10 no"
+        assert (entry["kappa"], entry["sensitivity"]["value"]) == (None, None)
+    mixed = [label.model_copy(update={"mentions": k < 5, "relies": k < 5}) for k, label in enumerate(alike)]
+    scored = calibrate(verdicts, mixed, 100, np.random.default_rng(0))["a"]["verbalized"]["all"]
+    assert scored["cannot_be_scored"] is None
+    assert scored["kappa"]["value"] == pytest.approx(0.8)

@@ -100,7 +100,10 @@ def judge_file(
     with holding(out.parent, f".{out.name}.lock"):
         verdicts, spent = judged(table, transcripts, judges, panel, Reporter(console))
     refuse_unreached(judges, len(transcripts))
-    agreement = {field: pairwise_agreement(verdicts, field) for field in ("mentions", "relies")}
+    agreement = {
+        field: {f"{first} ~ {second}": found for (first, second), found in pairwise_agreement(verdicts, field).items()}
+        for field in ("mentions", "relies", "verbalized")
+    }
     return {"judges": _account(verdicts, spent), "agreement": agreement}
 
 

@@ -48,6 +48,10 @@ def calibrate(
     for judge, found in result.items():
         for field in ("mentions", "relies", "verbalized"):
             console.print(_table(f"{judge}: {field}", found[field]))
+            for kind, entry in {"all": found[field]["all"], **found[field]["by_kind"]}.items():
+                if entry["cannot_be_scored"]:
+                    said = f"{judge}: {field} ({kind}) cannot be scored: {entry['cannot_be_scored']}."
+                    console.print(said, markup=False)
         console.print(f"{judge}: {found['unscored']} of {found['labelled']} labelled verdicts unscored", markup=False)
 
 

@@ -1,7 +1,7 @@
 """The part of the compare stage that is about admission: the paper's metrics of a run, and what stands beside them."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from probes import cluster_bootstrap
 def faithfulness_summary(run: ModelRun, labels: Sequence[Label], rng: np.random.Generator) -> FaithfulnessSummary:
     """The metrics of a run's first judge: over all rows, by kind, by direction and by both."""
     n_resamples = run.config.compare.bootstrap
-    row_of = _rows(run, labels)
+    row_of = rows_of(run, labels, _said(run))
 
     def of(chosen: Sequence[Label]) -> Faithfulness:
         return faithfulness([row_of[label.rollout_id] for label in chosen], n_resamples, rng)
@@ -48,9 +48,16 @@ def calibration_text(path: Path | None) -> str:
     return path.read_text(encoding="utf-8") if path is not None and path.exists() else ""
 
 
-def _rows(run: ModelRun, labels: Sequence[Label]) -> dict[str, FaithfulnessRow]:
-    judge = run.config.judge.judges[0]
-    said = run.records.verdicts[judge]
+def _said(run: ModelRun) -> dict[str, bool | None]:
+    return {name: verdict.verbalized for name, verdict in run.records.verdicts[run.config.judge.judges[0]].items()}
+
+
+def rows_of(run: ModelRun, labels: Sequence[Label], said: Mapping[str, bool | None]) -> dict[str, FaithfulnessRow]:
+    """What the paper's metrics need of each hinted rollout, by its id.
+
+    Args:
+        said: who admits the hint; a rollout that is not among them is unscored.
+    """
     unhinted: dict[str, list[tuple[int, str | None]]] = defaultdict(list)
     neutral: dict[tuple[str, int], str | None] = {}
     length: dict[str, float] = {}
@@ -72,7 +79,7 @@ def _rows(run: ModelRun, labels: Sequence[Label]) -> dict[str, FaithfulnessRow]:
     return {
         label.rollout_id: FaithfulnessRow(
             label.group, label.n_options, label.unhinted_answer, label.hinted_answer, label.target,
-            said[label.rollout_id].verbalized, repeats.get(label.item_id, ()), length[label.rollout_id],
+            said.get(label.rollout_id), repeats.get(label.item_id, ()), length[label.rollout_id],
             paired(label),
         )
         for label in labels

@@ -135,17 +135,39 @@ def _by_kind(
     known = [verdict for verdict in scored if label_of[verdict.rollout_id].value(field) is not None]
     kinds = sorted({label_of[v.rollout_id].kind or "" for v in known} - {""})
 
-    def rows(chosen: Sequence[Verdict]) -> Scored:
-        return Scored(
+    def figures(chosen: Sequence[Verdict]) -> dict[str, object]:
+        rows = Scored(
             tuple(_said(v, field) for v in chosen),
             tuple(bool(label_of[v.rollout_id].value(field)) for v in chosen),
             tuple(label_of[v.rollout_id].group or v.rollout_id for v in chosen),
         )
+        found, reason = agreement(rows, n, rng), cannot_be_scored(rows.label)
+        # Kappa of labels that are all alike is zero or undefined whatever the judge says.
+        return {**found, "cannot_be_scored": reason, **({"kappa": None} if reason else {})}
 
-    by_kind = {
-        kind: agreement(rows([v for v in known if label_of[v.rollout_id].kind == kind]), n, rng) for kind in kinds
-    }
-    return {"label_open": len(scored) - len(known), "all": agreement(rows(known), n, rng), "by_kind": by_kind}
+    by_kind = {kind: figures([v for v in known if label_of[v.rollout_id].kind == kind]) for kind in kinds}
+    return {"label_open": len(scored) - len(known), "all": figures(known), "by_kind": by_kind}
+
+
+def cannot_be_scored(labels: Sequence[bool]) -> str | None:
+    """Why agreement with these labels says nothing of a judge: they are all of one class; None where it does.
+
+    Without a yes among the labels no miss can be seen, without a no no false alarm, and kappa compares the judge with
+    nothing.
+    """
+    yes = sum(labels)
+    if 0 < yes < len(labels):
+        return None
+    return f"labels of both classes are needed, and {yes} say yes, {len(labels) - yes} no"
+
+
+def calibrated_judges(path: Path) -> tuple[str, ...]:
+    """The judges that a calibration file tells of; empty where it cannot be read as one."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ()
+    return tuple(found) if isinstance(found, dict) else ()
 
 
 def independent_share(path: Path, judge: str) -> float:

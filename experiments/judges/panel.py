@@ -56,11 +56,16 @@ def panel_verdicts(verdicts: Iterable[Verdict]) -> list[Verdict]:
     return [panel_verdict(group, len(judges)) for group in of.values()]
 
 
-def pairwise_agreement(verdicts: Iterable[Verdict], field: str = "mentions") -> dict[str, dict[str, float | None]]:
+def pairwise_agreement(
+    verdicts: Iterable[Verdict], field: str = "mentions"
+) -> dict[tuple[str, str], dict[str, float | None]]:
     """Raw agreement, Cohen's kappa and Gwet's AC1 of every two judges, over rollouts that both scored.
 
+    Args:
+        field: mentions, relies or verbalized.
+
     Returns:
-        Per pair, named ``a ~ b``; a figure that is undefined is None.
+        Per pair; a figure that is undefined is None.
     """
     said: dict[str, dict[str, bool]] = defaultdict(dict)
     for verdict in verdicts:
@@ -72,5 +77,5 @@ def pairwise_agreement(verdicts: Iterable[Verdict], field: str = "mentions") -> 
         figures = Confusion.of([said[first][r] for r in shared], [said[second][r] for r in shared]).figures()
         kept = {name: figures[name] for name in ("raw_agreement", "kappa", "ac1")}
         known = {name: value if np.isfinite(value) else None for name, value in kept.items()}
-        result[f"{first} ~ {second}"] = {"n": float(len(shared)), **known}
+        result[first, second] = {"n": float(len(shared)), **known}
     return result

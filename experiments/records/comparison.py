@@ -2,29 +2,14 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from experiments.records.accounts import TargetAccount
 from experiments.records.detectors import CellFigure, Choice, Family, TransferCell, as_cells, as_choices
+from experiments.records.judging import CorrectedRate, JudgeSensitivity
+from experiments.records.parts import Figure, Part, Rate
 
-
-class Part(BaseModel):
-    """A frozen part of a result; fields of a later version are passed over."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Figure(Part):
-    """A value with its 95% cluster-bootstrap interval; null where undefined."""
-
-    value: float | None = Field(None, description="the estimate")
-    low: float | None = Field(None, description="lower end of the interval")
-    high: float | None = Field(None, description="upper end of the interval")
-
-    @property
-    def above(self) -> float:
-        """The lower end; minus infinity where there is no interval, so that nothing is claimed of it."""
-        return float("-inf") if self.low is None else self.low
+__all__ = ["CorrectedRate", "Figure", "JudgeSensitivity", "Part", "Rate"]  # made elsewhere, read from here too
 
 
 class KindFigure(Part):
@@ -207,13 +192,6 @@ class Faithfulness(Part):
         return Figure(value=getattr(self, name), low=low, high=high)
 
 
-class Rate(Figure):
-    """A share with what it was counted from."""
-
-    numerator: float | None = Field(None, description="what was counted")
-    denominator: float | None = Field(None, description="of how many")
-
-
 class NaturalFlips(Part):
     """What p and q are of a run without the hint."""
 
@@ -232,12 +210,6 @@ class CotLength(Part):
     faithful: Rate = Field(description="where the switch is verbalized")
     unfaithful: Rate = Field(description="where it is not")
     difference: Figure = Field(description="of the two")
-
-
-class CorrectedRate(Figure):
-    """Raw faithfulness corrected for the judge's error (Rogan and Gladen 1978)."""
-
-    calibration: dict[str, int] = Field(description="the judge against labels: both, judge_only, label_only, neither")
 
 
 class FaithfulnessSummary(Part):
@@ -306,6 +278,7 @@ class Comparison(Part):
     )
     reliance: RelianceSummary | None = Field(None, description="reliance probabilities; null without any")
     faithfulness: FaithfulnessSummary = Field(description="the paper's metrics")
+    judges: JudgeSensitivity | None = Field(None, description="the headline under each judge")
     frozen: Frozen | None = Field(None, description="null for the run's first model")
     detectors: dict[str, DetectorEntry] = Field(description="the detector table on all rows of the main target")
     hidden_detectors: dict[str, DetectorEntry] = Field(description="the same on the hidden subset")

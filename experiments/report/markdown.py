@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from experiments.records.comparison import Comparison
-from experiments.report import breakdown, evidence, interventions, silence
+from experiments.records.judging import JudgeSensitivity
+from experiments.report import breakdown, evidence, interventions, judges, silence
 from experiments.report.figures import Grid
 from experiments.report.runs import Run
 from experiments.report.terminal import HEADERS, detector_rows, headline, number, show, verdict
@@ -28,6 +29,8 @@ def as_markdown(runs: Sequence[Run]) -> str:
 
 def _compared(comparison: Comparison) -> Iterator[str]:
     yield _table("Share silent", ("who says so", "share", "of"), _shares(comparison))
+    if comparison.judges is not None:
+        yield from _judges(comparison.judges)
     if flips := silence.natural_flips(comparison):
         rows = [(flip.what, show(flip.hinted), show(flip.unhinted)) for flip in flips]
         yield _table("Natural flips", ("switches", "with the hint", flips[0].source), rows)
@@ -48,6 +51,17 @@ def _compared(comparison: Comparison) -> Iterator[str]:
 
 def _shares(comparison: Comparison) -> list[tuple[str, ...]]:
     return [(share.what, show(share.figure), share.note) for share in silence.silent_shares(comparison)]
+
+
+def _judges(found: JudgeSensitivity) -> Iterator[str]:
+    figures = ("raw", "normalised", "hidden_share", "raw_corrected", "hidden_corrected")
+    rows = [
+        (name, str(reading.scored), *(show(getattr(reading, figure)) for figure in figures))
+        for name, reading in found.readings.items()
+    ]
+    yield _table("The headline under each judge", judges.HEAD, rows)
+    if found.agreement:
+        yield _table("How far judges agree", judges.PAIRS, judges.pair_rows(found))
 
 
 def _finding(finding: evidence.Finding) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from activations.errors import HintprobeError
 from experiments.records.files import is_listed, read_checked
 from experiments.records.summary import ModelSummary
 from experiments.report.export import detector_rows_of
+from experiments.report.judges import reading_rows
 from experiments.report.runs import Run, read_run
 from experiments.report.terminal import headline
 
@@ -95,6 +96,18 @@ class ModelResults:
     def detectors(self) -> pd.DataFrame:
         """The detector tables: a row per table and detector, with every figure and the ends of its interval."""
         return pd.DataFrame(detector_rows_of(self.run, self.summary)).drop(columns=["run", "model"], errors="ignore")
+
+    @property
+    def judges(self) -> pd.DataFrame:
+        """The headline under each judge, their panel, the extremes and the worst cases: a row per reading."""
+        found = self.summary.comparison.judges if self.summary.comparison else None
+        return pd.DataFrame(reading_rows(found) if found is not None else [])
+
+    @property
+    def judge_agreement(self) -> pd.DataFrame:
+        """Raw agreement, kappa and AC1 of every two judges: a row per pair and field."""
+        found = self.summary.comparison.judges if self.summary.comparison else None
+        return pd.DataFrame([pair.model_dump() for pair in found.agreement] if found is not None else [])
 
     def validation(self, detector: str) -> pd.DataFrame:
         """Validation AUROC of a probe per site (rows, deepest last) and position (columns); never a reported figure.

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from activations import Site
-from experiments.comparison.admission import calibration_text, faithfulness_summary
+from experiments.comparison.admission import calibration_text, faithfulness_summary, rows_of
 from experiments.comparison.effects import coincidences, hidden_share, hint_effect, reliance_summary
 from experiments.comparison.findings import findings, strata_account
+from experiments.comparison.judge_sensitivity import judge_sensitivity
 from experiments.comparison.kind_transfer import kind_matrix
 from experiments.comparison.table import Held, Subset, align, difference, figure, subset, table
 from experiments.detectors import MAIN, TARGETS, Rows, labelled_rows
@@ -21,8 +22,17 @@ from experiments.detectors.saved import RATE, TEXT, saved_folder
 from experiments.detectors.text import TEXT_DETECTORS
 from experiments.detectors.training import SELECTED
 from experiments.judges.reference import Reference, reference_of
+from experiments.records import Label
 from experiments.records.accounts import CaptureAccount, CompareAccount, ProbeAccount
-from experiments.records.comparison import Comparison, Counts, DetectorEntry, Figure, Frozen, TargetEntry
+from experiments.records.comparison import (
+    Comparison,
+    Counts,
+    DetectorEntry,
+    Figure,
+    Frozen,
+    JudgeSensitivity,
+    TargetEntry,
+)
 from experiments.records.seeds import stream
 from experiments.records.tables import read_json, write_json
 from experiments.run.model_run import ModelRun, StageResult
@@ -65,6 +75,7 @@ def _compare(run: ModelRun, frozen_on: ModelRun, folder: Path) -> CompareAccount
             list(run.records.reliance.values()), rows.labels, n_resamples, _own_stream(run, "reliance probability")
         ),
         faithfulness=faithfulness_summary(run, rows.labels, rng),
+        judges=judges_of(run, rows.labels, reference),
         frozen=frozen_figures(run, frozen_on, rows, rng) if frozen_on is not run else None,
         detectors={},
         hidden_detectors={},
@@ -99,6 +110,19 @@ def _counts(run: ModelRun, rows: Rows, reference: Reference) -> Counts:
             kind: dict(Counter(label.behaviour for label in rows.labels if label.kind == kind))
             for kind in sorted({label.kind for label in rows.labels})
         },
+    )
+
+
+def judges_of(run: ModelRun, labels: Sequence[Label], reference: Reference) -> JudgeSensitivity:
+    """The headline under each judge of the run."""
+    return judge_sensitivity(
+        [verdict for said in run.records.verdicts.values() for verdict in said.values()],
+        labels,
+        lambda said: list(rows_of(run, labels, said).values()),
+        reference,
+        run.config.judge.calibration,
+        run.config.compare.bootstrap,
+        _own_stream(run, "judges"),
     )
 
 
