@@ -113,11 +113,14 @@ def judge_sensitivity(
             for what in ("raw", "normalised", "hidden_share")
         },
         agreement=tuple(
-            PairAgreement(first=first, second=second, field=field, **{**figures, "n": int(figures["n"] or 0)})
+            PairAgreement(
+                first=first, second=second, field=field, n=int(figures["n"] or 0),
+                raw_agreement=figures["raw_agreement"], kappa=figures["kappa"], ac1=figures["ac1"],
+            )
             for field in FIELDS
             for (first, second), figures in pairwise_agreement(verdicts, field).items()
         ),
-    )
+    )  # fmt: skip
 
 
 def _reading(
