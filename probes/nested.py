@@ -150,7 +150,9 @@ def nested_cv(
         left_out.keep(problem, np.asarray(riders.left_out[factor]) == level)
     for factor in riders.left_out:
         result.left_out.setdefault(factor, LeftOut(*np.full((2, len(contrast)), np.nan)))
-    null = search_null(kept, contrast, drawings[0], search, seed) if search.permutations else None
+    pool = estimator.pool
+    read = {n: pool(x) if pool is not None and isinstance(x, Sequences) else x for n, x in kept.items()}
+    null = search_null(read, contrast, drawings[0], search, seed) if search.permutations else None
     return replace(result, null=null, control=_control_aurocs(control, vectors, drawings[0], contrast))
 
 

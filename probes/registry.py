@@ -18,6 +18,9 @@ ESTIMATORS: Registry["Estimator"] = Registry(
         "mlp": "probes.estimators.mlp:MLP",
         "attention": "probes.estimators.attention:ATTENTION",
         "max_pooling": "probes.estimators.max_pooling:MAX_POOLING",
+        "mean_pooling": "probes.estimators.pooling:MEAN_POOLING",
+        "last_token": "probes.estimators.pooling:LAST_TOKEN",
+        "trajectory": "probes.estimators.pooling:TRAJECTORY",
     },
 )
 

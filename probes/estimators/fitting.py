@@ -70,11 +70,13 @@ class Estimator:
     Attributes:
         probe: class of its fits; also what is saved.
         reads: one vector a row, or the sequence of a row's positions.
+        pool: the matrix that it makes of sequences, for the search on permuted labels; None: the mean.
     """
 
     probe: type[Probe]
     fitter: Fitter
     reads: Literal["vector", "sequence"] = "vector"
+    pool: Callable[[Sequences], Array] | None = None
 
 
 @dataclass(frozen=True)
