@@ -292,8 +292,8 @@ class ProbeConfig(Section):
     estimators: tuple[str, ...] = Field(
         ("logistic",),
         description="what is fitted: logistic, mean_difference, discriminant, ridge, mlp on one position; attention, "
-        "max_pooling, mean_pooling, last_token, trajectory on the tokens of the chain of thought; the first one's probes "
-        "carry the plain names",
+        "max_pooling, mean_pooling, last_token, trajectory on the tokens of the chain of thought; the first one's "
+        "probes carry the plain names",
         min_length=1,
     )
     repeats: int = Field(
