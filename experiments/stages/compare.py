@@ -1,7 +1,7 @@
 """Stage 6: behaviour, faithfulness and every detector, side by side on the same rows."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 

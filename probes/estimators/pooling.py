@@ -1,6 +1,7 @@
 """Probes over all positions of a text that first make one vector of them: mean, last position, trajectory."""
 
-from collections.abc import Callable, Sequence
+from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, ClassVar, Self
@@ -22,28 +23,6 @@ SEGMENTS = 4
 """Parts of equal length that a trajectory is cut into."""
 
 
-def mean_of(row: Float[np.ndarray, "position d"]) -> Float[np.ndarray, "d"]:
-    """The mean position."""
-    found: Array = row.mean(0)
-    return found
-
-
-def last_of(row: Float[np.ndarray, "position d"]) -> Float[np.ndarray, "d"]:
-    """The last position."""
-    found: Array = row[-1]
-    return found
-
-
-def trajectory_of(row: Float[np.ndarray, "position d"]) -> Float[np.ndarray, "wide"]:
-    """The mean of each of :data:`SEGMENTS` parts of equal length, in order, one after the other: ``4 d`` numbers.
-
-    A text of fewer positions than parts has some of them twice.
-    """
-    cuts = np.linspace(0, len(row), SEGMENTS + 1)
-    parts = [row[int(a) : max(int(np.ceil(b)), int(a) + 1)] for a, b in pairwise(cuts)]
-    return np.concatenate([part.mean(0) for part in parts])
-
-
 class PooledProbe(Probe):
     """Logistic regression on one vector made of all positions of a row.
 
@@ -52,12 +31,16 @@ class PooledProbe(Probe):
     """
 
     ARRAYS = ("mean_", "scale_", "coef_", "intercept_")
-    POOL: ClassVar[Callable[[Array], Array]]
     WIDTHS: ClassVar[int] = 1
     """How many times a position's width the vector is wide."""
 
     def __init__(self, C: float = 1.0) -> None:
         self.C = C
+
+    @staticmethod
+    @abstractmethod
+    def pool(row: Float[np.ndarray, "position d"]) -> Float[np.ndarray, "wide"]:
+        """One vector of a row's positions."""
 
     @classmethod
     def pooled(cls, X: Any) -> Float[np.ndarray, "row wide"]:
@@ -69,7 +52,7 @@ class PooledProbe(Probe):
         rows = X[:, None] if isinstance(X, np.ndarray) and X.ndim == 2 else X
         if any(len(row) == 0 for row in rows):
             raise HintprobeError("A probe of sequences needs at least one position in every row, and a row has none.")
-        return np.stack([cls.POOL(np.asarray(row)) for row in rows])
+        return np.stack([cls.pool(np.asarray(row)) for row in rows])
 
     def fit(self, X: Sequence[Float[np.ndarray, "position d"]], y: ArrayLike) -> Self:
         """Fit on rows of positions, each ``[position, d]``, and one label a row.
@@ -102,13 +85,21 @@ class PooledProbe(Probe):
 class MeanPoolingProbe(PooledProbe):
     """Logistic regression on the mean position."""
 
-    POOL = staticmethod(mean_of)
+    @staticmethod
+    def pool(row: Float[np.ndarray, "position d"]) -> Float[np.ndarray, "d"]:
+        """The mean position."""
+        found: Array = row.mean(0)
+        return found
 
 
 class LastTokenProbe(PooledProbe):
     """Logistic regression on the last position."""
 
-    POOL = staticmethod(last_of)
+    @staticmethod
+    def pool(row: Float[np.ndarray, "position d"]) -> Float[np.ndarray, "d"]:
+        """The last position."""
+        found: Array = row[-1]
+        return found
 
 
 class TrajectoryProbe(PooledProbe):
@@ -117,8 +108,17 @@ class TrajectoryProbe(PooledProbe):
     A state that comes and goes leaves the mean and the last position as they were; in the quarters it shows.
     """
 
-    POOL = staticmethod(trajectory_of)
     WIDTHS = SEGMENTS
+
+    @staticmethod
+    def pool(row: Float[np.ndarray, "position d"]) -> Float[np.ndarray, "wide"]:
+        """The mean of each of :data:`SEGMENTS` parts of equal length, in order: ``4 d`` numbers.
+
+        A text of fewer positions than parts has some of them twice.
+        """
+        cuts = np.linspace(0, len(row), SEGMENTS + 1)
+        parts = [row[int(a) : max(int(np.ceil(b)), int(a) + 1)] for a, b in pairwise(cuts)]
+        return np.concatenate([part.mean(0) for part in parts])
 
 
 @dataclass(frozen=True)
