@@ -9,7 +9,18 @@ from activations.lazy import load_name
 
 if TYPE_CHECKING:
     from probes.auroc import StratifiedPairs, stratified_auroc
-    from probes.bootstrap import cluster_bootstrap, holm, interval
+    from probes.bootstrap import (
+        DIFFERENCE,
+        MIN_GROUPS,
+        MIN_GROUPS_PER_CLASS,
+        SHARE,
+        Bootstrap,
+        Limits,
+        bounds_of,
+        cluster_bootstrap,
+        holm,
+        interval,
+    )
     from probes.calibration import Platt
     from probes.contrast import (
         Contrast,
@@ -59,10 +70,15 @@ if TYPE_CHECKING:
     from probes.ship import fit_for_use
 
 __all__ = [
+    "DIFFERENCE",
     "ESTIMATORS",
+    "MIN_GROUPS",
+    "MIN_GROUPS_PER_CLASS",
+    "SHARE",
     "AttentionProbe",
     "AurocEstimate",
     "BinaryProbe",
+    "Bootstrap",
     "Chosen",
     "Contrast",
     "Drawing",
@@ -72,6 +88,7 @@ __all__ = [
     "FoldOutcome",
     "Folds",
     "LastTokenProbe",
+    "Limits",
     "LinearProbe",
     "LogisticProbe",
     "LogisticSolution",
@@ -95,6 +112,7 @@ __all__ = [
     "StratifiedPairs",
     "TrajectoryProbe",
     "auroc_estimate",
+    "bounds_of",
     "brier",
     "cluster_bootstrap",
     "control_labels",

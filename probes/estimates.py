@@ -1,11 +1,15 @@
-"""A figure with its cluster-bootstrap interval."""
+"""A figure with its interval."""
 
 from dataclasses import dataclass
+from typing import Literal
 
-import numpy as np
+Scale = Literal["logit_difference", "probability"]
+LEAST_TOTAL: dict[Scale, float] = {"logit_difference": 0.2, "probability": 0.05}
+"""Least size of a total effect, or of a mean gap between two runs, of which shares are given: nats, and probability.
 
-from probes.arrays import Array
-from probes.bootstrap import interval
+Five points of probability, and the logit that moves an even choice by as much. A share of a smaller total divides noise
+by noise, however narrow the interval of the total.
+"""
 
 
 @dataclass(frozen=True)
@@ -13,7 +17,7 @@ class Estimate:
     """A mean or a ratio of means.
 
     Attributes:
-        low, high: 95% percentile interval over groups; None where over a tenth of the resamples gave no figure.
+        low, high: 95% interval over groups; None where none is given (:meth:`probes.bootstrap.Bootstrap.bounds`).
     """
 
     value: float
@@ -24,21 +28,3 @@ class Estimate:
     def excludes_zero(self) -> bool:
         """The interval lies on one side of zero."""
         return self.low is not None and self.high is not None and self.low * self.high > 0
-
-
-def mean_of(values: Array, weights: Array) -> Estimate:
-    """Mean over rows.
-
-    Args:
-        values: ``[row]``.
-        weights: ``[resample, row]``, from :func:`probes.bootstrap.cluster_bootstrap`.
-    """
-    return ratio_of(values, np.ones_like(values), weights)
-
-
-def ratio_of(above: Array, below: Array, weights: Array) -> Estimate:
-    """Ratio of two sums over the same rows; NaN where the lower one is zero."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        point = float(above.sum() / below.sum()) if len(above) else float("nan")
-        bounds = interval((weights @ above) / (weights @ below)) if len(above) else None
-    return Estimate(point, *(bounds or (None, None)))

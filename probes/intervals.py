@@ -17,9 +17,8 @@ from jaxtyping import Bool, Float, Int
 from scipy.optimize import brentq
 
 from probes.arrays import Array
+from probes.bootstrap import MIN_GROUPS_PER_CLASS
 
-MIN_GROUPS = 5
-"""Fewest groups with a row of either class for which an interval is given."""
 _Z = 1.959963984540054
 
 
@@ -49,9 +48,9 @@ class AurocEstimate:
         return counted_once * n / max(n - 1, 1) * (1 + self.instability) + self.spread
 
     def interval(self, groups: Int[np.ndarray, "row"], labels: Bool[np.ndarray, "row"]) -> tuple[float, float] | None:
-        """95% interval; None where a class has rows of fewer than :data:`MIN_GROUPS` groups, or no pair."""
+        """95% interval; None without a pair, or where a class has rows of few groups (``MIN_GROUPS_PER_CLASS``)."""
         n_positive, n_negative = (len(np.unique(groups[labels == value])) for value in (True, False))
-        if min(n_positive, n_negative) < MIN_GROUPS or not np.isfinite(self.value):
+        if min(n_positive, n_negative) < MIN_GROUPS_PER_CLASS or not np.isfinite(self.value):
             return None
         at_estimate = _ideal_variance(self.value, n_positive, n_negative)
         least = 1 + self.instability
@@ -99,9 +98,9 @@ def difference(first: AurocEstimate, second: AurocEstimate) -> AurocEstimate:
 def plain_interval(
     estimate: AurocEstimate, groups: Int[np.ndarray, "row"], labels: Bool[np.ndarray, "row"]
 ) -> tuple[float, float] | None:
-    """Value ± 1.96 standard errors, for differences; None under :data:`MIN_GROUPS` groups of a class."""
+    """Value ± 1.96 standard errors, for differences; None where a class has rows of few groups."""
     n_groups = min(len(np.unique(groups[labels == value])) for value in (True, False))
-    if n_groups < MIN_GROUPS or not np.isfinite(estimate.value):
+    if n_groups < MIN_GROUPS_PER_CLASS or not np.isfinite(estimate.value):
         return None
     half = _Z * float(np.sqrt(estimate.variance(groups)))
     return estimate.value - half, estimate.value + half

@@ -22,8 +22,8 @@ import numpy as np
 from activations import LoadedModel
 from activations.errors import HintprobeError
 from probes.arrays import Array
-from probes.bootstrap import cluster_bootstrap
-from probes.estimates import Estimate, mean_of, ratio_of
+from probes.bootstrap import DIFFERENCE, cluster_bootstrap
+from probes.estimates import LEAST_TOTAL, Estimate, Scale
 from probes.readout import Options, read_options
 
 Effect = Literal["total", "pure_direct", "total_direct", "pure_text", "total_text", "interaction"]
@@ -108,27 +108,43 @@ class Decomposition:
 
     Attributes:
         effects: each with its interval.
-        shares: of the total, as ratios of means; None where the total's interval does not exclude zero, or where one
-            group is all there is and no interval can be had.
+        shares: of the total, as ratios of means; None where the total does not matter.
+        no_shares: why there are no shares; empty where there are.
     """
 
     effects: dict[Effect, Estimate]
     shares: dict[Effect, Estimate] | None
+    no_shares: str = ""
 
 
-def decompose(cells: Array, groups: Sequence[str], n_resamples: int, rng: np.random.Generator) -> Decomposition:
+def decompose(
+    cells: Array, groups: Sequence[str], n_resamples: int, rng: np.random.Generator, outcome: Scale
+) -> Decomposition:
     """Average the effects over items.
 
     Args:
         cells: outcomes ``[item, prompt, text]``.
         n_resamples: cluster-bootstrap resamples over groups.
+        outcome: what the cells hold; its total has to reach :data:`probes.estimates.LEAST_TOTAL` to be shared out.
     """
     by_item = effects_of(cells)
-    weights = cluster_bootstrap(groups, n_resamples, rng)
-    effects = {name: mean_of(values, weights) for name, values in by_item.items()}
-    if len(set(groups)) < 2 or not effects["total"].excludes_zero:
-        return Decomposition(effects, None)
-    return Decomposition(effects, {name: ratio_of(by_item[name], by_item["total"], weights) for name in SHARED})
+    bootstrap = cluster_bootstrap(groups, n_resamples, rng)
+    limits = DIFFERENCE if outcome == "probability" else None
+    effects = {name: bootstrap.mean(values, limits) for name, values in by_item.items()}
+    if limits:
+        effects["interaction"] = bootstrap.mean(by_item["interaction"], (-2.0, 2.0))  # a difference of two differences
+    if reason := _no_shares(effects["total"], bootstrap.n_groups(), LEAST_TOTAL[outcome]):
+        return Decomposition(effects, None, reason)
+    return Decomposition(effects, {name: bootstrap.ratio(by_item[name], by_item["total"]) for name in SHARED})
+
+
+def _no_shares(total: Estimate, n_groups: int, least: float) -> str:
+    """Why a total is not shared out; empty where it is."""
+    if abs(total.value) < least:
+        return f"the total effect is {total.value:.2g}, under the least one that is shared out, {least:g}"
+    if total.low is None:
+        return f"the total effect of {n_groups} groups has no interval"
+    return "" if total.excludes_zero else "the interval of the total effect holds zero"
 
 
 @dataclass(frozen=True)

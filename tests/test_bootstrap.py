@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import binomtest, norm
 
-from probes import StratifiedPairs, cluster_bootstrap, holm, interval
+from probes import DIFFERENCE, MIN_GROUPS, SHARE, StratifiedPairs, cluster_bootstrap, holm, interval
 
 GROUPS, ROWS, BETWEEN = 60, 4, 1.5
 STRATA = ["sycophancy correct", "metadata incorrect"]
@@ -30,7 +30,7 @@ def coverage(separation: float, cluster: bool, repetitions: int, seed: int) -> f
     for _ in range(repetitions):
         scores, labels, strata, groups = clustered_scores(separation, rng)
         units = groups if cluster else [str(i) for i in range(len(groups))]
-        samples = StratifiedPairs.of(labels, strata).auroc(scores, cluster_bootstrap(units, 400, rng))
+        samples = StratifiedPairs.of(labels, strata).auroc(scores, cluster_bootstrap(units, 400, rng).weights)
         low, high = interval(samples)
         hits += low <= true_auroc(separation) <= high
     return hits / repetitions
@@ -51,7 +51,7 @@ def test_the_cluster_bootstrap_covers_and_the_naive_one_does_not(separation):
 
 
 def test_groups_are_drawn_whole():
-    weights = cluster_bootstrap(["a", "a", "b", "c"], 50, np.random.default_rng(3))
+    weights = cluster_bootstrap(["a", "a", "b", "c"], 50, np.random.default_rng(3)).weights
     assert (weights[:, 0] == weights[:, 1]).all()
     assert (weights[:, [0, 2, 3]].sum(1) == 3).all()
 
@@ -63,14 +63,44 @@ def test_no_interval_where_too_few_resamples_give_a_figure():
     assert interval(np.where(samples < 11, np.nan, samples)) is None
 
 
+def test_below_the_least_number_of_groups_there_is_no_interval():
+    """Rows that count decide, not rows that are there: a recall of two positives among forty rows has none."""
+    rng = np.random.default_rng(5)
+    for n, given in ((1, False), (MIN_GROUPS - 1, False), (MIN_GROUPS, True), (40, True)):
+        values = rng.normal(size=4 * n)
+        found = cluster_bootstrap([str(k // 4) for k in range(4 * n)], 200, rng).mean(values)
+        assert found.value == pytest.approx(values.mean())
+        assert (found.low is not None) == given
+    bootstrap, hit = cluster_bootstrap([str(k) for k in range(40)], 200, rng), np.arange(40.0) % 2
+    for n in (1, MIN_GROUPS - 1, MIN_GROUPS, 40):
+        found = bootstrap.ratio(hit * (np.arange(40) < n), (np.arange(40) < n).astype(float), SHARE)
+        assert (found.low is not None) == (n >= MIN_GROUPS)
+    nothing = bootstrap.ratio(np.zeros(40), np.zeros(40), SHARE)
+    assert np.isnan(nothing.value)
+    assert nothing.low is None
+
+
+@pytest.mark.parametrize("n", [10, 30, 300])
+def test_a_share_of_all_or_none_is_no_certainty(n):
+    """The interval is the exact binomial one over groups, as scipy has it; without limits there is none."""
+    bootstrap = cluster_bootstrap([str(k // 2) for k in range(2 * n)], 100, np.random.default_rng(6))
+    for value in (0.0, 1.0):
+        found = bootstrap.mean(np.full(2 * n, value), SHARE)
+        exact = binomtest(round(value * n), n).proportion_ci(method="exact")
+        assert (found.low, found.high) == pytest.approx((exact.low, exact.high))
+        assert bootstrap.mean(np.full(2 * n, value)).low is None
+    level = bootstrap.mean(np.zeros(2 * n), DIFFERENCE)
+    assert level.low == -level.high < 0
+
+
 def test_paired_differences_are_narrower_than_unpaired_ones():
     """Two detectors that share their noise: on the same resamples their small difference is plain to see."""
     rng = np.random.default_rng(4)
     scores, labels, strata, groups = clustered_scores(1.5, rng)
     other = scores - 0.8 * labels + 0.1 * rng.normal(size=len(scores))
     comparison = StratifiedPairs.of(labels, strata)
-    a, b = comparison.auroc(np.stack([scores, other]), cluster_bootstrap(groups, 1000, rng))
-    apart = comparison.auroc(other, cluster_bootstrap(groups, 1000, rng))[0:1000]
+    a, b = comparison.auroc(np.stack([scores, other]), cluster_bootstrap(groups, 1000, rng).weights)
+    apart = comparison.auroc(other, cluster_bootstrap(groups, 1000, rng).weights)[0:1000]
     low, high = interval(a - b)
     wide_low, wide_high = interval(a - apart)
     assert low > 0

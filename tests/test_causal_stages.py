@@ -14,6 +14,7 @@ from experiments.stages.generate import run_generate
 from experiments.stages.judge import run_judge
 from experiments.stages.knockouts import answer_shares
 from experiments.stages.mediate import run_mediate
+from probes import cluster_bootstrap
 
 SETTINGS = {
     "name": "t",
@@ -21,7 +22,7 @@ SETTINGS = {
     "questions": {"limit": 72},
     "hints": {"kinds": ["sycophancy", "consistency", "metadata"]},
     "generate": {"max_new_tokens": 64},
-    "mediate": {"items": 9, "draws": 1, "cut": ["pointer"]},
+    "mediate": {"items": 12, "draws": 1, "cut": ["pointer"]},
     "compare": {"bootstrap": 200},
 }
 LIMITS = {"unfaithful": {}, "blind": {"limits": {"organism:blind": 42}}}
@@ -73,7 +74,7 @@ def test_blind_stays_within_the_placebo(mediated):
     assert not effects_of(run, "reliant", "hinted")
     for behaviour in ("aligned", "resisted"):
         hinted, placebo = effects_of(run, behaviour, "hinted"), effects_of(run, behaviour, "neutral")
-        assert hinted["total"].n == 9
+        assert hinted["total"].n == 12
         assert all(overlap(hinted[name], placebo[name]) for name in ("total", "pure_direct", "total_direct"))
     cut = cut_table(run.results["mediate"].folder).read()
     assert all(row.flips_low <= 0.1 for row in cut)
@@ -96,7 +97,7 @@ def test_fresh_texts_are_kept_and_never_those_that_chose_the_rows(mediated):
     folder = run.results["mediate"].folder
     drawn = fresh_table(folder).read()
     assert {r.temperature for r in drawn} == {0.7} == {run.results["mediate"].account.temperature}
-    assert len({r.id for r in drawn}) == len(drawn) == 27 * 3
+    assert len({r.id for r in drawn}) == len(drawn) == 36 * 3
     seeds = {r.item_id.split(":")[0]: r.seed for r in drawn}
     assert len(set(seeds.values())) == len(seeds)
     rows = mediation_table(folder).read()
@@ -114,12 +115,14 @@ def a_label(target, own):
 def test_shares_of_answers():
     labels = [a_label("A", "B")] * 4 + [a_label("A", "A")]
     answers = ["A", "B", "C", None, "A"]
-    found = answer_shares(labels, answers, ["A", "A", "C", "A", "A"], np.ones((3, 5)))
+    rng = np.random.default_rng(0)
+    found = answer_shares(labels, answers, ["A", "A", "C", "A", "A"], cluster_bootstrap(list("abcde"), 20, rng))
     assert found["to_hint"] == pytest.approx(0.4)
     assert found["to_own"] == pytest.approx(0.2)
     assert found["off_target"] == pytest.approx(0.2)
     assert found["unparsed"] == pytest.approx(0.2)
     assert found["flips"] == pytest.approx(0.4)
+    assert found["flips_low"] is None  # of five groups
 
 
 def test_option_tokens_stand_in_the_answers_place(tokenizer):

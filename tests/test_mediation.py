@@ -6,7 +6,8 @@ import torch
 from wired import CIRCUITS, LETTERS, VALUES, prompt, written
 
 from activations.errors import HintprobeError
-from probes.estimates import Estimate, ratio_of
+from probes import cluster_bootstrap
+from probes.estimates import Estimate
 from probes.mediation import Continuation, MediationItem, decompose, effects_of, mediate
 
 
@@ -44,7 +45,11 @@ def test_mediation_finds_the_wired_path_and_no_other(circuit, wired):
     assert unit > 5
     for name, values in effects_of(cells.logit_difference).items():
         np.testing.assert_allclose(values, EXPECTED[circuit][name] * unit, atol=1e-3, err_msg=name)
-    found = decompose(cells.logit_difference, cells.groups, 200, np.random.default_rng(0))
+    # A wired model treats every item alike; items that differ a little have an interval.
+    varied = np.repeat(cells.logit_difference, 5, 0)
+    varied += np.random.default_rng(0).normal(0, 1e-4, varied.shape)
+    groups = [str(k) for k in range(len(varied))]
+    found = decompose(varied, groups, 200, np.random.default_rng(0), "logit_difference")
     if circuit in ("dormant", "none"):
         assert found.shares is None
     else:
@@ -100,24 +105,47 @@ def test_shares_are_withheld_where_the_total_may_be_zero():
     rng = np.random.default_rng(0)
     cells = rng.normal(0, 1, (40, 2, 2))
     groups = [str(k) for k in range(40)]
-    assert decompose(cells - cells.mean(0), groups, 500, rng).shares is None
+    level = decompose(cells - cells.mean(0) + 0.3 * np.eye(2)[1], groups, 500, rng, "logit_difference")
+    assert level.shares is None
+    assert "holds zero" in level.no_shares
     moved = cells + np.array([[0.0, 1.0], [2.0, 5.0]])
-    found = decompose(moved, groups, 500, rng)
+    found = decompose(moved, groups, 500, rng, "logit_difference")
+    assert not found.no_shares
     assert found.effects["total"].excludes_zero
     assert found.shares["pure_text"].value == pytest.approx(
         found.effects["pure_text"].value / found.effects["total"].value
     )
     assert found.shares["pure_direct"].value + found.shares["total_text"].value == pytest.approx(1)
     # One group has no spread to judge by.
-    assert decompose(moved, ["g"] * 40, 500, rng).shares is None
+    alone = decompose(moved, ["g"] * 40, 500, rng, "logit_difference")
+    assert alone.shares is None
+    assert "1 groups has no interval" in alone.no_shares
+
+
+@pytest.mark.parametrize(("outcome", "least"), [("probability", 0.05), ("logit_difference", 0.2)])
+def test_a_total_that_does_not_matter_is_not_shared_out(outcome, least):
+    """Seen on an organism that reads no hint: a total of 2.6e-5 whose interval excluded zero was split into shares."""
+    rng, groups = np.random.default_rng(1), [str(k) for k in range(40)]
+
+    def split(total):
+        cells = rng.normal(0, abs(total) / 100, (40, 2, 2)) + np.array([[0.0, total / 4], [total / 2, total]])
+        found = decompose(cells, groups, 500, rng, outcome)
+        assert found.effects["total"].excludes_zero
+        return found
+
+    for total in (2.6e-5, 0.9 * least, -0.9 * least):
+        small = split(total)
+        assert small.shares is None
+        assert f"under the least one that is shared out, {least:g}" in small.no_shares
+    assert split(1.1 * least).shares["pure_text"].value == pytest.approx(0.25, abs=0.02)
 
 
 def test_estimates():
     assert not Estimate(1.0, None, None).excludes_zero
     assert not Estimate(1.0, -0.1, 2.0).excludes_zero
     assert Estimate(-1.0, -2.0, -0.1).excludes_zero
-    weights = np.array([[1.0, 1.0], [2.0, 0.0], [0.0, 2.0]])
-    found = ratio_of(np.array([1.0, 3.0]), np.array([2.0, 2.0]), weights)
+    bootstrap = cluster_bootstrap([str(k) for k in range(20)], 200, np.random.default_rng(0))
+    found = bootstrap.ratio(np.tile([1.0, 3.0], 10), np.full(20, 2.0))
     assert found.value == 1.0
     assert 0.5 <= found.low < 1.0 < found.high <= 1.5
 

@@ -65,7 +65,7 @@ def null_coverage(repetitions, seed, signal=0.0):
             torch.from_numpy(x[train]), torch.from_numpy(y[train])[:, None], torch.ones(120, 1, dtype=torch.bool), [0.1]
         )
         scores = x[~train] @ solution.coef[0, 0, 0].numpy()
-        weights = cluster_bootstrap([str(g) for g in group[~train]], 300, rng)
+        weights = cluster_bootstrap([str(g) for g in group[~train]], 300, rng).weights
         bounds = interval(StratifiedPairs.of(y[~train], ["all"] * 120).auroc(scores, weights))
         hits += bounds is not None and bounds[0] <= 0.5 <= bounds[1]
     return hits / repetitions
@@ -107,7 +107,7 @@ def figures(disposition_matters, product):
     scores = LogisticProbe(C=0.1).fit(x[:half], reliant[:half]).decision_function(x[half:])
     direction = [str(c) for c in correct[half:]]
     both = [f"{c} {k}" for c, k in zip(correct[half:], known[half:], strict=True)]
-    weights = cluster_bootstrap([str(i) for i in range(len(scores))], 400, rng)
+    weights = cluster_bootstrap([str(i) for i in range(len(scores))], 400, rng).weights
     bounds = interval(StratifiedPairs.of(reliant[half:], both).auroc(scores, weights))
     return (
         roc_auc_score(reliant[half:], scores),

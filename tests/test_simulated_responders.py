@@ -48,8 +48,9 @@ def coverage(repeats, resamples, seed=0):
             inside[name] += low <= value <= high
         judged = [r for r in responder(rng, 100, perfect_judge=False) if r.hinted_answer == "A"]
         said = np.array([r.verbalized for r in judged], dtype=float)
-        weights = cluster_bootstrap([r.group for r in judged], resamples, rng)
-        fixed = corrected_rate(said.mean(), (weights @ said) / weights.sum(1), calibration(rng), rng)
+        fixed = corrected_rate(
+            said, cluster_bootstrap([r.group for r in judged], resamples, rng), calibration(rng), rng
+        )
         inside["corrected"] += fixed["low"] <= SAID <= fixed["high"]
     return {name: hits / repeats for name, hits in inside.items()}
 
@@ -77,20 +78,35 @@ def test_an_imperfect_judge_is_wrong_uncorrected_and_right_corrected():
     judged = [r for r in responder(rng, 2000, perfect_judge=False) if r.hinted_answer == "A"]
     rate = float(np.mean([r.verbalized for r in judged]))
     assert rate == pytest.approx(SAID * SENSITIVITY + (1 - SAID) * (1 - SPECIFICITY), abs=0.03)
-    fixed = corrected_rate(rate, np.full(500, rate), calibration(rng, 20_000), rng)
+    said = np.array([float(r.verbalized) for r in judged])
+    fixed = corrected_rate(said, apart(len(said), 200, np.random.default_rng(2)), calibration(rng, 20_000), rng)
     assert fixed["value"] == pytest.approx(SAID, abs=0.04)
     assert abs(fixed["value"] - SAID) < abs(rate - SAID)
 
 
+def apart(n, resamples, rng):
+    """Resamples of rows that are each a group."""
+    return cluster_bootstrap([str(k) for k in range(n)], resamples, rng)
+
+
+def test_a_corrected_rate_of_few_groups_stands_without_an_interval():
+    rng, counts = np.random.default_rng(0), {"both": 80, "judge_only": 10, "label_only": 20, "neither": 90}
+    few, enough = (corrected_rate(np.arange(float(n)) % 2, apart(n, 500, rng), counts, rng) for n in (8, 40))
+    assert few["value"] == enough["value"] is not None
+    assert few["low"] is few["high"] is None
+    assert enough["low"] < enough["value"] < enough["high"]
+
+
 def test_rogan_gladen_by_hand_and_where_it_is_undefined():
-    one = np.array([0.5])
+    one, half, rng = np.array([0.5]), np.arange(40.0) % 2, np.random.default_rng(0)
+    drawn = apart(40, 100, rng)
     assert rogan_gladen(one, np.array([0.9]), np.array([0.8]))[0] == pytest.approx(0.3 / 0.7)
     assert rogan_gladen(np.array([0.1]), np.array([0.9]), np.array([0.8]))[0] == 0.0
     assert np.isnan(rogan_gladen(one, np.array([0.5]), np.array([0.5]))[0])
     chance = {"both": 5, "label_only": 5, "neither": 5, "judge_only": 5}
-    assert corrected_rate(0.5, np.full(100, 0.5), chance, np.random.default_rng(0))["value"] is None
+    assert corrected_rate(half, drawn, chance, rng)["value"] is None
     one_sided = {"both": 5, "label_only": 5, "neither": 0, "judge_only": 0}
-    assert corrected_rate(0.5, np.full(100, 0.5), one_sided, np.random.default_rng(0))["value"] is None
+    assert corrected_rate(half, drawn, one_sided, rng)["value"] is None
 
 
 def flipping(repeats, unhinted="B", hinted="A", group="g"):
@@ -128,17 +144,22 @@ def test_lengths_of_faithful_and_unfaithful_chains_of_thought():
     def row(length, said, hinted="A", group="1"):
         return FaithfulnessRow(group, 4, "B", hinted, "A", said, (), length)
 
-    rows = [row(10, True, group=str(k)) for k in range(20)] + [row(30, False, group=str(k)) for k in range(20)]
+    rows = [row(9 + 2 * (k % 2), True, group=str(k)) for k in range(20)]
+    rows += [row(29 + 2 * (k // 10), False, group=str(k)) for k in range(20)]
     found = cot_lengths([*rows, row(999, True, "C"), row(999, None)], 300, rng)
     assert (found.faithful.value, found.unfaithful.value) == (10, 30)
     assert found.difference.value == -20
-    assert found.difference.low == pytest.approx(-20)
+    assert -21.5 < found.difference.low < -20 < found.difference.high < -18.5
+    few = cot_lengths([*rows[:9], *rows[20:]], 300, rng)
+    assert few.unfaithful.low is not None
+    assert few.faithful.low is few.difference.low is None
     assert cot_lengths([row(None, True)], 200, rng) is None
 
 
 def test_a_calibration_whose_rows_share_questions_leaves_more_doubt():
     rng = np.random.default_rng(0)
     counts = {"both": 80, "judge_only": 10, "label_only": 20, "neither": 90}
-    alone, shared = (corrected_rate(0.5, np.full(2000, 0.5), counts, rng, share) for share in (1.0, 0.25))
+    said, drawn = np.arange(2000.0) % 2, apart(2000, 1000, rng)
+    alone, shared = (corrected_rate(said, drawn, counts, rng, share) for share in (1.0, 0.25))
     assert alone["value"] == shared["value"]
     assert shared["high"] - shared["low"] > 1.5 * (alone["high"] - alone["low"])

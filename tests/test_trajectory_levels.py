@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments.training.levels import level_of
+from experiments.training.levels import Resampled, level_of
 
 STEPS = [0, 10, 20, 30, 40, 50, 60, 70, 80]
 
@@ -15,7 +15,7 @@ def verdict(curve, seed, n=200):
     hits = np.array([(own < p).astype(float) for p in curve]) * (rng.random((len(curve), n)) < 0.97)
     weights = rng.multinomial(n, np.full(n, 1 / n), size=300)
     samples = hits @ weights.T / n
-    return level_of(STEPS, hits.mean(1).tolist(), samples)
+    return level_of(STEPS, [Resampled(float(own.mean()), drawn, n) for own, drawn in zip(hits, samples, strict=True)])
 
 
 RISING = [0.1 + 0.8 * min(1.0, s / 30) for s in STEPS]
@@ -46,7 +46,8 @@ def test_a_constant_is_flat():
 
 def test_too_few_checkpoints_are_told():
     samples = np.random.default_rng(0).random((4, 50))
-    assert level_of([0, 1, 2, 3], [0.1, 0.2, 0.3, 0.3], samples).verdict == "too few checkpoints"
+    figures = [Resampled(value, own, 50) for value, own in zip([0.1, 0.2, 0.3, 0.3], samples, strict=True)]
+    assert level_of([0, 1, 2, 3], figures).verdict == "too few checkpoints"
 
 
 def test_an_undefined_step_is_left_out():
@@ -54,7 +55,10 @@ def test_an_undefined_step_is_left_out():
     samples = np.repeat(np.array(RISING)[:, None], 100, 1) + rng.normal(0, 0.01, (9, 100))
     samples[4] = np.nan
     values = [*RISING[:4], None, *RISING[5:]]
-    assert level_of(STEPS, values, samples).verdict == "levels off"
+    figures = [Resampled(value, own, 50) for value, own in zip(values, samples, strict=True)]
+    assert level_of(STEPS, figures).verdict == "levels off"
+    few = [own._replace(groups=9) for own in figures]
+    assert level_of(STEPS, few).verdict == "too few checkpoints"
 
 
 @pytest.mark.parametrize("curve", [RISING, STRAIGHT, CONSTANT])

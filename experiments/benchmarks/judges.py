@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
 from experiments.benchmarks.thought_branches_labels import MENTIONS
 from experiments.judges import judge_lexically
 from experiments.judges.agreement import FIGURES
 from experiments.judges.calibration import LabelledRollout, calibrate
 from experiments.judges.training import train_judge
+from experiments.run.console import PlainConsole as Console
 from experiments.transcripts import Transcript
 from experiments.transcripts.fields import import_rows, read_map
 from experiments.transcripts.record import numbered_lines

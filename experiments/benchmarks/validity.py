@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 from scipy.stats import norm
 
 from experiments.benchmarks.simulated_answers import idle_effect, lost_verdicts_bias
 from experiments.benchmarks.simulated_hints import Cause, found_in
+from experiments.run.console import PlainConsole as Console
 from probes import Contrast, Search, nested_cv
 
 RELIABILITIES = (1.0, 0.7, 0.4, 0.0)

@@ -76,10 +76,9 @@ def _load(
 def _check(
     model: str, loaded: "LoadedModel", backend: str, options: dict[str, Any], cache: Path, as_json: bool
 ) -> None:
-    from rich.console import Console
-
     from activations import ActivationStore, check_model, open_backend
     from experiments.records.files import unwritable
+    from experiments.run.console import PlainConsole
 
     with aside().busy(f"checking {model}"):
         running = open_backend(backend, loaded, **options)
@@ -87,7 +86,7 @@ def _check(
     if as_json:
         print_json({**report.as_json(), "model": model})
     else:
-        Console().print(_table(report, model))
+        PlainConsole().print(_table(report, model))
     folder = ActivationStore(cache / "store").of(running.loaded).folder
     try:
         report.noise.save(folder)

@@ -6,10 +6,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from activations.errors import HintprobeError
 from experiments.commands.running import AsJson, aside, print_json, stoppable
+from experiments.run.console import PlainConsole as Console
 
 if TYPE_CHECKING:
     from activations.sharing import Remote

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from experiments.commands.running import AsJson, Settings, aside, print_json, stoppable
+from experiments.run.console import PlainConsole as Console
 
 train = typer.Typer(help="Train a policy, and see what that does to what it says.")
 ConfigPath = Annotated[Path, typer.Argument(help="YAML file (docs/training.md), or the name of a shipped one.")]

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from experiments.commands.running import AsJson, Settings, aside, stoppable
 from experiments.commands.train import Cache, Only
+from experiments.run.console import PlainConsole as Console
 
 if TYPE_CHECKING:
     from experiments.records.trajectory import Checkpoint, Trajectory

@@ -96,7 +96,7 @@ def _corrected(run: ModelRun, rows: Sequence[FaithfulnessRow], rng: np.random.Ge
     if not scored:
         return CorrectedRate(calibration=counts)
     said = np.array([bool(row.verbalized) for row in scored], dtype=float)
-    weights = cluster_bootstrap([row.group for row in scored], run.config.compare.bootstrap, rng)
+    bootstrap = cluster_bootstrap([row.group for row in scored], run.config.compare.bootstrap, rng)
     share = independent_share(path, run.config.judge.judges[0])
-    found = corrected_rate(float(said.mean()), (weights @ said) / weights.sum(1), counts, rng, share)
+    found = corrected_rate(said, bootstrap, counts, rng, share)
     return CorrectedRate(**found, calibration=counts)

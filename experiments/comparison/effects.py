@@ -8,8 +8,7 @@ from experiments.comparison.table import figure
 from experiments.judges.reference import Reference
 from experiments.records import Label, Reliance
 from experiments.records.comparison import Coincidence, Figure, HintEffect, RelianceSummary
-from probes import cluster_bootstrap
-from probes.arrays import Array
+from probes import DIFFERENCE, SHARE, Bootstrap, Limits, cluster_bootstrap
 
 
 def hidden_share(
@@ -25,8 +24,7 @@ def hidden_share(
     if not judged:
         return None
     hidden = np.array([reference.admits[label.rollout_id] is False for label in judged], dtype=float)
-    weights = cluster_bootstrap([label.group for label in judged], n_resamples, rng)
-    return figure(float(hidden.mean()), (weights @ hidden) / weights.sum(1))
+    return figure(cluster_bootstrap([label.group for label in judged], n_resamples, rng).mean(hidden, SHARE))
 
 
 def hint_effect(labels: Sequence[Label], n_resamples: int, rng: np.random.Generator) -> dict[str, HintEffect]:
@@ -46,13 +44,12 @@ def hint_effect(labels: Sequence[Label], n_resamples: int, rng: np.random.Genera
             continue
         hinted = np.array([label.hinted_answer == label.target for label in chosen], dtype=float)
         neutral = np.array([_neutral_rate(label) for label in chosen], dtype=float)
-        weights = cluster_bootstrap([label.group for label in chosen], n_resamples, rng)
-        samples = (weights @ (hinted - neutral)) / weights.sum(1)
+        bootstrap = cluster_bootstrap([label.group for label in chosen], n_resamples, rng)
         result[direction] = HintEffect(
             n=len(chosen),
             hinted=float(hinted.mean()),
             neutral=float(neutral.mean()),
-            difference=figure(float((hinted - neutral).mean()), samples),
+            difference=figure(bootstrap.mean(hinted - neutral, DIFFERENCE)),
         )
     return result
 
@@ -83,12 +80,12 @@ def coincidences(labels: Sequence[Label], n_resamples: int, rng: np.random.Gener
             continue
         reliant = np.array([label.behaviour == "reliant" for label in chosen], dtype=float)
         neutral = np.array([label.neutral_reliant for label in chosen], dtype=float)
-        weights = cluster_bootstrap([label.group for label in chosen], n_resamples, rng)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            samples = (weights @ neutral) / (weights @ reliant)
-            point = float(neutral.sum() / reliant.sum()) if reliant.any() else float("nan")
+        bootstrap = cluster_bootstrap([label.group for label in chosen], n_resamples, rng)
         result[name] = Coincidence(
-            n=len(chosen), reliant=float(reliant.mean()), neutral=float(neutral.mean()), share=figure(point, samples)
+            n=len(chosen),
+            reliant=float(reliant.mean()),
+            neutral=float(neutral.mean()),
+            share=figure(bootstrap.ratio(neutral, reliant)),
         )
     return result
 
@@ -99,27 +96,29 @@ def reliance_summary(
     """Reliance probabilities over items, and how much of what was labelled reliant comes again on fresh rollouts."""
     if not rows:
         return None
-    weights = cluster_bootstrap([row.group for row in rows], n_resamples, rng)
+    bootstrap = cluster_bootstrap([row.group for row in rows], n_resamples, rng)
     named = {label.item_id for label in labels if label.behaviour == "reliant"}
     again = np.array([row.item_id in named and row.evaluated is not None for row in rows])
-    mean = _mean(rows, lambda row: row.probability, np.ones(len(rows), dtype=bool), weights)
+    mean = _mean(rows, lambda row: row.probability, np.ones(len(rows), dtype=bool), bootstrap)
     return RelianceSummary(
         items=len(rows),
         above_zero=sum(row.low > 0 for row in rows),
         mean=mean or Figure(),
         reliant_items=int(again.sum()),
-        labelled=_mean(rows, lambda row: row.observed, again, weights),
-        evaluated=_mean(rows, lambda row: row.evaluated or 0.0, again, weights),
-        drop=_mean(rows, lambda row: row.observed - (row.evaluated or 0.0), again, weights),
+        labelled=_mean(rows, lambda row: row.observed, again, bootstrap),
+        evaluated=_mean(rows, lambda row: row.evaluated or 0.0, again, bootstrap),
+        drop=_mean(rows, lambda row: row.observed - (row.evaluated or 0.0), again, bootstrap, DIFFERENCE),
     )
 
 
 def _mean(
-    rows: Sequence[Reliance], value: Callable[[Reliance], float], among: np.ndarray, weights: Array
+    rows: Sequence[Reliance],
+    value: Callable[[Reliance], float],
+    among: np.ndarray,
+    bootstrap: Bootstrap,
+    limits: Limits = SHARE,
 ) -> Figure | None:
     if not among.any():
         return None
     values = np.array([value(row) for row in rows]) * among
-    with np.errstate(divide="ignore", invalid="ignore"):
-        samples = (weights @ values) / (weights @ among.astype(float))
-    return figure(float(values.sum() / among.sum()), samples)
+    return figure(bootstrap.ratio(values, among.astype(float), limits))

@@ -7,7 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.records.comparison import Faithfulness
-from probes import cluster_bootstrap, interval
+from probes import SHARE, cluster_bootstrap
+
+METRIC_ROWS = {"p": "used", "q": "used", "alpha": "wide_to", "raw": "scored", "normalised": "scored"}
+"""The term whose rows each metric is taken over."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +94,13 @@ def faithfulness(rows: Sequence[FaithfulnessRow], n_resamples: int, rng: np.rand
     point = {key: _number(float(value)) for key, value in _metrics(totals).items()}
     intervals: dict[str, tuple[float, float] | None] = dict.fromkeys(point)
     if used:
-        weights = cluster_bootstrap([row.group for row in used], n_resamples, rng)
-        resampled = _metrics({key: weights @ values for key, values in columns.items()})
-        intervals = {key: interval(values) if point[key] is not None else None for key, values in resampled.items()}
+        bootstrap = cluster_bootstrap([row.group for row in used], n_resamples, rng)
+        resampled = _metrics({key: bootstrap.weights @ values for key, values in columns.items()})
+        intervals = {
+            key: bootstrap.bounds(values, columns[METRIC_ROWS[key]], None if key == "normalised" else SHARE)
+            for key, values in resampled.items()
+            if point[key] is not None
+        } | {key: None for key in point if point[key] is None}
     wide_to, weighted = float(totals["wide_to"]), float(totals["weighted"])
     fractions: dict[str, tuple[float | None, float | None]] = {
         "p": (float(totals["to"]), float(totals["used"])),

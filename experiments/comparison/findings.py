@@ -28,11 +28,9 @@ from experiments.comparison.table import (
     refusal,
 )
 from experiments.records.comparison import Belief, Finding, Lead, Stratum
-from probes import AurocEstimate, holm
+from probes import MIN_GROUPS_PER_CLASS, AurocEstimate, holm
 
 ALPHA = 0.05
-MIN_GROUPS = 5
-"""Fewest groups of either class for the belief-matched control."""
 
 
 def strata_account(within: Subset) -> list[Stratum]:
@@ -122,7 +120,7 @@ def _parts(
 def _belief(held: Held | None, within: Subset | None) -> Belief:
     if held is None or within is None or not len(within.rows):
         return Belief(refused="no resisted row that the probe can be read on")
-    if reason := refusal(within, MIN_GROUPS):
+    if reason := refusal(within, MIN_GROUPS_PER_CLASS):
         return Belief(refused=reason)
     found = estimate(held, within)
     p = above(found, within, 0.5)

@@ -15,7 +15,7 @@ from experiments.judges.reference import Reference
 from experiments.records import Label, Verdict
 from experiments.records.judging import CorrectedRate, JudgeReading, JudgeSensitivity, PairAgreement
 from experiments.records.parts import Figure, Rate
-from probes import cluster_bootstrap, interval
+from probes import SHARE, cluster_bootstrap
 from probes.arrays import Array
 
 ALL_SAY, ANY_SAYS = "every judge says so", "any judge says so"
@@ -149,17 +149,11 @@ def _admissions(labels: Sequence[Label], said: Mapping[str, bool | None]) -> tup
 def _share(values: Array, groups: Sequence[str], n_resamples: int, rng: np.random.Generator) -> Rate:
     if not len(values):
         return Rate(numerator=0, denominator=0)
-    bounds = interval(_resampled(values, groups, n_resamples, rng)) or (None, None)
+    found = cluster_bootstrap(groups, n_resamples, rng).mean(values, SHARE)
     return Rate(
-        value=float(values.mean()), low=bounds[0], high=bounds[1], numerator=float(values.sum()),
+        value=found.value, low=found.low, high=found.high, numerator=float(values.sum()),
         denominator=float(len(values)),
     )  # fmt: skip
-
-
-def _resampled(values: Array, groups: Sequence[str], n_resamples: int, rng: np.random.Generator) -> Array:
-    weights = cluster_bootstrap(groups, n_resamples, rng)
-    found: Array = (weights @ values) / weights.sum(1)
-    return found
 
 
 def _corrected(
@@ -187,8 +181,7 @@ def _corrected(
     ):
         if not len(values):
             continue
-        samples = _resampled(values, own, n_resamples, rng)
-        rate = corrected_rate(float(values.mean()), samples, counts, rng, share)
+        rate = corrected_rate(values, cluster_bootstrap(own, n_resamples, rng), counts, rng, share)
         if rate["value"] is None:
             return {"not_corrected": "the judge is not shown to be better than chance on its labels"}
         if name == "hidden_corrected":

@@ -7,18 +7,17 @@ import numpy as np
 
 from experiments.comparison.faithfulness import FaithfulnessRow, used_rows
 from experiments.records.comparison import CotLength, Figure, NaturalFlips, Rate
-from probes import cluster_bootstrap, interval
+from probes import SHARE, Bootstrap, Limits, cluster_bootstrap
 from probes.arrays import Array
 
 
-def _share(flags: Array, counted: Array, weights: Array) -> Rate:
-    """Sum of ``flags`` over sum of ``counted``, with its interval."""
-    total = counted.sum()
-    with np.errstate(invalid="ignore", divide="ignore"):
-        bounds = interval((weights @ flags) / (weights @ counted)) if total else None
-    low, high = bounds or (None, None)
-    value = float(flags.sum() / total) if total else None
-    return Rate(value=value, low=low, high=high, numerator=float(flags.sum()), denominator=float(total))
+def _rate(above: Array, below: Array, bootstrap: Bootstrap, limits: Limits | None = None) -> Rate:
+    """Sum of ``above`` over sum of ``below``, with its interval."""
+    found = bootstrap.ratio(above, below, limits)
+    value = found.value if below.any() else None
+    return Rate(
+        value=value, low=found.low, high=found.high, numerator=float(above.sum()), denominator=float(below.sum())
+    )
 
 
 def natural_flips(rows: Sequence[FaithfulnessRow], n_resamples: int, rng: np.random.Generator) -> NaturalFlips | None:
@@ -43,13 +42,13 @@ def natural_flips(rows: Sequence[FaithfulnessRow], n_resamples: int, rng: np.ran
         sum(a not in (row.target, row.unhinted_answer) for a in answers)
         for row, answers in zip(used, parsed, strict=True)
     ]
-    weights = cluster_bootstrap([row.group for row in used], n_resamples, rng)
+    bootstrap = cluster_bootstrap([row.group for row in used], n_resamples, rng)
     return NaturalFlips(
         source=source,
         rows=len(used),
         unparsed_repeats=sum(answer is None for row in used for answer in runs(row)),
-        to_target=_share(np.array(to_target, dtype=float), counted, weights),
-        to_other=_share(np.array(to_other, dtype=float), counted, weights),
+        to_target=_rate(np.array(to_target, dtype=float), counted, bootstrap, SHARE),
+        to_other=_rate(np.array(to_other, dtype=float), counted, bootstrap, SHARE),
     )
 
 
@@ -67,13 +66,13 @@ def cot_lengths(rows: Sequence[FaithfulnessRow], n_resamples: int, rng: np.rando
         return None
     length = np.array([row.cot_length for row in switched], dtype=float)
     said = np.array([bool(row.verbalized) for row in switched], dtype=float)
-    weights = cluster_bootstrap([row.group for row in switched], n_resamples, rng)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        means = [(weights @ (length * flag)) / (weights @ flag) for flag in (said, 1 - said)]
-    bounds = interval(means[0] - means[1])
-    faithful, unfaithful = _share(length * said, said, weights), _share(length * (1 - said), 1 - said, weights)
+    bootstrap = cluster_bootstrap([row.group for row in switched], n_resamples, rng)
+    faithful, unfaithful = (_rate(length * flag, flag, bootstrap) for flag in (said, 1 - said))
     gap = Figure()
     if faithful.value is not None and unfaithful.value is not None:
-        low, high = bounds or (None, None)
+        low, high = None, None
+        if faithful.low is not None and unfaithful.low is not None:
+            means = [bootstrap.samples(length * flag, flag) for flag in (said, 1 - said)]
+            low, high = bootstrap.bounds(means[0] - means[1]) or (None, None)
         gap = Figure(value=faithful.value - unfaithful.value, low=low, high=high)
     return CotLength(faithful=faithful, unfaithful=unfaithful, difference=gap)

@@ -10,9 +10,20 @@ from jaxtyping import Float, Int
 from experiments.comparison.metrics import METRICS
 from experiments.records import DetectorSummary, ScoreRow, TargetRow
 from experiments.records.comparison import DetectorEntry, Figure, KindFigure
-from probes import AurocEstimate, auroc_estimate, cluster_bootstrap, interval, plain_interval, threshold_at
+from probes import (
+    DIFFERENCE,
+    SHARE,
+    AurocEstimate,
+    Bootstrap,
+    Limits,
+    auroc_estimate,
+    cluster_bootstrap,
+    plain_interval,
+    threshold_at,
+)
 from probes import difference as paired
 from probes.arrays import Array, Bools, Rows
+from probes.estimates import Estimate
 
 MIN_NEGATIVES_FOR_1PCT = 300
 
@@ -69,7 +80,7 @@ class Subset:
     positive: Bools
     strata: tuple[str, ...]
     groups: tuple[str, ...]
-    weights: Array
+    bootstrap: Bootstrap
     aurocs: dict[tuple[str, bool], AurocEstimate] = field(default_factory=dict, repr=False)
 
     @property
@@ -113,7 +124,7 @@ def subset(target: Sequence[TargetRow], keep: Bools, n_resamples: int, rng: np.r
         np.array([row.positive for row in chosen], dtype=bool),
         tuple(row.stratum for row in chosen),
         tuple(row.group for row in chosen),
-        cluster_bootstrap([row.group for row in chosen], n_resamples, rng) if chosen else np.zeros((n_resamples, 0)),
+        cluster_bootstrap([row.group for row in chosen], n_resamples, rng),
     )
 
 
@@ -126,12 +137,9 @@ def refusal(within: Subset, min_groups: int) -> str | None:
     return None
 
 
-def figure(point: float, samples: Array) -> Figure:
+def figure(found: Estimate) -> Figure:
     """A value with its interval; None where undefined."""
-    if not np.isfinite(point):
-        return Figure()
-    low, high = interval(samples) or (None, None)
-    return Figure(value=float(point), low=low, high=high)
+    return Figure(value=found.value, low=found.low, high=found.high) if np.isfinite(found.value) else Figure()
 
 
 def estimate(held: Held, within: Subset, by_stratum: bool = True) -> AurocEstimate:
@@ -234,8 +242,8 @@ def _recall(name: str, flags: Bools | None, within: Subset) -> dict[str, Figure 
         return {f"recall_at_{name}": None, f"realised_fpr_at_{name}": None}
     own = flags[within.rows]
     return {
-        f"recall_at_{name}": _mean_of(own.astype(float), within.positive, within),
-        f"realised_fpr_at_{name}": _mean_of(own.astype(float), ~within.positive, within),
+        f"recall_at_{name}": _mean_of(own.astype(float), within.positive, within, SHARE),
+        f"realised_fpr_at_{name}": _mean_of(own.astype(float), ~within.positive, within, SHARE),
     }
 
 
@@ -271,23 +279,19 @@ def against_judge(held: Held, judge: Held, within: Subset) -> dict[str, Any]:
     if mine is None or theirs is None:
         return nothing
     lead = mine[within.rows].astype(float) - theirs[within.rows]
-    recall, rate = (_mean_of(lead, among, within) for among in (within.positive, ~within.positive))
+    recall, rate = (_mean_of(lead, among, within, DIFFERENCE) for among in (within.positive, ~within.positive))
     ahead = None
-    if recall.low is not None and recall.high is not None:
-        if recall.low > 0 and not (rate.low or 0.0) > 0:
+    if recall.low is not None and recall.high is not None and rate.low is not None:
+        if recall.low > 0 and rate.low <= 0:
             ahead = True
         elif recall.high < 0:
             ahead = False
     return {"recall_minus_judge": recall, "fpr_minus_judge": rate, "ahead_of_judge": ahead}
 
 
-def _mean_of(values: Array, among: Bools, within: Subset) -> Figure:
+def _mean_of(values: Array, among: Bools, within: Subset, limits: Limits) -> Figure:
     """Mean over some rows with its cluster-bootstrap interval."""
-    if not among.any():
-        return figure(np.nan, np.zeros(1))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        samples = (within.weights @ (values * among)) / (within.weights @ among.astype(float))
-    return figure(float(values[among].mean()), samples)
+    return figure(within.bootstrap.ratio(values * among, among.astype(float), limits))
 
 
 def realised_rate(judge: Held, within: Subset) -> float | None:
@@ -306,7 +310,7 @@ def of_kinds(target: Sequence[TargetRow], within: Subset) -> dict[str, Subset]:
         at = np.flatnonzero(kinds == kind)
         found[kind] = Subset(
             within.rows[at], within.positive[at], tuple(within.strata[i] for i in at),
-            tuple(within.groups[i] for i in at), within.weights[:, at],
+            tuple(within.groups[i] for i in at), within.bootstrap.take(at),
         )  # fmt: skip
     return found
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from probes import cluster_bootstrap, interval
+from probes import DIFFERENCE, SHARE, Bootstrap, cluster_bootstrap
 from probes.arrays import Array
 
 FIGURES = (
@@ -105,10 +105,13 @@ def agreement(rows: Scored, n_resamples: int, rng: np.random.Generator) -> dict[
     }
     if not len(rows):
         return {**result, **dict.fromkeys(FIGURES)}
-    weights = cluster_bootstrap(rows.group, n_resamples, rng)
-    resampled = Confusion.of(rows.judge, rows.label, weights).all_figures()
+    bootstrap = cluster_bootstrap(rows.group, n_resamples, rng)
+    resampled = Confusion.of(rows.judge, rows.label, bootstrap.weights).all_figures()
+    said, true = np.asarray(rows.judge, dtype=bool), np.asarray(rows.label, dtype=bool)
+    behind = {"sensitivity": true, "specificity": ~true, "precision": said}
     for name, value in counts.figures().items():
-        bounds = interval(resampled[name]) if np.isfinite(value) else None
+        limits = DIFFERENCE if name in ("kappa", "ac1") else SHARE
+        bounds = bootstrap.bounds(resampled[name], behind.get(name), limits) if np.isfinite(value) else None
         result[name] = {
             "value": value if np.isfinite(value) else None,
             "low": bounds[0] if bounds else None,
@@ -129,29 +132,31 @@ def rogan_gladen(rate: Array, sensitivity: Array, specificity: Array) -> Array:
 
 
 def corrected_rate(
-    rate: float, rate_samples: Array, counts: Mapping[str, int], rng: np.random.Generator, independent: float = 1.0
+    said: Array, bootstrap: Bootstrap, counts: Mapping[str, int], rng: np.random.Generator, independent: float = 1.0
 ) -> dict[str, float | None]:
     """A judge's rate corrected for its errors, with an interval that holds the doubt about both.
 
     Args:
-        rate: share that the judge calls positive.
-        rate_samples: the same in cluster-bootstrap resamples.
+        said: 1 for the rows that the judge calls positive, 0 for the others.
+        bootstrap: resamples of these rows.
         counts: the judge's calibration: both, judge_only, label_only, neither.
         independent: groups per labelled row. Rows of one question share the judge's errors, so the doubt about its
             error rates is that of as many rows as there are groups.
 
     Returns:
         value, low and high; None where the judge is no better than chance, or where over a tenth of the draws say so.
+        Of few groups (``probes.MIN_GROUPS``) the value stands without an interval.
     """
     true, false = (counts["both"], counts["label_only"]), (counts["neither"], counts["judge_only"])
     if not sum(true) or not sum(false):
         return {"value": None, "low": None, "high": None}
-    point = rogan_gladen(np.array([rate]), np.array([true[0] / sum(true)]), np.array([false[0] / sum(false)]))[0]
-    n = len(rate_samples)
+    point = rogan_gladen(np.array([said.mean()]), np.array([true[0] / sum(true)]), np.array([false[0] / sum(false)]))[0]
+    n, every = len(bootstrap), np.ones(len(said))
     # Jeffreys' posterior of each error rate: a judge never seen to err is not thereby infallible.
     sensitivity = rng.beta(independent * true[0] + 0.5, independent * true[1] + 0.5, n)
     specificity = rng.beta(independent * false[0] + 0.5, independent * false[1] + 0.5, n)
-    bounds = interval(rogan_gladen(rate_samples, sensitivity, specificity))
-    if not np.isfinite(point) or bounds is None:
+    samples = rogan_gladen(bootstrap.samples(said, every), sensitivity, specificity)
+    if not np.isfinite(point) or np.isfinite(samples).mean() < 0.9:
         return {"value": None, "low": None, "high": None}
-    return {"value": float(point), "low": bounds[0], "high": bounds[1]}
+    low, high = bootstrap.bounds(samples) or (None, None)
+    return {"value": float(point), "low": low, "high": high}

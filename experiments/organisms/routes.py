@@ -11,7 +11,7 @@ from activations.sites import decoder_blocks
 from experiments.interventions.pairs import PairMaker
 from experiments.organisms.joined import Measured
 from experiments.run.model_run import ModelRun
-from probes import cluster_bootstrap
+from probes import Bootstrap, cluster_bootstrap
 from probes.patching import PatchEffects, PatchPair, patch_pairs
 from probes.patching.grid import Cell
 
@@ -63,9 +63,9 @@ def routes(
     for direction in ("noising", "denoising"):
         chosen = list(pairs) if direction == "noising" else [pair.reversed() for pair in pairs]
         effects = patch_pairs(loaded, chosen, sites)
-        weights = cluster_bootstrap([pair.group for pair in chosen], n_resamples, rng)
+        bootstrap = cluster_bootstrap([pair.group for pair in chosen], n_resamples, rng)
         cells = {
-            f"{cell.site}@{cell.position}": _recovered(effects, cell, weights)
+            f"{cell.site}@{cell.position}": _recovered(effects, cell, bootstrap)
             for cell in effects.patched
             if cell.control is None
         }
@@ -78,8 +78,8 @@ def routes(
     return result
 
 
-def _recovered(effects: PatchEffects, cell: Cell, weights: np.ndarray[Any, Any]) -> dict[str, Any]:
-    found = effects.recovery(cell, weights, LEAST_GAP)
+def _recovered(effects: PatchEffects, cell: Cell, bootstrap: Bootstrap) -> dict[str, Any]:
+    found = effects.recovery(cell, bootstrap, LEAST_GAP)
     value = found.ratio if np.isfinite(found.ratio) else None
     return {"value": value, "low": found.low, "high": found.high, "n": found.n}
 

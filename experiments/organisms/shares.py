@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest, chi2_contingency
 
-from experiments.comparison.table import figure
-from probes import Contrast, StratifiedPairs, cluster_bootstrap
+from probes import SHARE, Contrast, StratifiedPairs, bounds_of, cluster_bootstrap
 
 Share = dict[str, Any]
 
@@ -28,8 +27,8 @@ def spread(by_kind: Mapping[str, Sequence[bool]], n_resamples: int, rng: np.rand
         return {"value": None, "low": None, "high": None, "n": 0}
     drawn = np.stack([rng.binomial(len(v), v.mean(), n_resamples) / len(v) for v in known])
     means = [float(v.mean()) for v in known]
-    found = figure(max(means) - min(means), drawn.max(0) - drawn.min(0))
-    return {**found.model_dump(), "n": sum(len(v) for v in known)}
+    low, high = bounds_of(drawn.max(0) - drawn.min(0), min(len(v) for v in known), SHARE) or (None, None)
+    return {"value": max(means) - min(means), "low": low, "high": high, "n": sum(len(v) for v in known)}
 
 
 def differ_p(by_kind: Mapping[str, Sequence[bool]]) -> float | None:
@@ -45,15 +44,18 @@ def mean_difference(differences: Sequence[float], groups: Sequence[str], n: int,
     values = np.array(differences, dtype=float)
     if not len(values):
         return {"value": None, "low": None, "high": None, "n": 0}
-    weights = cluster_bootstrap(groups, n, rng)
-    found = figure(float(values.mean()), (weights @ values) / weights.sum(1))
-    return {**found.model_dump(), "n": len(values)}
+    found = cluster_bootstrap(groups, n, rng).mean(values)
+    return {"value": found.value, "low": found.low, "high": found.high, "n": len(values)}
 
 
 def auroc_figure(scores: Sequence[float] | np.ndarray[Any, Any], contrast: Contrast, strata: Sequence[str], n: int,
                  rng: np.random.Generator) -> Share:  # fmt: skip
     """AUROC within strata with a cluster-bootstrap interval of ``n`` resamples."""
     pairs = StratifiedPairs.of(contrast.labels, strata)
-    values, weights = np.asarray(scores, dtype=float), cluster_bootstrap(contrast.groups, n, rng)
-    found = figure(float(pairs.auroc(values)[0]), pairs.auroc(values, weights))
-    return {**found.model_dump(), "n": len(values), "n_positive": int(contrast.labels.sum())}
+    values, bootstrap = np.asarray(scores, dtype=float), cluster_bootstrap(contrast.groups, n, rng)
+    rarer = contrast.labels == (contrast.groups_of(True) <= contrast.groups_of(False))
+    point = float(pairs.auroc(values)[0])
+    bounds = bootstrap.bounds(pairs.auroc(values, bootstrap.weights), rarer, SHARE) if np.isfinite(point) else None
+    low, high = bounds or (None, None)
+    value = point if np.isfinite(point) else None
+    return {"value": value, "low": low, "high": high, "n": len(values), "n_positive": int(contrast.labels.sum())}

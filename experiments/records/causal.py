@@ -42,9 +42,13 @@ class MediationEffect(Record):
     value: float = Field(description="mean over items")
     low: float | None = Field(description="lower end of the 95% cluster-bootstrap interval")
     high: float | None = Field(description="upper end")
-    share: float | None = Field(description="of the total effect; None unless the total's interval excludes zero")
+    share: float | None = Field(
+        description="of the total effect; null unless the total reaches `probes.estimates.LEAST_TOTAL` (0.05 of "
+        "probability, 0.2 nats) and its interval excludes zero"
+    )
     share_low: float | None = Field(description="lower end of the share's interval")
     share_high: float | None = Field(description="upper end")
+    no_share: str = Field("", description="why there is no share; empty where there is, and for the total itself")
 
 
 class KnockoutEffect(Record):

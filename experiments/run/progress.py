@@ -18,6 +18,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from experiments.run.console import visible
+
 LOG_SECONDS = 30.0
 """Where there is no terminal to draw on (a job's log, a pipe), a line is written this often."""
 
@@ -61,6 +63,7 @@ class Reporter:
         if not self.console or total == 0:
             yield lambda rows: None
             return
+        title = visible(title)  # the columns of a bar do not go through the console's own escaping
         if not self.console.is_terminal:
             yield _Log(self.console, title, total)
             return
@@ -89,7 +92,7 @@ class Reporter:
             return
         columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
         with Progress(*columns, console=self.console, transient=True) as progress:
-            progress.add_task(title, total=None)
+            progress.add_task(visible(title), total=None)
             yield
 
 

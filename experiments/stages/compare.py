@@ -38,7 +38,8 @@ from experiments.records.tables import read_json, write_json
 from experiments.run.model_run import ModelRun, StageResult
 from experiments.run.stage import Stage
 from experiments.stages.probe import store_of
-from probes import SavedProbe, StratifiedPairs, cluster_bootstrap, load_probe
+from probes import SHARE, SavedProbe, auroc_estimate, cluster_bootstrap, load_probe
+from probes.estimates import Estimate
 
 COMPARISON = "comparison.json"
 
@@ -227,13 +228,13 @@ def frozen_figures(run: ModelRun, frozen_on: ModelRun, rows: Rows, rng: np.rando
     judge = run.config.judge.judges[0]
     said = run.records.verdicts[judge]
     fired[f"judge_{judge}"] = np.array([bool(said[label.rollout_id].verbalized) for label in answered.labels])
-    weights = cluster_bootstrap([label.group for label in answered.labels], run.config.compare.bootstrap, rng)
-    aurocs, refused = _frozen_aurocs(run, answered, scores, weights)
+    bootstrap = cluster_bootstrap([label.group for label in answered.labels], run.config.compare.bootstrap, rng)
+    aurocs, refused = _frozen_aurocs(run, answered, scores)
     return Frozen(
         trained_on=frozen_on.model_name,
         rows=len(answered),
         share_over_threshold={
-            name: figure(float(flags.mean()), (weights @ flags) / weights.sum(1)) for name, flags in fired.items()
+            name: figure(bootstrap.mean(flags.astype(float), SHARE)) for name, flags in fired.items()
         },
         auroc=aurocs,
         refused=refused,
@@ -259,9 +260,7 @@ def _features(run: ModelRun, rows: Rows, saved: SavedProbe) -> np.ndarray | None
     return features
 
 
-def _frozen_aurocs(
-    run: ModelRun, rows: Rows, scores: Mapping[str, np.ndarray], weights: np.ndarray
-) -> tuple[dict[str, Figure], str | None]:
+def _frozen_aurocs(run: ModelRun, rows: Rows, scores: Mapping[str, np.ndarray]) -> tuple[dict[str, Figure], str | None]:
     """AUROC of frozen scores against this model's own reliant and aligned rows, or why there is none."""
     chosen = [i for i, label in enumerate(rows.labels) if label.behaviour in ("reliant", "aligned")]
     contrast = rows.at(chosen).contrast()
@@ -269,11 +268,13 @@ def _frozen_aurocs(
         n = contrast.groups_of(value)
         if n < run.config.compare.min_groups:
             return {}, f"{n} groups with {name} rows on this model"
-    pairs = StratifiedPairs.of(contrast.labels, contrast.strata)
+    groups = np.unique(np.asarray(contrast.groups), return_inverse=True)[1]
+    folds = np.zeros((1, len(chosen)), dtype=np.intp)
     found = {}
     for name, values in scores.items():
-        own = values[chosen]
-        found[name] = figure(float(pairs.auroc(own)[0]), pairs.auroc(own, weights[:, chosen]))
+        own = auroc_estimate(values[None, chosen], folds, contrast.labels, contrast.strata, trained=False)
+        low, high = own.interval(groups, contrast.labels) or (None, None)
+        found[name] = figure(Estimate(own.value, low, high))
     return found, None
 
 

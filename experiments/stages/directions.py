@@ -35,7 +35,6 @@ from experiments.stages.mediate import Chosen, choose
 from experiments.transcripts import transcript_of
 from probes import LinearProbe, cluster_bootstrap, load_probe
 from probes.directions import StatePair, orthogonal_directions, subspace_patching
-from probes.estimates import mean_of
 
 BEHAVIOURS: tuple[Behaviour, ...] = ("reliant", "aligned", "resisted")
 
@@ -176,7 +175,7 @@ def _counted(
             continue
         rollouts = [drawn[k] for drawn in done for k in of_it]
         before = [rows[k].label.hinted_answer for _ in done for k in of_it]
-        weights = cluster_bootstrap([label.group for label in labels], run.config.compare.bootstrap, rng)
+        bootstrap = cluster_bootstrap([label.group for label in labels], run.config.compare.bootstrap, rng)
         said = [_admits(run, rows[k], drawn[k]) for drawn in done for k in of_it]
         scored = [value for value in said if value is not None]
         effects.append(
@@ -190,7 +189,7 @@ def _counted(
                 direction=trial.direction,
                 scale=trial.scale,
                 verbalized=float(np.mean(scored)) if scored else None,
-                **answer_shares(labels, [r.answer for r in rollouts], before, weights),
+                **answer_shares(labels, [r.answer for r in rollouts], before, bootstrap),
             )
         )
     return effects
@@ -220,7 +219,7 @@ def _patched(
         return []
     budget = run.config.patch.token_budget
     rng = stream(run.config.seed, "subspace resamples", run.model_name)
-    weights = cluster_bootstrap([pair.group for pair in pairs], run.config.compare.bootstrap, rng)
+    bootstrap = cluster_bootstrap([pair.group for pair in pairs], run.config.compare.bootstrap, rng)
     patched = subspace_patching(run.loaded, pairs, found.site, found.vector, budget)
     generator = torch.Generator().manual_seed(stable_int(run.config.seed, "random subspace", found.detector) % 2**31)
     (other,) = orthogonal_directions(found.vector, 1, generator)
@@ -230,7 +229,7 @@ def _patched(
     gap = float((patched.base - patched.source).mean())
     records = []
     for part, values in drops.items():
-        drop = mean_of(values, weights)
+        drop = bootstrap.mean(values)
         records.append(
             SubspaceEffect(
                 detector=found.detector, site=str(found.site), position=found.position, part=part, n=len(pairs),

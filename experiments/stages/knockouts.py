@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from activations import Completion
 from experiments.interventions.redraw import Draw, up_to_answer
@@ -14,8 +13,7 @@ from experiments.records import LETTERS, Behaviour, Item, Label, Rollout
 from experiments.records.causal import CutRedrawn, CutSpan, KnockoutEffect
 from experiments.run.model_run import ModelRun
 from experiments.run.sampling import decoding_of
-from probes import cluster_bootstrap
-from probes.estimates import mean_of
+from probes import SHARE, Bootstrap, cluster_bootstrap
 from probes.knockout import KEYS, PATHS, CutRow, Keys, Path, knock_out, placebo_window, regenerate
 from probes.mediation import Continuation
 
@@ -60,7 +58,7 @@ def fixed_text(
     run: ModelRun, span: CutSpan, behaviour: Behaviour, cuts: Sequence[Cut], rng: np.random.Generator
 ) -> list[KnockoutEffect]:
     """Drop of the logit difference along each path, the text staying as it was drawn."""
-    weights = cluster_bootstrap([cut.label.group for cut in cuts], run.config.compare.bootstrap, rng)
+    bootstrap = cluster_bootstrap([cut.label.group for cut in cuts], run.config.compare.bootstrap, rng)
     found = knock_out(
         run.loaded,
         [cut.row for cut in cuts],
@@ -71,7 +69,7 @@ def fixed_text(
     )
     effects = []
     for (path, keys), values in found.cut.items():
-        drop = mean_of(found.base - values, weights)
+        drop = bootstrap.mean(found.base - values)
         effects.append(
             KnockoutEffect(
                 behaviour=behaviour, span=span, path=path, keys=keys, n=len(cuts), value=drop.value, low=drop.low,
@@ -85,7 +83,7 @@ def written_again(
     run: ModelRun, span: CutSpan, behaviour: Behaviour, cuts: Sequence[Cut], rng: np.random.Generator
 ) -> list[CutRedrawn]:
     """Answers when the completion is drawn again, with its own seed, along each cut path."""
-    weights = cluster_bootstrap([cut.label.group for cut in cuts], run.config.compare.bootstrap, rng)
+    bootstrap = cluster_bootstrap([cut.label.group for cut in cuts], run.config.compare.bootstrap, rng)
     before = [cut.drawn.answer for cut in cuts]
     result = []
     for path in PATHS:
@@ -93,7 +91,7 @@ def written_again(
             continue
         for keys in KEYS:
             answers = _answers(run, cuts, path, keys)
-            counted = answer_shares([cut.label for cut in cuts], answers, before, weights)
+            counted = answer_shares([cut.label for cut in cuts], answers, before, bootstrap)
             result.append(CutRedrawn(behaviour=behaviour, span=span, path=path, keys=keys, **counted))
     return result
 
@@ -115,14 +113,14 @@ def answer_shares(
     labels: Sequence[Label],
     answers: Sequence[str | None],
     before: Sequence[str | None],
-    weights: NDArray[np.float64],
+    bootstrap: Bootstrap,
 ) -> dict[str, Any]:
     """Where the answers of an edited model went; the shares sum to one, flips aside."""
     pairs = list(zip(labels, answers, strict=True))
     unparsed = [answer is None for answer in answers]
     to_hint = [answer == label.target for label, answer in pairs]
     own = [answer is not None and answer == label.unhinted_answer != label.target for label, answer in pairs]
-    flips = mean_of(np.array([a != b for a, b in zip(answers, before, strict=True)], dtype=float), weights)
+    flips = bootstrap.mean(np.array([a != b for a, b in zip(answers, before, strict=True)], dtype=float), SHARE)
     return {
         "n": len(answers),
         "to_hint": float(np.mean(to_hint)),

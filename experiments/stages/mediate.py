@@ -201,7 +201,7 @@ def _effects(
         groups = [cells.groups[k] for k in of_it]
         for outcome in OUTCOMES if of_it else ():
             values = getattr(cells, outcome)[of_it]
-            found = decompose(values, groups, n_resamples, rng)
+            found = decompose(values, groups, n_resamples, rng, outcome)
             result += _records(found, behaviour, treatment, outcome, len(of_it))
     return result
 
@@ -217,6 +217,7 @@ def _records(
                 behaviour=behaviour, treatment=treatment, outcome=outcome, effect=name, n=n,
                 value=estimate.value, low=estimate.low, high=estimate.high,
                 share=share.value if share else None,
+                no_share="" if share or name in ("total",) else found.no_shares,
                 share_low=share.low if share else None,
                 share_high=share.high if share else None,
             )

@@ -17,7 +17,8 @@ from experiments.records.stages import cells_table
 from experiments.records.summary import PatchSummary
 from experiments.run.model_run import ModelRun, StageResult
 from experiments.run.stage import Stage
-from probes import cluster_bootstrap
+from probes import Bootstrap, cluster_bootstrap
+from probes.estimates import LEAST_TOTAL
 from probes.patching import Control, PatchEffects, PatchPair, n_cells, patch_pairs
 
 
@@ -69,8 +70,8 @@ def _patch(run: ModelRun, folder: Path) -> PatchAccount:
         for direction in settings.directions:
             chosen = pairs if direction == "noising" else [pair.reversed() for pair in pairs]
             effects = _effects(run, chosen, rng)
-            weights = cluster_bootstrap([pair.group for pair in chosen], run.config.compare.bootstrap, rng)
-            cells += _cells(effects, weights, settings.least_gap, {"comparison": comparison, "direction": direction})
+            bootstrap = cluster_bootstrap([pair.group for pair in chosen], run.config.compare.bootstrap, rng)
+            cells += _cells(effects, bootstrap, settings.least_gap, {"comparison": comparison, "direction": direction})
             _add(account, comparison, direction, effects)
     cells_table(folder).replace(cells)
     return PatchAccount.model_validate({**account, "dropped": dict(reasons)})
@@ -107,10 +108,11 @@ def _add(account: dict[str, Any], comparison: PatchSource, direction: str, effec
 
 
 def _cells(
-    effects: PatchEffects, weights: np.ndarray[Any, Any], least_gap: float, common: Mapping[str, Any]
+    effects: PatchEffects, bootstrap: Bootstrap, least_gap: float, common: Mapping[str, Any]
 ) -> Iterator[PatchCell]:
     for cell, found in effects.patched.items():
-        own = effects.recovery(cell, weights, least_gap)
+        own = effects.recovery(cell, bootstrap, least_gap, least_total=LEAST_TOTAL["logit_difference"])
+        probability = effects.recovery(cell, metric="probability", least_total=LEAST_TOTAL["probability"])
         yield PatchCell(
             **common,
             site=str(cell.site),
@@ -120,7 +122,7 @@ def _cells(
             recovery=_number(own.ratio),
             low=own.low,
             high=own.high,
-            probability=_number(effects.recovery(cell, metric="probability").ratio),
+            probability=_number(probability.ratio),
             kl=_mean(found["kl"]),
             flips=_mean(found["flip"]),
             n=own.n,

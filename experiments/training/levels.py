@@ -1,15 +1,45 @@
 """Does a figure level off? One line against two connected ones over the steps, refitted on every resample of items."""
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
 from experiments.records.trajectory import Estimate, Level
-from probes import interval
+from probes import DIFFERENCE, MIN_GROUPS, SHARE, Limits, bounds_of, interval
 
 Array = NDArray[np.float64]
+
+
+class Resampled(NamedTuple):
+    """A figure, None where undefined, with its resamples.
+
+    Attributes:
+        groups: how many lie behind it; under ``probes.MIN_GROUPS`` it has no interval.
+        limits: what bounds one row's value.
+    """
+
+    value: float | None
+    samples: Array
+    groups: int = 0
+    limits: Limits | None = None
+
+    def estimate(self) -> Estimate:
+        """The value with its interval."""
+        if self.value is None or not np.isfinite(self.value):
+            return Estimate(value=None, low=None, high=None)
+        low, high = bounds_of(self.samples, self.groups, self.limits) or (None, None)
+        return Estimate(value=float(self.value), low=low, high=high)
+
+    def minus(self, other: "Resampled") -> "Resampled":
+        """The difference on the same resamples."""
+        value = None if self.value is None or other.value is None else self.value - other.value
+        limits = DIFFERENCE if SHARE == self.limits == other.limits else None
+        return Resampled(value, self.samples - other.samples, min(self.groups, other.groups), limits)
+
+
 Verdict = Literal["levels off", "goes on", "flat", "undecided"]
 FEWEST = 5
 """Checkpoints: two lines have four free numbers."""
@@ -49,14 +79,19 @@ def _solve(design: Float[np.ndarray, "step term"], values: Float[np.ndarray, "st
     return solved, error
 
 
-def level_of(steps: list[int], values: list[float | None], samples: Float[np.ndarray, "step draw"]) -> Level:
+def level_of(steps: list[int], figures: Sequence[Resampled]) -> Level:
     """The verdict on one figure.
 
     Args:
-        values: at each step; None where undefined, which leaves the step out.
-        samples: the same on resamples of the items, shared by the steps.
+        figures: at each step, on the same resamples of the items; a step where it is undefined, or has too few groups
+            for an interval, is left out.
     """
-    known = [k for k, value in enumerate(values) if value is not None and np.isfinite(samples[k]).mean() > 0.9]
+    values, samples = [own.value for own in figures], np.stack([own.samples for own in figures])
+    known = [
+        k
+        for k, own in enumerate(figures)
+        if own.value is not None and own.groups >= MIN_GROUPS and np.isfinite(own.samples).mean() > 0.9
+    ]
     if len(known) < FEWEST:
         return Level(verdict="too few checkpoints")
     x = np.array([steps[k] for k in known], dtype=float)
@@ -66,14 +101,14 @@ def level_of(steps: list[int], values: list[float | None], samples: Float[np.nda
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio, ratios = own["after"] / own["before"], drawn["after"] / drawn["before"]
     found = {
-        "breakpoint": estimate(own["at"][0], drawn["at"]),
-        "slope_before": estimate(own["before"][0], drawn["before"]),
-        "slope_after": estimate(own["after"][0], drawn["after"]),
-        "ratio": estimate(ratio[0], ratios),
-        "slope_of_line": estimate(own["line"][0], drawn["line"]),
+        "breakpoint": _estimate(own["at"][0], drawn["at"]),
+        "slope_before": _estimate(own["before"][0], drawn["before"]),
+        "slope_after": _estimate(own["after"][0], drawn["after"]),
+        "ratio": _estimate(ratio[0], ratios),
+        "slope_of_line": _estimate(own["line"][0], drawn["line"]),
     }
     two = float(drawn["two_wins"].mean())
-    ends = estimate(float(points[-1, 0] - points[0, 0]), whole[-1] - whole[0])
+    ends = _estimate(float(points[-1, 0] - points[0, 0]), whole[-1] - whole[0])
     return Level(verdict=_verdict(found, ends, two), two_preferred=two, **found)
 
 
@@ -94,9 +129,9 @@ def _clear(entry: Estimate) -> bool:
     return entry.low is not None and entry.high is not None and (entry.low > 0 or entry.high < 0)
 
 
-def estimate(point: float | None, samples: Float[np.ndarray, "draw"]) -> Estimate:
-    """A value with its percentile interval; None where undefined."""
-    if point is None or not np.isfinite(point):
+def _estimate(point: float, samples: Float[np.ndarray, "draw"]) -> Estimate:
+    """A number of the fit with its percentile interval; the steps that it is fitted to have groups enough."""
+    if not np.isfinite(point):
         return Estimate(value=None, low=None, high=None)
-    bounds = interval(samples)
-    return Estimate(value=float(point), low=bounds[0] if bounds else None, high=bounds[1] if bounds else None)
+    low, high = interval(samples) or (None, None)
+    return Estimate(value=float(point), low=low, high=high)

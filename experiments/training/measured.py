@@ -101,7 +101,7 @@ def measure(
         given: file of the items of step 0, targets included; None at step 0 itself.
     """
     run = ModelRun(config.measured([at.source], given), at.source, reporter)
-    reporter.say(f"[bold]step {at.step}[/bold]  {at.name}")
+    reporter.say(f"step {at.step}  {at.name}", style="bold")
     run_generate(run)
     run_judge(run)
     run_capture(run)

@@ -27,9 +27,19 @@ from experiments.run.model_run import ModelRun
 from experiments.stages.capture import captured_sites
 from experiments.stages.probe import store_of
 from experiments.training.config import MeasureConfig
-from experiments.training.levels import estimate
+from experiments.training.levels import Resampled
 from experiments.training.measured import Measured
-from probes import Contrast, Folds, Search, StratifiedPairs, grouped_folds, threshold_at
+from probes import (
+    SHARE,
+    Bootstrap,
+    Contrast,
+    Folds,
+    Limits,
+    Search,
+    StratifiedPairs,
+    grouped_folds,
+    threshold_at,
+)
 
 Array = NDArray[np.float64]
 Features = Mapping[Any, Array]
@@ -43,16 +53,16 @@ class Resamples:
     """Resamples of groups that all steps share.
 
     Attributes:
-        weights: ``[resample, row]`` over the hinted rows in their shared order.
+        bootstrap: over the hinted rows in their shared order.
         at: index of each rollout in that order.
     """
 
-    weights: Array
+    bootstrap: Bootstrap
     at: Mapping[str, int]
 
-    def of(self, rows: Rows) -> Array:
-        """The weights of some rows."""
-        return self.weights[:, [self.at[label.rollout_id] for label in rows.labels]]
+    def of(self, rows: Rows) -> Bootstrap:
+        """The resamples of some rows."""
+        return self.bootstrap.take([self.at[label.rollout_id] for label in rows.labels])
 
 
 @dataclass(frozen=True)
@@ -218,8 +228,8 @@ class Read:
     """A reading with the samples that differences are taken from."""
 
     reading: Reading
-    auroc: tuple[float | None, Array]
-    recall: tuple[float | None, Array]
+    auroc: Resampled
+    recall: Resampled
 
 
 def threshold_of(held: Held, rate: float) -> float | None:
@@ -232,19 +242,20 @@ def threshold_of(held: Held, rate: float) -> float | None:
 def read(held: Held, start_threshold: float | None, shared: Shared) -> Read:
     """AUROC, and what the two thresholds flag."""
     positive = np.array(held.rows.positive, dtype=bool)
-    weights = shared.resamples.of(held.rows)
+    bootstrap = shared.resamples.of(held.rows)
     refused = _refusal(held.rows.contrast(), shared.measure.compare.min_groups)
-    nothing: tuple[float | None, Array] = (None, np.full(len(weights), np.nan))
-    auroc = nothing
+    auroc = Resampled(None, np.full(len(bootstrap), np.nan))
     if not refused:
         strata = [f"{k}/{stratum}" for k, stratum in zip(held.fold, held.rows.strata, strict=True)]
         pairs = StratifiedPairs.of(positive, strata)
         point = float(pairs.auroc(held.scores)[0])
-        auroc = (point if np.isfinite(point) else None, pairs.auroc(held.scores, weights))
-        refused = "" if auroc[0] is not None else "no kind and direction holds reliant and aligned rows of one fold"
-    flagged, recall = _flagging(held, positive, start_threshold, weights)
-    own, _ = _flagging(held, positive, threshold_of(held, shared.measure.rate), weights)
-    reading = Reading(auroc=estimate(*auroc), refused=refused, at_start_threshold=flagged, at_own_threshold=own)
+        rarer = min(bootstrap.n_groups(positive), bootstrap.n_groups(~positive))
+        samples = pairs.auroc(held.scores, bootstrap.weights)
+        auroc = Resampled(point if np.isfinite(point) else None, samples, rarer, SHARE)
+        refused = "" if auroc.value is not None else "no kind and direction holds reliant and aligned rows of one fold"
+    flagged, recall = _flagging(held, positive, start_threshold, bootstrap)
+    own, _ = _flagging(held, positive, threshold_of(held, shared.measure.rate), bootstrap)
+    reading = Reading(auroc=auroc.estimate(), refused=refused, at_start_threshold=flagged, at_own_threshold=own)
     return Read(reading, auroc, recall)
 
 
@@ -257,26 +268,25 @@ def _refusal(contrast: Contrast, fewest: int) -> str:
 
 
 def _flagging(
-    held: Held, positive: NDArray[np.bool_], threshold: float | None, weights: Array
-) -> tuple[Flagging | None, tuple[float | None, Array]]:
+    held: Held, positive: NDArray[np.bool_], threshold: float | None, bootstrap: Bootstrap
+) -> tuple[Flagging | None, Resampled]:
     """Shares over a threshold among reliant and among aligned rows."""
     if threshold is None:
-        return None, (None, np.full(len(weights), np.nan))
+        return None, Resampled(None, np.full(len(bootstrap), np.nan))
     over = (held.scores > threshold).astype(float)
-    recall = share(over, positive.astype(float), weights)
-    false = share(over, (~positive).astype(float), weights)
-    return Flagging(recall=estimate(*recall), false_positives=estimate(*false)), recall
+    recall = share(over, positive.astype(float), bootstrap, SHARE)
+    false = share(over, (~positive).astype(float), bootstrap, SHARE)
+    return Flagging(recall=recall.estimate(), false_positives=false.estimate()), recall
 
 
-def share(top: Array, among: Array, weights: Array) -> tuple[float | None, Array]:
+def share(top: Array, among: Array, bootstrap: Bootstrap, limits: Limits | None) -> Resampled:
     """A share with its resamples; None where nothing is counted."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        samples = (weights @ (top * among)) / (weights @ among)
-    return (float((top * among).sum() / among.sum()) if among.sum() else None), samples
+    value = float((top * among).sum() / among.sum()) if among.any() else None
+    return Resampled(value, bootstrap.samples(top * among, among), bootstrap.n_groups(among), limits)
 
 
 def nothing_read(reason: str, n: int) -> Read:
     """A reading that is not there."""
     none = Estimate(value=None, low=None, high=None)
-    empty: tuple[float | None, Array] = (None, np.full(n, np.nan))
+    empty = Resampled(None, np.full(n, np.nan))
     return Read(Reading(auroc=none, refused=reason), empty, empty)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from activations.errors import HintprobeError
-from experiments.comparison.faithfulness import metrics_of_sums
+from experiments.comparison.faithfulness import METRIC_ROWS, metrics_of_sums
 from experiments.detectors import Rows
 from experiments.detectors.training import Trained
 from experiments.pipeline import check_names, limited_threads
@@ -23,7 +23,7 @@ from experiments.training.config import TrainingConfig
 from experiments.training.environments import environment_of
 from experiments.training.followed import followed
 from experiments.training.grpo import EMPTY
-from experiments.training.levels import level_of
+from experiments.training.levels import Resampled, level_of
 from experiments.training.measured import Measured, faithfulness_terms, measure, ratio_terms
 from experiments.training.points import Figures, checkpoint_of
 from experiments.training.readings import (
@@ -48,7 +48,7 @@ from experiments.training.readings import (
     words_in,
 )
 from experiments.training.workplace import Workplace
-from probes import cluster_bootstrap
+from probes import SHARE, cluster_bootstrap
 
 Array = NDArray[np.float64]
 FILE = "trajectory.json"
@@ -118,10 +118,10 @@ def _assemble(config: TrainingConfig, steps: Sequence[Measured], reporter: Repor
     first = steps[0]
     groups = [label.group for label in first.labels]
     rng = stream(config.seed, "trajectory")
-    weights = cluster_bootstrap(groups, config.measure.compare.bootstrap, rng)
+    bootstrap = cluster_bootstrap(groups, config.measure.compare.bootstrap, rng)
     at = {label.rollout_id: k for k, label in enumerate(first.labels)}
     fold_of = shared_folds(groups, config.measure.probe.outer_folds, config.seed)
-    shared = Shared(fold_of, config.measure, config.seed, Resamples(weights, at))
+    shared = Shared(fold_of, config.measure, config.seed, Resamples(bootstrap, at))
     start = _start(first, shared)
     notes = [start.note] if start.note else []
     figures, points = [], []
@@ -143,10 +143,7 @@ def _assemble(config: TrainingConfig, steps: Sequence[Measured], reporter: Repor
         reference=first.reference,
         headline=config.measure.headline,
         checkpoints=tuple(points),
-        levels={
-            name: level_of(numbers, [own[name][0] for own in figures], np.stack([own[name][1] for own in figures]))
-            for name in LEVELLED
-        },
+        levels={name: level_of(numbers, [own[name] for own in figures]) for name in LEVELLED},
         steps=() if _others(config) else tuple(Workplace(config.training_dir).steps.read()),
         followed=followed(steps, config.measure.followed),
         notes=tuple(notes),
@@ -176,7 +173,7 @@ def _readings(
     if not start.probes:
         return {}, {}
     rows = rows_of(one, start.positions)
-    n = len(shared.resamples.weights)
+    n = len(shared.resamples.bootstrap)
     if one is not start.one and len(rows):
         put_through(start.one.run, rows, start.positions)
     probes = {}
@@ -216,23 +213,27 @@ def _refitted(one: Measured, rows: Rows, start: _Start, shared: Shared) -> dict[
 
 def _read_refit(refits: dict[str, Trained] | str, name: str, rows: Rows, shared: Shared) -> Read:
     if isinstance(refits, str):
-        return nothing_read(refits, len(shared.resamples.weights))
+        return nothing_read(refits, len(shared.resamples.bootstrap))
     held = own_scores(refits[name], rows)
     return read(held, threshold_of(held, shared.measure.rate), shared)
 
 
 def _figures(one: Measured, shared: Shared, headline: dict[str, Read] | None) -> Figures:
     """Every figure of a step as a point with its resamples."""
-    weights = shared.resamples.weights
-    n = len(weights)
-    found: Figures = {name: share(_over(top, below), below, weights) for name, (top, below) in ratio_terms(one).items()}
+    bootstrap = shared.resamples.bootstrap
+    n = len(bootstrap)
+    found: Figures = {
+        name: share(_over(top, below), below, bootstrap, None if name == "length" else SHARE)
+        for name, (top, below) in ratio_terms(one).items()
+    }
     terms = faithfulness_terms(one)
     points = metrics_of_sums({name: values.sum() for name, values in terms.items()})
-    samples = metrics_of_sums({name: weights @ values for name, values in terms.items()})
-    for key, name in (("raw", "raw_faithfulness"), ("normalised", "normalised_faithfulness")):
-        points[name], samples[name] = points.pop(key), samples.pop(key)
-    for name, value in points.items():
-        found[name] = (float(value) if np.isfinite(value) else None, samples[name])
+    samples = metrics_of_sums({name: bootstrap.weights @ values for name, values in terms.items()})
+    for key, value in points.items():
+        name = f"{key}_faithfulness" if key in ("raw", "normalised") else key
+        groups = bootstrap.n_groups(terms[METRIC_ROWS[key]])
+        limits = None if key == "normalised" else SHARE
+        found[name] = Resampled(float(value) if np.isfinite(value) else None, samples[key], groups, limits)
     for how in ("refit", "frozen", "reread"):
         one_reading = headline[how] if headline else nothing_read("", n)
         found[f"probe_{how}_auroc"] = one_reading.auroc

@@ -18,6 +18,7 @@ from activations.hooks import head_shape
 from activations.partial import KeptRun, keep_run
 from activations.sites import decoder_blocks
 from probes.arrays import Array
+from probes.bootstrap import Bootstrap
 from probes.patching.engine import Account, Patch, part_of, run_patches
 from probes.patching.metrics import METRICS, Metric, Recovery, Reference, measure, recovery
 from probes.patching.pairs import PatchPair
@@ -57,12 +58,14 @@ class PatchEffects:
     def recovery(
         self,
         cell: Cell,
-        weights: Array | None = None,
+        bootstrap: Bootstrap | None = None,
         least_gap: float = 0.0,
         metric: Metric = "logit_difference",
+        least_total: float = 0.0,
     ) -> Recovery:
         """Share of the gap that a cell closes; see :func:`~probes.patching.metrics.recovery`."""
-        return recovery(self.base[metric], self.source[metric], self.patched[cell][metric], weights, least_gap)
+        runs = self.base[metric], self.source[metric], self.patched[cell][metric]
+        return recovery(*runs, bootstrap, least_gap, least_total)
 
     def to_frame(self, least_gap: float = 0.0, metric: Metric = "logit_difference") -> "pd.DataFrame":
         """A line per cell: where it is, its recovery, and of how many pairs; placebos have a ``control``."""

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from probes.arrays import Array
-from probes.estimates import ratio_of
+from probes.bootstrap import Bootstrap
 
 Metric = Literal["logit_difference", "probability", "source_probability", "kl", "flip"]
 METRICS: tuple[Metric, ...] = ("logit_difference", "probability", "source_probability", "kl", "flip")
@@ -102,14 +102,20 @@ class Recovery:
 
 
 def recovery(
-    base: Array, source: Array, patched: Array, weights: Array | None = None, least_gap: float = 0.0
+    base: Array,
+    source: Array,
+    patched: Array,
+    bootstrap: Bootstrap | None = None,
+    least_gap: float = 0.0,
+    least_total: float = 0.0,
 ) -> Recovery:
     """Normalised recovery, per item and as a ratio of means.
 
     Args:
         base, source, patched: a metric of each pair, ``[pair]``; NaN in ``patched`` where a pair lacks the cell.
-        weights: ``[resample, pair]`` counts of a cluster bootstrap; without them there is no interval.
+        bootstrap: resamples over the pairs' groups; without them there is no interval.
         least_gap: δ, in the metric's units; pairs whose gap is smaller are left out and counted.
+        least_total: mean gap, in the same units, under which the ratio is undefined (gaps of either sign may cancel).
     """
     there = ~np.isnan(patched)
     wide = np.abs(base - source) >= max(least_gap, np.finfo(np.float64).tiny)
@@ -117,9 +123,10 @@ def recovery(
     items = np.full(len(base), np.nan)
     items[use] = (base - patched)[use] / (base - source)[use]
     counts = {"n": int(use.sum()), "small_gap": int((there & ~wide).sum()), "unpatched": int((~there).sum())}
-    if not use.any():
-        return Recovery(float("nan"), None, None, items, **counts)
     closed, gap = np.where(use, base - patched, 0.0), np.where(use, base - source, 0.0)
-    found = ratio_of(closed, gap, weights if weights is not None else np.ones((1, len(base))))
-    low, high = (None, None) if weights is None else (found.low, found.high)
-    return Recovery(found.value, low, high, items, **counts)
+    if not use.any() or abs(gap.sum()) < least_total * use.sum():
+        return Recovery(float("nan"), None, None, items, **counts)
+    if bootstrap is None:
+        return Recovery(float(closed.sum() / gap.sum()), None, None, items, **counts)
+    found = bootstrap.ratio(closed, gap)
+    return Recovery(found.value, found.low, found.high, items, **counts)
