@@ -1,12 +1,16 @@
 """``hintprobe score``: a saved probe on new transcripts."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from activations.errors import HintprobeError
 from experiments.commands.running import AsJson, print_json, stoppable
 from experiments.run.console import PlainConsole as Console
+
+if TYPE_CHECKING:
+    from experiments.detectors.streamed import Writing
 
 
 def register(app: typer.Typer) -> None:
@@ -32,6 +36,33 @@ def score_file(
     return score_transcripts(loaded, saved, rows, out, Reporter(console))
 
 
+def stream_file(
+    model: str,
+    probe: Path,
+    transcripts: Path,
+    out: Path,
+    force: bool,
+    device: str,
+    console: Console | None,
+    writing: "Writing",
+) -> dict[str, Any]:
+    """Follow a file token by token; the probe and the transcripts are read before the model is loaded."""
+    from activations import load_model
+    from experiments.detectors.scoring import check_use
+    from experiments.detectors.streamed import check_streams, stream_transcripts
+    from experiments.run.known_models import resolve_model
+    from experiments.run.progress import Reporter
+    from experiments.transcripts.completed import OpenTranscript, read_completed
+    from probes import load_probe
+
+    saved = load_probe(probe)
+    check_streams(saved)
+    rows = read_completed(transcripts, OpenTranscript)
+    loaded = load_model(resolve_model(model), device=device)
+    check_use(saved, loaded, force)
+    return stream_transcripts(loaded, saved, rows, out, Reporter(console), writing)  # fmt: skip
+
+
 def score(
     model: Annotated[str, typer.Argument(help="Folder, hub id or organism:NAME of the model that wrote them.")],
     probe: Annotated[Path, typer.Argument(help="Folder of a saved probe: RUN/MODEL/probe-…/probes/TARGET/NAME.")],
@@ -39,14 +70,40 @@ def score(
     out: Annotated[Path, typer.Option("-o", "--out", help="Where the scores go; what it holds is not scored again.")],
     force: Annotated[bool, typer.Option("--force", help="Take a model that the probe was not trained on.")] = False,
     device: Annotated[str, typer.Option("--device", help="auto: CUDA where there is one.")] = "auto",
+    stream: Annotated[
+        bool,
+        typer.Option("--stream", help="A score after every token of the chain of thought, as it is written."),
+    ] = False,
+    new_tokens: Annotated[
+        int, typer.Option("--max-new-tokens", help="With --stream: for lines without a completion.", min=1)
+    ] = 1024,
+    temperature: Annotated[
+        float, typer.Option("--temperature", help="With --stream: for lines without a completion.", min=0)
+    ] = 0.0,
+    seed: Annotated[int, typer.Option("--seed", help="With --stream: of what is sampled.")] = 0,
+    stop: Annotated[
+        bool, typer.Option("--stop-at-alarm", help="With --stream: end a completion at its first alarm.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Score new transcripts with a saved probe.
 
-    One forward each, read where the probe reads.
+    One forward each, read where the probe reads. With --stream, a score after every token of the chain of thought,
+    made of what precedes it; lines without a completion are written by the model and watched while they are.
 
     Example: hintprobe score organism:unfaithful probes/reliant/probe_within_cot rollouts.jsonl -o scores.jsonl
     """
+    if stream:
+        from activations import Decoding
+        from experiments.detectors.streamed import Writing
+
+        writing = Writing(Decoding(max_new_tokens=new_tokens, temperature=temperature), seed, stop)
+        with stoppable():
+            found = stream_file(model, probe, transcripts, out, force, device, None if as_json else Console(), writing)
+        _print_stream(found, as_json)
+        return
+    if stop:
+        raise HintprobeError("--stop-at-alarm ends a completion that is watched while it is written: add --stream.")
     with stoppable():
         counts = score_file(model, probe, transcripts, out, force, device, None if as_json else Console())
     if as_json:
@@ -64,3 +121,20 @@ def score(
     )
     for reason, n in counts["unresolved"].items():
         console.print(f"not scored: {n}, {reason}", markup=False)
+
+
+def _print_stream(found: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+        return
+    alarms = (
+        f"{found['alarms']} gave an alarm (threshold {found['threshold']:.3g})"
+        if found["threshold"] is not None
+        else "no alarm is given: this probe has no threshold for texts that are followed as they grow"
+    )
+    Console().print(
+        f"{found['probe']}: {found['target']}\n{found['scored']} of {found['transcripts']} transcripts have a chain of "
+        f"thought; {alarms}. wrote {found['out']}",
+        markup=False,
+        highlight=False,
+    )

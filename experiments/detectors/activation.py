@@ -74,7 +74,7 @@ def _cot_sequences(context: Context) -> Cells:
     fill(run.loaded, context.store, ids, tokens, context.sites, run.config.capture.token_budget)
     entries = [[(row_hash(own), token) for token in at] for own, at in zip(ids, tokens, strict=True)]
     return {
-        Place(site, "cot_tokens"): Sequences(context.store.read(site, one).double().numpy() for one in entries)
+        Place(site, COT_TOKENS): Sequences(context.store.read(site, one).double().numpy() for one in entries)
         for site in context.sites
     }
 

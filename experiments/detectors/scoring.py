@@ -11,8 +11,8 @@ from pydantic import Field
 from activations import LoadedModel, Site, capture
 from activations.errors import HintprobeError
 from activations.sites import decoder_blocks
-from experiments.detectors.saved import RATE, TEXT
-from experiments.prompts.positions import locate_in
+from experiments.detectors.saved import COT_TOKENS, RATE, TEXT
+from experiments.prompts.positions import cot_tokens, encode_completion, locate_in
 from experiments.records import Record, Rollout
 from experiments.records.tables import RecordTable
 from experiments.run.lock import holding
@@ -30,7 +30,7 @@ class TranscriptScore(Record):
     score: float | None = Field(description="log-odds of the positive class; null where the position is not there")
     probability: float | None = Field(description="the same, calibrated; null without a calibration")
     flagged: bool | None = Field(description="score above the threshold that 5% of the training negatives exceeded")
-    token: int | None = Field(description="index of the token read, in prompt and completion together")
+    token: int | None = Field(description="index of the (last) token read, in prompt and completion together")
     reason: str = Field("", description="why there is no score")
 
 
@@ -121,21 +121,40 @@ def _scored(
     loaded: LoadedModel, saved: SavedProbe, transcripts: Sequence[CompletedTranscript], token_budget: int
 ) -> Iterator[list[TranscriptScore]]:
     """Lines of one batch at a time; first those that cannot be scored."""
-    site, position = Site.parse(saved.card.site), saved.card.position
-    rows: list[tuple[Rollout, int]] = []
+    site, whole = Site.parse(saved.card.site), saved.card.position == COT_TOKENS
+    rows: list[tuple[Rollout, list[int]]] = []
     lost = []
     for transcript in transcripts:
         rollout = as_rollout(loaded.tokenizer, transcript)
-        found, missing = locate_in(loaded.tokenizer, transcript.n_options, rollout, (position,))
-        if position in found:
-            rows.append((rollout, found[position]))
+        tokens, missing = _tokens_read(loaded, saved, transcript, rollout)
+        if tokens:
+            rows.append((rollout, tokens))
         else:
-            lost.append(_line(saved, rollout.id, None, None, f"{position}: {missing[position]}"))
+            lost.append(_line(saved, rollout.id, None, None, f"{saved.card.position}: {missing}"))
     yield lost
     ids = [rollout.prompt_ids + rollout.completion_ids for rollout, _ in rows]
-    for indices, states in capture(loaded, ids, [[token] for _, token in rows], [site], token_budget):
-        scores = saved.scores(states[site][:, 0].double().numpy())
-        yield [_line(saved, rows[i][0].id, float(s), rows[i][1]) for i, s in zip(indices, scores, strict=True)]
+    for indices, states in capture(loaded, ids, [tokens for _, tokens in rows], [site], token_budget):
+        own = states[site].double().numpy()
+        scores = saved.scores([x[: len(rows[i][1])] for i, x in zip(indices, own, strict=True)] if whole else own[:, 0])
+        yield [_line(saved, rows[i][0].id, float(s), rows[i][1][-1]) for i, s in zip(indices, scores, strict=True)]
+
+
+def _tokens_read(
+    loaded: LoadedModel, saved: SavedProbe, transcript: CompletedTranscript, rollout: Rollout
+) -> tuple[list[int], str]:
+    """Tokens of prompt and completion that the probe reads; or none, and why."""
+    position = saved.card.position
+    if position == COT_TOKENS:
+        cot = cot_tokens(encode_completion(loaded.tokenizer, rollout), rollout)
+        return (thinned([len(rollout.prompt_ids) + k for k in cot], saved), "") if cot else ([], "no chain of thought")
+    found, missing = locate_in(loaded.tokenizer, transcript.n_options, rollout, (position,))
+    return ([found[position]], "") if position in found else ([], missing[position])
+
+
+def thinned(tokens: Sequence[Any], saved: SavedProbe) -> list[Any]:
+    """Evenly spaced ones, at most as many as the probe was trained on."""
+    most = int(saved.card.notes.get("cot_tokens", 64))
+    return list(tokens[:: max(1, -(-len(tokens) // most))])
 
 
 def _line(saved: SavedProbe, name: str, score: float | None, token: int | None, reason: str = "") -> TranscriptScore:

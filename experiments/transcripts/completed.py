@@ -47,8 +47,17 @@ class CompletedTranscript(BaseModel):
         return self
 
 
-def read_completed(path: Path) -> list[CompletedTranscript]:
+class OpenTranscript(CompletedTranscript):
+    """A prompt, with or without a completion; an empty one is still to be written."""
+
+    completion_text: str = Field("", description="what the model wrote; empty: it is to be written")
+
+
+def read_completed(path: Path, form: type[CompletedTranscript] = CompletedTranscript) -> list[CompletedTranscript]:
     """Read transcripts from JSON lines (``.gz`` too).
+
+    Args:
+        form: what a line must hold.
 
     Raises:
         HintprobeError: the file is missing or empty, a line is not a transcript, or an id comes twice.
@@ -56,7 +65,7 @@ def read_completed(path: Path) -> list[CompletedTranscript]:
     found: dict[str, CompletedTranscript] = {}
     for number, line in numbered_lines(path):
         try:
-            transcript = CompletedTranscript.model_validate_json(line)
+            transcript = form.model_validate_json(line)
         except ValidationError as error:
             raise HintprobeError(
                 f"Line {number} of {path} cannot be scored: {first_problem(error)}. Expected one JSON object a line "
@@ -70,6 +79,17 @@ def read_completed(path: Path) -> list[CompletedTranscript]:
     return list(found.values())
 
 
+def prompt_of(tokenizer: Any, transcript: CompletedTranscript) -> str:
+    """The prompt as the model reads it.
+
+    Raises:
+        HintprobeError: the chat template cannot write the messages.
+    """
+    if transcript.prompt_text is not None:
+        return transcript.prompt_text
+    return render_chat(tokenizer, Prompt(messages=transcript.messages, spans={})).encoded.text
+
+
 def as_rollout(tokenizer: Any, transcript: CompletedTranscript) -> Rollout:
     """The record that positions are found in.
 
@@ -77,9 +97,7 @@ def as_rollout(tokenizer: Any, transcript: CompletedTranscript) -> Rollout:
         HintprobeError: the chat template cannot write the messages.
     """
     prompt = Prompt(messages=transcript.messages, spans={})
-    text = transcript.prompt_text
-    if text is None:
-        text = render_chat(tokenizer, prompt).encoded.text
+    text = prompt_of(tokenizer, transcript)
     completion = transcript.completion_text
     split = split_completion(completion, text)
     return Rollout(
