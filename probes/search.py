@@ -9,7 +9,7 @@ from jaxtyping import Float
 from probes.arrays import Array, Bools, Rows
 from probes.auroc import StratifiedPairs
 from probes.estimators.base import Probe
-from probes.estimators.fitting import Fits
+from probes.estimators.fitting import Features, Fits
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Chosen:
     strength: float
     probe: Probe
 
-    def score(self, x: Float[np.ndarray, "row d"]) -> Array:
+    def score(self, x: Features) -> Array:
         """Score of rows, of the chosen cell's features."""
         return self.probe.decision_function(x)
 

@@ -6,6 +6,7 @@ from activations import fill, row_hash
 from activations.errors import HintprobeError
 from experiments.detectors.cells import RESOLVED_SHARE, Cells, DetectorCells, Place
 from experiments.detectors.context import Context
+from experiments.detectors.saved import COT_TOKENS
 from experiments.prompts.positions import cot_tokens, encode_completion
 from probes.estimators.fitting import Sequences
 from probes.registry import ESTIMATORS

@@ -72,5 +72,5 @@ def _stream_threshold(trained: Trained) -> dict[str, float]:
             return {}
         for i in np.flatnonzero((result.fold == k) & ~trained.contrast.labels):
             row = cells[outcome.chosen.cell][int(trained.first[i])]
-            highest.append(float(outcome.chosen.score([row[:m] for m in range(1, len(row) + 1)]).max()))
+            highest.append(float(outcome.chosen.score(Sequences(row[:m] for m in range(1, len(row) + 1))).max()))
     return {f"{STREAM} {RATE}": threshold_at(np.array(highest), RATE)}

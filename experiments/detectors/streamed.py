@@ -117,8 +117,10 @@ def stream_transcripts(
         waiting = [transcript for transcript in transcripts if transcript.id not in done]
         with reporter.bar("stream", len(waiting)) as tick:
             for transcript in waiting:
-                follow = read if transcript.completion_text else written
-                line = follow(loaded, saved, transcript, writing)
+                if transcript.completion_text:
+                    line = read(loaded, saved, transcript)
+                else:
+                    line = written(loaded, saved, transcript, writing)
                 table.append([line])
                 done[line.id] = line
                 tick(1)
@@ -141,7 +143,7 @@ def threshold_of(saved: SavedProbe) -> float | None:
     return saved.card.thresholds.get(f"{STREAM} {RATE}")
 
 
-def read(loaded: LoadedModel, saved: SavedProbe, transcript: CompletedTranscript, _: Writing) -> StreamedScores:
+def read(loaded: LoadedModel, saved: SavedProbe, transcript: CompletedTranscript) -> StreamedScores:
     """A completion that is there, in one forward: no state knows what comes after it."""
     rollout = as_rollout(loaded.tokenizer, transcript)
     completion = encode_completion(loaded.tokenizer, rollout)
