@@ -60,6 +60,7 @@ NOT_RUN = {
 NOT_RUN |= {
     "hintprobe import reasoning-models-lie": "reads a folder that is not shipped; tests/test_importing.py",
     "hintprobe judge transcripts.jsonl --judge mine.json": "follows from a training that one label does not allow",
+    "hintprobe score MODEL PROBE": "needs a probe of a run; tests/test_streaming.py",
     "hintprobe train rl": "trains; tests/test_train_rl.py takes a few steps",
     "hintprobe trajectory quick": "follows from the training; tests/test_trajectory.py on planted checkpoints",
     "hintprobe trajectory hacks": "likewise",
