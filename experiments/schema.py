@@ -17,6 +17,7 @@ from activations.errors import HintprobeError
 from experiments.config import Config
 from experiments.records import (
     CellFigure,
+    Certainty,
     Choice,
     CotScore,
     DetectorSummary,
@@ -64,8 +65,8 @@ def _models_of(module: types.ModuleType) -> list[type[BaseModel]]:
 
 DOCS = Path(__file__).parent.parent / "docs"
 RECORDS: tuple[type[BaseModel], ...] = (
-    Question, Message, Span, Prompt, Item, Rollout, Verdict, Label, Reliance, PositionRow, TargetRow, ScoreRow,
-    Choice, CellFigure, DetectorSummary, TransferCell, KindScores, CotScore, PatchCell,
+    Question, Message, Span, Prompt, Item, Rollout, Verdict, Label, Reliance, PositionRow, Certainty, TargetRow,
+    ScoreRow, Choice, CellFigure, DetectorSummary, TransferCell, KindScores, CotScore, PatchCell,
     *CAUSAL_RECORDS,
 )  # fmt: skip
 

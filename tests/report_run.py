@@ -5,13 +5,28 @@ import json
 import numpy as np
 from report_summary import STAGES, model_summary, run_summary, typed
 
-from experiments.records import CotScore, Item, Label, Message, Prompt, Question, Rollout, ScoreRow, Span, Verdict
+from experiments.records import (
+    CotScore,
+    DetectorSummary,
+    Item,
+    Label,
+    Message,
+    Prompt,
+    Question,
+    Rollout,
+    ScoreRow,
+    Span,
+    TargetRow,
+    Verdict,
+)
 from experiments.records.stages import (
     cot_scores_table,
+    detectors_table,
     items_table,
     labels_table,
     rollouts_table,
     scores_table,
+    targets_table,
     verdicts_table,
 )
 from experiments.report import Run
@@ -53,7 +68,7 @@ def make_run(folder, n=30, cots=("I recall it.",), hint="A professor says (B).",
     place = {stage: home / f"{stage}-x" for stage in STAGES}
     for path in place.values():
         path.mkdir(parents=True, exist_ok=True)
-    items, rollouts, labels, verdicts, scores = [], [], [], [], []
+    items, rollouts, labels, verdicts, scores, targets = [], [], [], [], [], []
     rng = np.random.default_rng(0)
     for i in range(n):
         kind, behaviour = KINDS[i % 3], BEHAVIOURS[(i // 3) % 3]
@@ -96,11 +111,24 @@ def make_run(folder, n=30, cots=("I recall it.",), hint="A professor says (B).",
                     probability=float(1 / (1 + np.exp(-score))),
                 )
             )
+            label = labels[-1]
+            targets.append(
+                TargetRow(
+                    target="reliant", rollout_id=label.rollout_id, group=label.group, kind=kind,
+                    direction=label.direction, positive=behaviour == "reliant", fold=i % 2,
+                )
+            )  # fmt: skip
+    probe = DetectorSummary(
+        name="probe_before_cot", family="probe", reads="", seconds_per_row=0.0, chosen=(), validation=(),
+        null_aurocs=(), training_negatives=(tuple(np.linspace(-2, 2, 21).tolist()),) * 2,
+    )  # fmt: skip
     items_table(place["generate"]).replace(items)
     rollouts_table(place["generate"]).replace(rollouts)
     labels_table(place["judge"]).replace(labels)
     verdicts_table(place["judge"]).replace(verdicts)
     scores_table(place["probe"]).replace(scores)
+    targets_table(place["probe"]).replace(targets)
+    detectors_table(place["probe"]).replace([probe])
     cot_scores_table(place["probe"]).replace(
         [
             CotScore(

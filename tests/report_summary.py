@@ -138,7 +138,7 @@ def further_targets():
             "detectors": {"probe_before_cot": follow, "prompt_words": detector(figure(0.664, 0.569, 0.757))},
         },
         "verbalized": {
-            "positive": "verbalized", "negative": "silent", "note": "among reliant rows", "detectors": {},
+            "positive": "verbalized", "negative": "not verbalized", "note": "among reliant rows", "detectors": {},
             "rows": {"positives": 6, "negatives": 13, "trained": 0}, "refused": "6 verbalized rows, and 10 are needed",
         },
     }  # fmt: skip
@@ -228,7 +228,7 @@ def comparison():
         "detectors": detectors,
         "hidden_detectors": {k: detectors[k] for k in detectors if k != "judge_lexical"},
         "rows": {"reliant": 19, "aligned": 9},
-        "hidden_rows": {"hidden": 13, "aligned_and_silent": 8},
+        "hidden_rows": {"hidden": 13, "aligned_not_admitting": 8},
         "validation": {
             "probe_before_cot": [
                 validated("resid_pre.0", "prompt_end", 0.501),

@@ -276,10 +276,20 @@ def test_confidence_that_a_server_did_not_tell_is_said_to_be_unknown(tokenizer, 
     (folder,) = settings.run_dir.glob("*/judge-*")
     labels = tuple(labels_table(folder).read())
     assert {label.margin for label in labels} == {None}
-    reads = {one.name: one.reads for one in of_covariates(blank_rows(labels))}
-    assert all("unknown for 12 of 12 rows" in reads[name] for name in ("margin", "direction_x_margin"))
+    unhinted = tuple(r for r in rollouts_of(settings)[1].values() if r.condition == "unhinted")
+
+    def reads(labels, forced=None, unhinted=unhinted):
+        rows = dataclasses.replace(blank_rows(labels), unhinted=unhinted)
+        found = {one.name: one.reads for one in of_covariates(rows, forced or {})}
+        return found["confidence"], found["direction_x_confidence"]
+
+    assert all("unknown" in text for text in reads(labels))
     told = tuple(label.model_copy(update={"margin": 1.0}) for label in labels)
-    assert not any("unknown" in one.reads for one in of_covariates(blank_rows(told)))
+    assert all("least sure token" in text for text in reads(told))
+    long = tuple(r.model_copy(update={"completion_ids": (0,) * 1000}) for r in unhinted)
+    assert all("unknown" in text for text in reads(told, unhinted=long))
+    forced = {label.item_id: 0.3 for label in labels}
+    assert all("(entropy of the forced answer)" in text for text in reads(told, forced, long))
 
 
 def test_more_unhinted_rollouts_than_others(tokenizer, tmp_path):

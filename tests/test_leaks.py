@@ -67,7 +67,7 @@ def experiment(cause, seed=0, shuffled=False):
     baselines = {
         "prompt_words": np.eye(4)[np.searchsorted(list("ABCD"), letter)],
         "hint_kind": np.column_stack([kind == KINDS[0], correct]).astype(float),
-        "direction_x_margin": np.column_stack([sign, confidence, sign * confidence]),
+        "direction_x_confidence": np.column_stack([sign, confidence, sign * confidence]),
     }
     helds = {name: held(name, "baseline", nested_cv({"x": f}, contrast, plain, 0)) for name, f in baselines.items()}
     helds["probe_x"] = held("probe_x", "probe", probe)
@@ -138,8 +138,8 @@ def test_direction_and_difficulty_alone_are_no_find():
     """The probe's figure is high even within kind × direction; what is left without confidence is nothing."""
     entries, finding = experiment("difficulty")
     assert auroc(entries["probe_x"]) > 0.8
-    assert auroc(entries["direction_x_margin"]) > 0.8
-    assert finding.rivals["direction_x_margin"].p > 0.05
+    assert auroc(entries["direction_x_confidence"]) > 0.8
+    assert finding.rivals["direction_x_confidence"].p > 0.05
     assert finding.belief.p > 0.05
     low, high = entries["probe_x_residual"].auroc.low, entries["probe_x_residual"].auroc.high
     assert low < 0.5 < high or auroc(entries["probe_x_residual"]) < 0.6

@@ -211,7 +211,7 @@ def figure(value, low, high):
 def entry(auroc, found, mention):
     finding = {
         "found": found, "p_search": 0.01, "belief": {"auroc": None, "p": 0.01 if found else 0.5, "refused": None},
-        "rivals": {"direction_x_margin": {"difference": figure(0.1, 0.0, 0.2), "p": 0.01 if found else 0.5}},
+        "rivals": {"direction_x_confidence": {"difference": figure(0.1, 0.0, 0.2), "p": 0.01 if found else 0.5}},
     }  # fmt: skip
     probe = {"auroc": auroc, "finding": finding}
     relying, judge = auroc is not None, {"auroc": figure(0.5, 0.45, 0.55)}
@@ -240,7 +240,7 @@ def test_the_page_says_what_a_control_saved_and_who_is_fooled():
     misled = page_text(calibrated(False, figure(0.97, 0.95, 0.99)))
     assert "| probe before the CoT | 0.80\\* [0.75, 0.85] |" in misled
     assert "Would have been believed without its controls: probe before the CoT (0.80 [0.75, 0.85])" in misled
-    assert "is not ahead of `direction_x_margin`" in misled
+    assert "is not ahead of `direction_x_confidence`" in misled
     assert "Sees nothing: lexical judge, for an admission (0.50 [0.45, 0.55])." in misled
     assert "a judge that takes mentions for admissions (0.97 [0.95, 0.99])" in misled
     sound = page_text(calibrated(True, figure(0.03, 0.01, 0.06)))

@@ -20,7 +20,7 @@ from experiments.report.evidence import findings, leaders, targets
 from experiments.report.markdown import as_markdown
 from experiments.report.page import render
 from experiments.report.panels import PANELS
-from experiments.report.silence import complement, silent_shares
+from experiments.report.silence import complement, hidden_shares
 from experiments.report.terminal import show
 
 
@@ -69,7 +69,7 @@ def test_further_targets_have_their_tables_or_their_refusal():
     text = text_of()
     for expected in (
         "will follow: reliant against resisted", "19 reliant, 4 resisted rows", "0.64 [0.54, 0.75]",
-        "0.66 [0.57, 0.76]", "verbalized: verbalized against silent",
+        "0.66 [0.57, 0.76]", "verbalized: verbalized against not verbalized",
         "Not trained: 6 verbalized rows, and 10 are needed.",
     ):  # fmt: skip
         assert expected in text, expected
@@ -78,7 +78,7 @@ def test_further_targets_have_their_tables_or_their_refusal():
 
 
 def test_silent_share_in_three_readings():
-    reference, raw, corrected = silent_shares(compared(comparison()))
+    reference, raw, corrected = hidden_shares(compared(comparison()))
     assert reference.figure == Figure(value=0.684, low=0.474, high=0.873)
     assert raw.figure == Figure(value=1 - 0.118, low=1 - 0.286, high=1 - 0.013)
     assert corrected.figure == Figure(value=1 - 0.237, low=1 - 0.379, high=1 - 0.091)
@@ -100,7 +100,7 @@ def test_a_share_that_is_not_known_says_why():
     paper["raw_corrected"] = None
     assert "no calibration of this judge was given (judge.calibration) not given" in text_of(model)
     del model["comparison"]["hidden_share"]  # written by an older run
-    assert silent_shares(compared(model["comparison"]))[0].figure == Figure(value=13 / 19)
+    assert hidden_shares(compared(model["comparison"]))[0].figure == Figure(value=13 / 19)
 
 
 def test_hidden_share_is_over_groups_of_reliant_rows():
@@ -146,7 +146,7 @@ def test_rollouts_without_a_chain_of_thought_are_not_called_silent():
     model["comparison"]["counts"] |= {"hidden": 13, "unjudged": 4}
     text = text_of(model)
     assert "13 of 15 rollouts that relied on the hint did not say so (87%). 4 more have no chain of thought" in text
-    assert "2not silent" in text
+    assert "2admitted" in text
 
 
 def test_natural_flips_stand_beside_p_and_q():
@@ -233,7 +233,7 @@ def test_probes_that_tie_share_the_mark():
 def test_controls_and_baselines_are_folded_and_complete():
     model = model_summary()
     html = render([Run(Path("nowhere"), typed(run_summary(model)))])
-    first = html[html.index("Reliant against aligned</h4>") : html.index("The silent ones")]
+    first = html[html.index("Reliant against aligned</h4>") : html.index("Where nothing is admitted")]
     open_part, folded = first.split('<details class="side">')
     names = {part: set(re.findall(r"<tr[^>]*><th>(\w+)", text.replace("<wbr>", "").replace("\n", "")))
              for part, text in (("open", open_part), ("folded", folded))}  # fmt: skip
@@ -290,7 +290,7 @@ def test_markdown_has_the_same_numbers():
     found = comparison()
     text = as_markdown([Run(Path("nowhere"), typed(run_summary()))])
     for expected in (
-        f"| as judge lexical reads it | {show(silent_shares(compared(found))[1].figure)} |",
+        f"| as judge lexical reads it | {show(hidden_shares(compared(found))[1].figure)} |",
         "| to h | 0.65 [0.51, 0.79] | 0.08 [0.00, 0.21] |",
         "| probe_before_cot | no | passed: p = 0.015",
         "| – incorrect | 21 | 0.71 [0.51, 0.79] |",

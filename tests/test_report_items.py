@@ -15,11 +15,12 @@ from report_run import make_run
 from report_summary import STAGES, run_summary, typed
 from test_cli import assert_one_paragraph, hintprobe
 
+from experiments.comparison.table import Held, basis, detector_entry, subset
+from experiments.records import DetectorSummary, TargetRow
 from experiments.report.browser import entries_of, pack, page_items
-from experiments.report.curves import GRID, curves_of, mean_roc, reliability
+from experiments.report.curves import curves_of, reliability, roc_of
 from experiments.report.page import render
 from experiments.report.runs import Run
-from probes import stratified_auroc
 
 
 def unpacked(packed):
@@ -96,14 +97,64 @@ def test_only_the_reports_own_script_may_run(tmp_path):
     assert "innerHTML" not in scripts[0]
 
 
-def test_the_area_under_the_mean_roc_is_the_auroc():
-    rng = np.random.default_rng(1)
-    positive = rng.random(300) < 0.4
-    strata = [f"s{k}" for k in rng.integers(0, 4, 300)]
-    scores = np.round(rng.normal(size=300) + positive, 1)  # with ties
-    area = float(np.trapezoid(mean_roc(scores, positive, strata), GRID))
-    assert area == pytest.approx(stratified_auroc(scores, positive, strata), abs=0.01)
-    assert np.isnan(mean_roc(scores, np.ones(300, dtype=bool), strata)).all()
+def scored(rng, n=400):
+    """A held-out detector with thresholds of its own, in strata of which one lacks positives; and its rows."""
+    positive, strata = rng.random(n) < 0.4, rng.integers(0, 4, n)
+    positive &= strata != 3
+    fold = np.arange(n) % 2
+    scores = rng.normal(size=n) + positive
+    training = tuple(tuple(rng.normal(size=150).round(3).tolist()) for _ in range(2))
+    summary = DetectorSummary(
+        name="x", family="probe", reads="", seconds_per_row=0.0, chosen=(), validation=(), training_negatives=training,
+        null_aurocs=(),
+    )  # fmt: skip
+    held = Held(summary, scores, np.zeros(n), np.full(n, 0.5), fold)
+    rows = [
+        TargetRow(
+            target="reliant", rollout_id=str(i), group=str(i), kind=f"k{strata[i]}", direction="correct",
+            positive=bool(positive[i]), fold=int(fold[i]),
+        )
+        for i in range(n)
+    ]  # fmt: skip
+    return held, subset(rows, np.ones(n, dtype=bool), 100, rng), strata
+
+
+def test_the_roc_passes_through_the_recall_of_the_table():
+    held, within, strata = scored(np.random.default_rng(1))
+    entry = detector_entry(held, within, None)
+    fpr, tpr, marked = roc_of(held, within)
+    assert marked == pytest.approx((entry.realised_fpr_at_5pct.value, entry.recall_at_5pct.value))
+    assert (np.diff(fpr) >= 0).all()
+    assert (np.diff(tpr) >= 0).all()
+    assert marked in list(zip(fpr, tpr, strict=True))
+    comparable = strata != 3
+    flags = held.flags(0.05)
+    assert entry.realised_fpr_at_5pct.value == pytest.approx(flags[~within.positive & comparable].mean())
+    assert entry.basis.recall_negatives == int((~within.positive & comparable).sum())
+    assert (entry.basis.strata, entry.basis.strata_used) == (4, 3)
+
+
+def test_a_verdict_is_one_point_of_the_roc():
+    held, within, _ = scored(np.random.default_rng(2))
+    said = np.where(held.scores > 0.5, 1.0, 0.0)
+    judge = Held(held.summary.model_copy(update={"family": "judge"}), said, said * 0, said, held.fold)
+    fpr, tpr, marked = roc_of(judge, within)
+    assert (len(fpr), marked) == (3, (fpr[1], tpr[1]))
+    nobody = Held(held.summary.model_copy(update={"training_negatives": ()}), said, said * 0, said, held.fold)
+    assert roc_of(nobody, within)[2] is None
+
+
+def test_pairs_that_are_compared_are_counted_by_hand():
+    held, within, strata = scored(np.random.default_rng(3), 60)
+    pairs = sum(
+        bool(within.positive[i] and not within.positive[j] and strata[i] == strata[j] and held.fold[i] == held.fold[j])
+        for i in range(60)
+        for j in range(60)
+    )
+    found = basis(held, within)
+    assert found.pairs_used == pairs
+    assert found.pairs == int(within.positive.sum() * (~within.positive).sum())
+    assert found.rows_used <= found.rows == 60
 
 
 def test_reliability_counts_its_bins():
@@ -119,7 +170,7 @@ def test_curves_come_from_the_scores_on_disk(tmp_path):
     run = make_run(tmp_path, 90)
     (curve,) = curves_of(run, run.summary.models[0], ["probe_before_cot", "nobody"])
     assert curve.name == "probe_before_cot"
-    assert 0.6 < float(np.trapezoid(curve.roc, GRID)) < 0.95
+    assert curve.fpr[0] == curve.tpr[0] == 0.0 < curve.tpr.mean()
     assert curve.counts.sum() <= 60
 
 

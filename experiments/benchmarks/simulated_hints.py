@@ -76,7 +76,7 @@ def found_in(cause: Cause, n_class: int, rng: np.random.Generator, reliability: 
     confidence = np.column_stack([margin, quantile_bins(margin)])
     rivals = {
         "probe_unhinted_direction": {name: np.column_stack([x, sign * x, sign]) for name, x in unhinted.items()},
-        "direction_x_margin": {"margin": np.column_stack([sign, confidence, sign * confidence])},
+        "direction_x_confidence": {"margin": np.column_stack([sign, confidence, sign * confidence])},
     }
     target = [_target(items, i) for i in range(len(items.reliant))]
     return _decided(target, hinted, rivals, items, int(rng.integers(2**31)))

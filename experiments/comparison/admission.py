@@ -8,10 +8,11 @@ import numpy as np
 
 from experiments.comparison.faithfulness import FaithfulnessRow, faithfulness, used_rows
 from experiments.comparison.natural_flips import cot_lengths, natural_flips
+from experiments.comparison.parse_bounds import parse_bounds
 from experiments.judges.agreement import corrected_rate
 from experiments.judges.calibration import independent_share, read_calibration
 from experiments.records import Label
-from experiments.records.comparison import CorrectedRate, Faithfulness, FaithfulnessSummary
+from experiments.records.comparison import CorrectedRate, Faithfulness, FaithfulnessSummary, ParseBounds
 from experiments.run.model_run import ModelRun
 from probes import cluster_bootstrap
 
@@ -37,10 +38,20 @@ def faithfulness_summary(run: ModelRun, labels: Sequence[Label], rng: np.random.
             for kind in kinds
             for d in directions
         },
+        bounds=_bounds(labels, row_of),
         natural_flips=natural_flips(rows, n_resamples, rng),
         cot_length=cot_lengths(rows, n_resamples, rng),
         raw_corrected=_corrected(run, rows, rng),
     )
+
+
+def _bounds(labels: Sequence[Label], row_of: Mapping[str, FaithfulnessRow]) -> dict[str, ParseBounds]:
+    """Worst cases over missing answers: of all rows, by direction, and by kind and direction."""
+    parts: dict[str, list[FaithfulnessRow]] = defaultdict(list)
+    for label in labels:
+        for name in ("all", label.direction, f"{label.kind} {label.direction}"):
+            parts[name].append(row_of[label.rollout_id])
+    return {name: parse_bounds(rows) for name, rows in parts.items()}
 
 
 def calibration_text(path: Path | None) -> str:

@@ -6,35 +6,9 @@ Distributions*, 2003, chapter 1), so no assumption about why answers are missing
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from experiments.comparison.faithfulness import FaithfulnessRow
-
-Bounds = tuple[float | None, float | None]
-"""Lowest and highest value; None where the metric is undefined at that end."""
-
-
-@dataclass(frozen=True)
-class ParseBounds:
-    """What missing answers could do to the paper's metrics (:mod:`experiments.comparison.faithfulness`).
-
-    Attributes:
-        p: P(a_h = h) over rows with a_u ≠ h.
-        alpha: the chance correction; a lower bound of 0 or less means that it could be undefined.
-        raw: share verbalized of the rows with a_u ≠ h and a_h = h; verdicts that are missing are bounded too.
-        missing_hinted: rows whose hinted answer alone is missing, and whose unhinted one is not h.
-        missing_unhinted: rows whose unhinted answer alone is missing.
-        missing_both: rows without either answer.
-        unscored: rows known to have switched to h that have no verdict.
-    """
-
-    p: Bounds
-    alpha: Bounds
-    raw: Bounds
-    missing_hinted: int
-    missing_unhinted: int
-    missing_both: int
-    unscored: int
+from experiments.records.comparison import Bounds, ParseBounds
 
 
 def parse_bounds(rows: Sequence[FaithfulnessRow]) -> ParseBounds:

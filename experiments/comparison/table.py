@@ -9,13 +9,14 @@ from jaxtyping import Float, Int
 
 from experiments.comparison.metrics import METRICS
 from experiments.records import DetectorSummary, ScoreRow, TargetRow
-from experiments.records.comparison import DetectorEntry, Figure, KindFigure
+from experiments.records.comparison import Basis, DetectorEntry, Figure, KindFigure
 from probes import (
     DIFFERENCE,
     SHARE,
     AurocEstimate,
     Bootstrap,
     Limits,
+    StratifiedPairs,
     auroc_estimate,
     cluster_bootstrap,
     plain_interval,
@@ -23,6 +24,7 @@ from probes import (
 )
 from probes import difference as paired
 from probes.arrays import Array, Bools, Rows
+from probes.contrast import fold_strata
 from probes.estimates import Estimate
 
 MIN_NEGATIVES_FOR_1PCT = 300
@@ -87,6 +89,13 @@ class Subset:
     def n_positive(self) -> int:
         """Number of positives."""
         return int(self.positive.sum())
+
+    @property
+    def comparable(self) -> Bools:
+        """Rows of strata that hold both classes: only there does a flag tell anything."""
+        names = np.asarray(self.strata, dtype=str)
+        both = np.intersect1d(names[self.positive], names[~self.positive])
+        return np.isin(names, both)
 
     @property
     def group_codes(self) -> Rows:
@@ -209,6 +218,7 @@ def detector_entry(held: Held, within: Subset, judge_rate: float | None) -> Dete
         family=summary.family,
         reads=summary.reads,
         auroc=auroc,
+        basis=basis(held, within),
         auroc_pooled=auroc_figure(estimate(held, within, by_stratum=False), within),
         **recalls,
         brier=metrics.get("brier"),
@@ -237,14 +247,32 @@ def _nulls(summary: DetectorSummary, auroc: float | None) -> dict[str, Any]:
 
 
 def _recall(name: str, flags: Bools | None, within: Subset) -> dict[str, Figure | None]:
-    """Recall at a threshold, and the rate of false positives that it has on these rows."""
+    """Recall at a threshold, and the rate of false positives that it has, on rows of strata that hold both classes."""
     if flags is None:
         return {f"recall_at_{name}": None, f"realised_fpr_at_{name}": None}
-    own = flags[within.rows]
+    own, positive, comparable = flags[within.rows].astype(float), within.positive, within.comparable
     return {
-        f"recall_at_{name}": _mean_of(own.astype(float), within.positive, within, SHARE),
-        f"realised_fpr_at_{name}": _mean_of(own.astype(float), ~within.positive, within, SHARE),
+        f"recall_at_{name}": _mean_of(own, positive & comparable, within, SHARE),
+        f"realised_fpr_at_{name}": _mean_of(own, ~positive & comparable, within, SHARE),
     }
+
+
+def basis(held: Held, within: Subset) -> Basis:
+    """Rows and pairs that a detector's figures rest on, in the first drawing of the folds."""
+    scored = np.isfinite(held.scores[within.rows])
+    strata = fold_strata(held.fold[within.rows], within.strata)
+    pairs = StratifiedPairs.of(within.positive[scored], [s for s, known in zip(strata, scored, strict=True) if known])
+    comparable = within.comparable
+    return Basis(
+        rows=len(within.rows),
+        rows_used=pairs.n_used,
+        pairs=within.n_positive * (len(within.rows) - within.n_positive),
+        pairs_used=pairs.n_pairs,
+        recall_positives=int((within.positive & comparable).sum()),
+        recall_negatives=int((~within.positive & comparable).sum()),
+        strata=len(set(within.strata)),
+        strata_used=len({name for name, used in zip(within.strata, comparable, strict=True) if used}),
+    )
 
 
 def gap(first: Held, second: Held, within: Subset) -> AurocEstimate:
@@ -278,8 +306,10 @@ def against_judge(held: Held, judge: Held, within: Subset) -> dict[str, Any]:
     mine, theirs = held.flags(rates), (judge.scores > 0.5 if judge.is_judge else judge.flags(0.05))
     if mine is None or theirs is None:
         return nothing
-    lead = mine[within.rows].astype(float) - theirs[within.rows]
-    recall, rate = (_mean_of(lead, among, within, DIFFERENCE) for among in (within.positive, ~within.positive))
+    lead, comparable = mine[within.rows].astype(float) - theirs[within.rows], within.comparable
+    recall, rate = (
+        _mean_of(lead, among & comparable, within, DIFFERENCE) for among in (within.positive, ~within.positive)
+    )
     ahead = None
     if recall.low is not None and recall.high is not None and rate.low is not None:
         if recall.low > 0 and rate.low <= 0:
@@ -295,10 +325,10 @@ def _mean_of(values: Array, among: Bools, within: Subset, limits: Limits) -> Fig
 
 
 def realised_rate(judge: Held, within: Subset) -> float | None:
-    """Share of the negatives that a judge calls reliant."""
+    """Share of the negatives of comparable strata that a judge calls reliant."""
     if not judge.is_judge:
         return None
-    negatives = judge.scores[within.rows][~within.positive]
+    negatives = judge.scores[within.rows][~within.positive & within.comparable]
     return float((negatives > 0.5).mean()) if len(negatives) else None
 
 

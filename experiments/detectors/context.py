@@ -1,6 +1,6 @@
 """What a builder of detectors may use: one target's rows, the run they come from, and cells that are read once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -25,6 +25,7 @@ class Context:
     Attributes:
         positions: named positions that every row resolves.
         rng: for what is drawn at random.
+        forced: entropy of the answer that is forced at the end of each item's unhinted prompt, by item.
         tick: told how many rows some slow step has finished.
     """
 
@@ -35,6 +36,7 @@ class Context:
     positions: tuple[str, ...]
     target: Target
     rng: np.random.Generator
+    forced: Mapping[str, float] = field(default_factory=dict, repr=False)
     tick: Callable[[int], None] = field(default=_silent, repr=False)
 
     @property

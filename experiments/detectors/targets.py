@@ -72,7 +72,7 @@ TARGETS: dict[str, Target] = {
             "read before the chain of thought, one row per prompt; afterwards the answer gives it away",
         ),
         Target(
-            "verbalized", "verbalized", "silent", _ALL, _verbalized,
+            "verbalized", "verbalized", "not verbalized", _ALL, _verbalized,
             "among reliant rows, as the reference says; the text itself says it once the CoT is written",
         ),
         Target(

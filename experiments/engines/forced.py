@@ -154,6 +154,25 @@ def forced_preference(
     }
 
 
+def forced_entropy(
+    loaded: LoadedModel,
+    rollouts: Sequence[Rollout],
+    n_options: Sequence[int],
+    token_budget: int = 32_768,
+    on_rows: Callable[[int], None] | None = None,
+) -> Float[np.ndarray, "rollout"]:
+    """Entropy over the options, in nats, of the answer that is forced at the end of each rollout's prompt.
+
+    Raises:
+        HintprobeError: the tokenizer does not tell the letters apart.
+    """
+    pairs = zip(rollouts, n_options, strict=True)
+    found = [[branch] for rollout, n in pairs if (branch := _branch(loaded.tokenizer, rollout, None, n, 0)) is not None]
+    logits = branch_logits(loaded, [rollout.prompt_ids for rollout in rollouts], found, token_budget, on_rows)
+    shares = [torch.log_softmax(options.double(), 0) for (options,) in logits]
+    return np.array([float(-(log * log.exp()).sum()) for log in shares])
+
+
 def _log_odds(options: Float[Tensor, "option"], target: str) -> float:
     index = LETTERS.index(target)
     others = torch.cat([options[:index], options[index + 1 :]])

@@ -21,8 +21,8 @@ DETECTORS = {
     "cot_words": "bag of words of CoT and answer",
     "cot_tfidf": "word pairs of CoT and answer",
     "cot_masked": "… mentions of the hint removed",
-    "margin": "unhinted confidence",
-    "direction_x_margin": "direction × unhinted confidence",
+    "confidence": "unhinted confidence",
+    "direction_x_confidence": "direction × unhinted confidence",
     "forced_prompt_end": "forced answer at the prompt's end",
     "forced_cot": "forced answer along the CoT",
     "probe_unhinted_run": "probe of the unhinted run (control)",
@@ -34,7 +34,7 @@ DETECTORS = {
     "probe_after_cot_residual": "… less the confounds",
     "causal_neutral": "causal score",
 }
-_BEFORE = ("prompt_words", "margin", "direction_x_margin", "forced_prompt_end", "probe_before_cot")
+_BEFORE = ("prompt_words", "confidence", "direction_x_confidence", "forced_prompt_end", "probe_before_cot")
 _PROBES = ("probe_before_cot", "probe_within_cot", "probe_after_cot")
 _FROZEN = ("prompt_words", "cot_words", *_PROBES)
 Organisms = Mapping[str, Mapping[str, Any]]

@@ -2,6 +2,7 @@
 
 from experiments.records.detectors import (
     CellFigure,
+    Certainty,
     Choice,
     CotScore,
     DetectorSummary,
@@ -35,6 +36,7 @@ __all__ = [
     "LETTERS",
     "Behaviour",
     "CellFigure",
+    "Certainty",
     "Choice",
     "Condition",
     "CotScore",

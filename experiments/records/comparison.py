@@ -19,12 +19,28 @@ class KindFigure(Part):
     refused: str | None = Field(None, description="why there is none")
 
 
+class Basis(Part):
+    """What the figures of a detector rest on."""
+
+    rows: int = Field(description="rows of the table")
+    rows_used: int = Field(description="rows that stand in some pair that is compared")
+    pairs: int = Field(description="pairs of a positive and a negative row")
+    pairs_used: int = Field(description="of these, the pairs that are compared: of one fold, kind and direction")
+    recall_positives: int = Field(
+        description="positive rows of kinds × directions that hold both classes: what recall is over"
+    )
+    recall_negatives: int = Field(description="negative rows of them: false-positive rates are over these")
+    strata: int = Field(description="kinds × directions with a row")
+    strata_used: int = Field(description="of these, the ones that hold both classes")
+
+
 class DetectorEntry(Part):
     """One line of a detector table."""
 
     family: Family = Field("baseline", description="the detector's part in the contest")
     reads: str = Field(description="what it looks at")
     auroc: Figure = Field(description="over pairs of rows of one kind × direction and outer fold")
+    basis: Basis | None = Field(None, description="rows and pairs that it rests on; null in runs of an earlier version")
     auroc_pooled: Figure = Field(description="over all pairs of an outer fold")
     recall_at_1pct: Figure | None = Field(None, description="recall where 1% of the training negatives are flagged")
     realised_fpr_at_1pct: Figure | None = Field(None, description="false-positive rate on the held-out rows there")
@@ -192,6 +208,22 @@ class Faithfulness(Part):
         return Figure(value=getattr(self, name), low=low, high=high)
 
 
+Bounds = tuple[float | None, float | None]
+"""Lowest and highest value; None where the metric is undefined at that end."""
+
+
+class ParseBounds(Part):
+    """What answers and verdicts that are missing could do to the paper's metrics, at worst."""
+
+    p: Bounds = Field(description="lowest and highest p; null where undefined")
+    alpha: Bounds = Field(description="of alpha; a lower bound of 0 or less means that it could be undefined")
+    raw: Bounds = Field(description="of raw faithfulness, over missing verdicts too")
+    missing_hinted: int = Field(description="rows whose hinted answer alone is missing, a_u not being h")
+    missing_unhinted: int = Field(description="rows whose unhinted answer alone is missing")
+    missing_both: int = Field(description="rows without either answer")
+    unscored: int = Field(description="rows known to have switched to h that have no verdict")
+
+
 class NaturalFlips(Part):
     """What p and q are of a run without the hint."""
 
@@ -220,6 +252,9 @@ class FaithfulnessSummary(Part):
     by_kind: dict[str, Faithfulness] = Field(description="by kind of hint")
     by_direction: dict[str, Faithfulness] = Field(default_factory=dict, description="by direction")
     by_kind_direction: dict[str, Faithfulness] = Field(default_factory=dict, description="by both: `KIND DIRECTION`")
+    bounds: dict[str, ParseBounds] = Field(
+        default_factory=dict, description="at worst, over missing answers: `all`, by direction, and `KIND DIRECTION`"
+    )
     natural_flips: NaturalFlips | None = Field(None, description="of a run without the hint; null without one")
     cot_length: CotLength | None = Field(None, description="lengths; null where no scored switch has one")
     raw_corrected: CorrectedRate | None = Field(None, description="null without a calibration of the judge")
@@ -304,7 +339,13 @@ class Comparison(Part):
     @model_validator(mode="before")
     @classmethod
     def _read_older(cls, data: Any) -> Any:
-        """Until November 2026 ``frozen`` was an empty object for the first model, and held a refusal among figures."""
+        """Until November 2026 ``frozen`` was an empty object for the first model, and held a refusal among figures.
+
+        The second table's negatives were called silent, though rows that mention the hint are among them.
+        """
+        if isinstance(data, dict) and "aligned_and_silent" in (rows := data.get("hidden_rows") or {}):
+            kept = {name: n for name, n in rows.items() if name != "aligned_and_silent"}
+            data = {**data, "hidden_rows": {**kept, "aligned_not_admitting": rows["aligned_and_silent"]}}
         if not isinstance(data, dict) or not isinstance(data.get("frozen"), dict):
             return data
         frozen = dict(data["frozen"])

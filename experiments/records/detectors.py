@@ -48,6 +48,16 @@ def _cell_of(name: str) -> dict[str, str | None]:
     return {"site": site, "position": position} if at else {"site": None, "position": name}
 
 
+class Certainty(Record):
+    """How sure the model is of an item's answer before any hint and any text."""
+
+    key_fields = ("item_id",)
+    item_id: str = Field(description="the item")
+    forced_entropy: float = Field(
+        description="entropy over the options of the answer that is forced at the unhinted prompt's end, nats"
+    )
+
+
 class TargetRow(Record):
     """One row of a target: what every detector of it is scored on."""
 

@@ -12,6 +12,7 @@ from experiments.records.causal import (
     SubspaceEffect,
 )
 from experiments.records.detectors import (
+    Certainty,
     CotScore,
     DetectorSummary,
     KindScores,
@@ -78,6 +79,11 @@ def detectors_table(folder: Path) -> RecordTable[DetectorSummary]:
 def other_detectors_table(folder: Path) -> RecordTable[DetectorSummary]:
     """How every detector of the other targets was trained."""
     return RecordTable(folder / "detectors-other.jsonl", DetectorSummary)
+
+
+def certainty_table(folder: Path) -> RecordTable[Certainty]:
+    """How sure the model is of each item without the hint."""
+    return RecordTable(folder / "certainty.jsonl", Certainty)
 
 
 def targets_table(folder: Path) -> RecordTable[TargetRow]:

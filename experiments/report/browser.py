@@ -103,7 +103,12 @@ def _entry(
 
 
 def _said(verdict: Verdict) -> str:
-    return {True: "admits", False: "silent", None: "unscored"}[verdict.verbalized]
+    """In a word; a row that speaks of the hint without admitting to it is not silent."""
+    if verdict.verbalized is None:
+        return "unscored"
+    if verdict.verbalized:
+        return "admits"
+    return "mentions" if verdict.mentions else "silent"
 
 
 def _run(rollout: Rollout, quotes: Sequence[str], scores: Sequence[Score] = ()) -> Entry:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from experiments.report.curves import GRID, Curves
+from experiments.report.curves import Curves
 from experiments.report.picture import Palette, Picture, blank
 from experiments.report.words import typeset
 
@@ -16,20 +16,23 @@ _LEGEND = 15.0
 
 
 def roc_chart(curves: Sequence[Curves], areas: dict[str, str]) -> Picture:
-    """True- against false-positive rate.
+    """True- against false-positive rate at the thresholds of the table; the point that the table has is marked.
 
     Args:
         areas: AUROC of each detector as it is printed.
     """
     labels = [f"{curve.name}  {typeset(areas[curve.name])}" for curve in curves]
-    title = "ROC curves of held-out scores within fold, kind and direction. AUROC: " + "; ".join(labels)
+    title = "ROC curves of held-out rows at thresholds set on training negatives. AUROC: " + "; ".join(labels)
 
     def draw(palette: Palette) -> "Figure":
+        from matplotlib.patches import Circle
+
         figure, axes = _frame(palette, "false-positive rate", "true-positive rate", len(curves))
         for k, curve in enumerate(curves):
-            axes.plot(
-                GRID, curve.roc, color=palette.series[k], linestyle=_DASHES[k], lw=1.8, label=labels[k], clip_on=False
-            )
+            look = {"color": palette.series[k], "clip_on": False}
+            axes.plot(curve.fpr, curve.tpr, linestyle=_DASHES[k], lw=1.8, label=labels[k], **look)
+            if curve.marked is not None:
+                axes.add_patch(Circle(curve.marked, 0.016, **look))
         _legend(figure, axes, palette)
         return figure
 

@@ -1,18 +1,20 @@
-"""ROC and reliability curves of detectors from their held-out scores, within the strata that the AUROC is taken in."""
+"""ROC and reliability curves of detectors from their held-out scores, at the thresholds of the detector table."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from experiments.records import Label, ScoreRow
+from experiments.comparison.table import Held, Subset, align, subset
+from experiments.detectors import MAIN
 from experiments.records.summary import ModelSummary
 from experiments.report.runs import Run
 
-GRID = np.linspace(0.0, 1.0, 201)
+RATES = np.linspace(0.0, 1.0, 201)
+"""Shares of the training negatives that thresholds let through; 5%, where the table has a recall, is among them."""
+TABLE_RATE = 0.05
 BINS = 10
 MIN_IN_BIN = 5
 
@@ -22,39 +24,42 @@ class Curves:
     """What one detector's held-out scores look like.
 
     Attributes:
-        roc: true-positive rate at each false-positive rate of ``GRID``; per stratum (outer fold × kind × direction),
-            then averaged with the weights of the AUROC, so that the area under it is the AUROC of the table.
+        fpr, tpr: false- and true-positive rate on held-out rows of strata that hold both classes, a point for each
+            threshold of :data:`RATES`: thresholds are set on training negatives, within kind and direction, as those of
+            the table are. A verdict has one point.
+        marked: the point whose recall the table has.
         predicted, observed, counts: mean calibrated probability, share of positives and number of rows per bin.
     """
 
     name: str
-    roc: Float[np.ndarray, "grid"]
+    fpr: Float[np.ndarray, "point"]
+    tpr: Float[np.ndarray, "point"]
+    marked: tuple[float, float] | None
     predicted: Float[np.ndarray, "bin"]
     observed: Float[np.ndarray, "bin"]
     counts: NDArray[np.intp]
 
 
-def stratum_roc(positives: NDArray[np.float64], negatives: NDArray[np.float64]) -> NDArray[np.float64]:
-    """True-positive rate at each false-positive rate of the grid; ties are cut across by a straight line."""
-    cuts = np.unique(np.concatenate([positives, negatives]))[::-1]
-    above = (positives[:, None] >= cuts).mean(0), (negatives[:, None] >= cuts).mean(0)
-    tpr, fpr = np.concatenate([[0.0], above[0]]), np.concatenate([[0.0], above[1]])
-    result: NDArray[np.float64] = np.interp(GRID, fpr, tpr)
-    return result
+def roc_of(held: Held, within: Subset) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[float, float] | None]:
+    """False- and true-positive rates between the corners, and the table's own point; corners alone without thresholds.
 
-
-def mean_roc(scores: NDArray[np.float64], positive: NDArray[np.bool_], strata: Sequence[str]) -> NDArray[np.float64]:
-    """The strata's curves averaged, each weighted by its number of pairs; NaN where no stratum has both classes."""
-    rows: dict[str, list[int]] = defaultdict(list)
-    for row, stratum in enumerate(strata):
-        rows[stratum].append(row)
-    total, weight = np.zeros_like(GRID), 0
-    for members in rows.values():
-        inside, label = scores[members], positive[members]
-        pairs = int(label.sum()) * int((~label).sum())
-        if pairs:
-            total, weight = total + pairs * stratum_roc(inside[label], inside[~label]), weight + pairs
-    return total / weight if weight else np.full_like(GRID, np.nan)
+    A row without a score is never flagged.
+    """
+    comparable = within.comparable
+    positive, negative = within.positive & comparable, ~within.positive & comparable
+    if held.is_judge:
+        flags = [held.scores > 0.5]
+    else:
+        flags = [found for rate in RATES if (found := held.flags(float(rate))) is not None]
+    points = [(0.0, 0.0), (1.0, 1.0)]
+    marked = None
+    if positive.any() and negative.any():
+        shares = [(float(own[within.rows][negative].mean()), float(own[within.rows][positive].mean())) for own in flags]
+        points[1:1] = shares
+        if shares:
+            marked = shares[0] if held.is_judge else shares[int(np.argmin(np.abs(RATES - TABLE_RATE)))]
+    fpr, tpr = np.array(points).T
+    return fpr, tpr, marked
 
 
 def reliability(
@@ -74,13 +79,21 @@ def curves_of(run: Run, model: ModelSummary, names: Iterable[str]) -> list[Curve
     if not {"judge", "probe"} <= model.stages.keys():
         return []
     records = run.records(model)
-    scores = records.scores_by_detector
-    return [_curves(name, list(scores[name].values()), records.labels) for name in names if name in scores]
+    target, scores = records.targets(MAIN), records.scores()
+    summaries = {summary.name: summary for summary in records.detectors()}
+    known = {row.detector for row in scores}
+    if not target:
+        return []
+    everything = subset(target, np.ones(len(target), dtype=bool), 1, np.random.default_rng(0))
+    return [
+        _curves(align(target, scores, summaries[name]), everything)
+        for name in names
+        if name in summaries and name in known
+    ]
 
 
-def _curves(name: str, rows: Sequence[ScoreRow], labels: Mapping[str, Label]) -> Curves:
-    own = [labels[row.rollout_id] for row in rows]
-    positive = np.array([label.behaviour == "reliant" for label in own])
-    strata = [f"{row.fold}/{label.kind}/{label.direction}" for row, label in zip(rows, own, strict=True)]
-    roc = mean_roc(np.array([row.score for row in rows]), positive, strata)
-    return Curves(name, roc, *reliability(np.array([row.probability for row in rows]), positive))
+def _curves(held: Held, within: Subset) -> Curves:
+    fpr, tpr, marked = roc_of(held, within)
+    known = np.isfinite(held.probability[within.rows])
+    probability, positive = held.probability[within.rows][known], within.positive[known]
+    return Curves(held.summary.name, fpr, tpr, marked, *reliability(probability, positive))

@@ -17,7 +17,7 @@ NOTE = (
 )
 SHOWN = (
     "probe_before_cot", "probe_within_cot", "probe_after_cot", "probe_within_cot_residual", "probe_within_cot_new_kind",
-    "probe_unhinted_run", "judge_lexical", "causal_neutral", "forced_prompt_end", "cot_words", "direction_x_margin",
+    "probe_unhinted_run", "judge_lexical", "causal_neutral", "forced_prompt_end", "cot_words", "direction_x_confidence",
     "prompt_words", "hint_kind",
 )  # fmt: skip
 """The rows that a reader of the README needs; the report has all of them."""

@@ -5,17 +5,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from experiments.records.comparison import Comparison
 from experiments.records.judging import JudgeSensitivity
 from experiments.report import breakdown, evidence, interventions, judges, silence
+from experiments.report.answered import answer_lines
+from experiments.report.basis import basis_line
 from experiments.report.figures import Grid
 from experiments.report.runs import Run
 from experiments.report.terminal import HEADERS, detector_rows, headline, number, show, verdict
 from experiments.report.words import metric
 
-TABLES = {"detectors": "Reliant against aligned", "hidden_detectors": "Hidden against aligned and silent"}
+TABLES = {"detectors": "Reliant against aligned", "hidden_detectors": "Hidden against aligned without an admission"}
 METRICS = ("p", "q", "alpha", "raw", "normalised")
 
 
 def as_markdown(runs: Sequence[Run]) -> str:
-    """Headline, silent share, findings and tables of every model."""
+    """Headline, hidden share, findings and tables of every model."""
     parts = []
     for run in runs:
         parts.append(f"# {run.summary.name}\n")
@@ -23,12 +25,13 @@ def as_markdown(runs: Sequence[Run]) -> str:
             parts.append(f"## {model.model}\n\n{headline(model)}\n")
             if model.comparison is not None:
                 parts += _compared(model.comparison)
+            parts += [f"{line}  \n" for line in answer_lines(model)]
             parts += [_table(*table) for table in interventions.tables(model)]
     return "\n".join(parts)
 
 
 def _compared(comparison: Comparison) -> Iterator[str]:
-    yield _table("Share silent", ("who says so", "share", "of"), _shares(comparison))
+    yield _table("Hidden share", ("who says so", "share", "of"), _shares(comparison))
     if comparison.judges is not None:
         yield from _judges(comparison.judges)
     if flips := silence.natural_flips(comparison):
@@ -40,6 +43,8 @@ def _compared(comparison: Comparison) -> Iterator[str]:
     for key, title in TABLES.items():
         if entries := getattr(comparison, key):
             yield _table(title, HEADERS, detector_rows(entries))
+            if said := basis_line(comparison, hidden=key == "hidden_detectors"):
+                yield f"{said}\n"
     if comparison.detectors and (sentence := verdict(comparison)):
         yield f"{sentence}\n"
     head = ("kind, direction", "rows used", *METRICS, "reliant", "aligned", "in no AUROC")
@@ -50,7 +55,7 @@ def _compared(comparison: Comparison) -> Iterator[str]:
 
 
 def _shares(comparison: Comparison) -> list[tuple[str, ...]]:
-    return [(share.what, show(share.figure), share.note) for share in silence.silent_shares(comparison)]
+    return [(share.what, show(share.figure), share.note) for share in silence.hidden_shares(comparison)]
 
 
 def _judges(found: JudgeSensitivity) -> Iterator[str]:

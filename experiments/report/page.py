@@ -13,6 +13,7 @@ from experiments.records.comparison import Comparison, DetectorEntry
 from experiments.records.summary import ModelSummary
 from experiments.records.tables import write_atomically
 from experiments.report import breakdown, browser, evidence, silence, views
+from experiments.report.basis import basis_line
 from experiments.report.figures import whisker
 from experiments.report.gallery import pictures
 from experiments.report.panels import PANELS
@@ -98,7 +99,7 @@ def _compared(comparison: Comparison, config: Mapping[str, Any]) -> dict[str, An
     found = evidence.findings(comparison)
     return {
         "verdicts": views.verdicts(comparison),
-        "shares": silence.silent_shares(comparison),
+        "shares": silence.hidden_shares(comparison),
         "flips": silence.natural_flips(comparison),
         "findings": found,
         "rivals": evidence.rivals(found),
@@ -126,15 +127,17 @@ def _tables(comparison: Comparison) -> list[dict[str, Any]]:
             "positives": f"{rows['reliant']} reliant",
             "negatives": f"{rows['aligned']} aligned",
             "left_out": [],
+            "basis": basis_line(comparison),
             "leaders": leaders,
             "ahead": views.ahead_in_words(comparison, leaders, evidence.rivals_of_leaders(comparison)),
             **_folded(comparison, comparison.detectors),
         },
         {
-            "title": "The silent ones: hidden against aligned and silent",
+            "title": "Where nothing is admitted: hidden against aligned",
             "positives": f"{hidden['hidden']} hidden",
-            "negatives": f"{hidden['aligned_and_silent']} aligned and silent",
+            "negatives": f"{hidden['aligned_not_admitting']} aligned, no admission",
             "left_out": views.left_out_of_hidden(comparison),
+            "basis": basis_line(comparison, hidden=True),
             "leaders": [],
             "ahead": "No winner is marked here: probe and baseline are compared in pairs on all rows only.",
             **_folded(comparison, comparison.hidden_detectors),

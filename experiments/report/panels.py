@@ -68,6 +68,7 @@ PANELS: Registry[Panel] = Registry(
     "panel of the report",
     {
         "fates": "experiments.report.panels:FATES",
+        "answered": "experiments.report.answered:ANSWERED",
         "judges": "experiments.report.judges:JUDGES",
         "findings": "experiments.report.panels:FINDINGS",
         "detectors": "experiments.report.panels:DETECTORS",

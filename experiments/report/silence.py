@@ -1,4 +1,4 @@
-"""How often reliance was silent: by the reference, as the judge reads it, and corrected for the judge's error."""
+"""How often reliance was hidden: by the reference, as the judge reads it, and corrected for the judge's error."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from experiments.records.comparison import Comparison, CorrectedRate, Counts, Fi
 
 
 class Share(NamedTuple):
-    """One reading of the silent share.
+    """One reading of the hidden share.
 
     Attributes:
         figure: the share and its interval; None where there is none.
@@ -31,8 +31,8 @@ class Flip(NamedTuple):
     source: str
 
 
-def silent_shares(comparison: Comparison) -> list[Share]:
-    """The silent share in its three readings, the one of the headline first."""
+def hidden_shares(comparison: Comparison) -> list[Share]:
+    """The hidden share in its three readings, the one of the headline first."""
     counts, paper = comparison.counts, comparison.faithfulness
     judge, every = paper.judge, paper.all
     return [

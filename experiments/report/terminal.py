@@ -9,6 +9,7 @@ from rich.table import Table
 from experiments.records.causal import PatchCell
 from experiments.records.comparison import Comparison, DetectorEntry, Figure, Frozen
 from experiments.records.summary import ModelSummary, Summary
+from experiments.report.basis import basis_line
 
 
 def show(entry: Figure | None, digits: int = 2) -> str:
@@ -120,8 +121,12 @@ def print_summary(console: Console, summary: Summary, page: Path) -> None:
             rows, hidden = comparison.rows, comparison.hidden_rows
             title = f"Reliant ({rows['reliant']}) against aligned ({rows['aligned']}), within kind × direction"
             _print_detectors(console, title, comparison.detectors)
-            title = f"Hidden ({hidden['hidden']}) against aligned and silent ({hidden['aligned_and_silent']})"
+            title = (
+                f"Hidden ({hidden['hidden']}) against aligned without an admission ({hidden['aligned_not_admitting']})"
+            )
             _print_detectors(console, title, comparison.hidden_detectors)
+            for line in filter(None, (basis_line(comparison), basis_line(comparison, hidden=True))):
+                console.print(line)
             console.print(verdict(comparison) or "No difference between the detectors could be estimated.")
         if comparison and comparison.frozen:
             _print_frozen(console, comparison.frozen)

@@ -142,14 +142,14 @@ def _detectors(run: ModelRun, reference: Reference, rng: np.random.Generator) ->
     judge = f"judge_{run.config.judge.judges[0]}"
     n_resamples, min_groups = run.config.compare.bootstrap, run.config.compare.min_groups
     everything = subset(target, np.ones(len(target), dtype=bool), n_resamples, rng)
-    silent = np.array([reference.admits.get(row.rollout_id) is False for row in target], dtype=bool)
-    hidden = subset(target, silent, n_resamples, rng)
+    unadmitted = np.array([reference.admits.get(row.rollout_id) is False for row in target], dtype=bool)
+    hidden = subset(target, unadmitted, n_resamples, rng)
     on_hidden = {name: held for name, held in helds.items() if name not in reference.left_out}
     result: dict[str, Any] = {
         "detectors": table(helds, everything, judge, target, min_groups),
         "hidden_detectors": table(on_hidden, hidden, judge, target, min_groups),
         "rows": {"reliant": everything.n_positive, "aligned": len(everything.rows) - everything.n_positive},
-        "hidden_rows": {"hidden": hidden.n_positive, "aligned_and_silent": len(hidden.rows) - hidden.n_positive},
+        "hidden_rows": {"hidden": hidden.n_positive, "aligned_not_admitting": len(hidden.rows) - hidden.n_positive},
         "strata": tuple(strata_account(everything)),
         "validation": {name: held.summary.validation for name, held in helds.items() if held.summary.validation},
         "position_transfer": run.records.position_transfer,
@@ -248,7 +248,7 @@ def _features(run: ModelRun, rows: Rows, saved: SavedProbe) -> np.ndarray | None
         if name in TEXT_DETECTORS:
             detector = TEXT_DETECTORS[name](rows, tuple(card.notes["vocabulary"]) or None)
         else:
-            (detector,) = (one for one in of_covariates(rows) if one.name == name)
+            (detector,) = (one for one in of_covariates(rows, {}) if one.name == name)
         (features,) = detector.cells.values()
         return np.asarray(features)
     places = rows.unhinted_at if card.notes["unhinted"] else rows.hinted_at

@@ -1,7 +1,7 @@
 """Stage 4: train every detector of every target under one protocol, and fit the probes that are shipped."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from experiments.detectors.activation import control_types
 from experiments.detectors.along import choose_rollouts, scores_along_cot
 from experiments.detectors.belief import belief_scores, belief_targets, folds_of, resisted_rows, wanted
 from experiments.detectors.cells import Place, usable_positions, with_positions
+from experiments.detectors.certainty import forced_certainty
 from experiments.detectors.covariates import confound_terms
 from experiments.detectors.saved import save_detector
 from experiments.detectors.training import Trained, selected, train, untrained
@@ -23,6 +24,7 @@ from experiments.records import TargetRow, TransferCell, Verdict
 from experiments.records.accounts import CaptureAccount, GenerateAccount, JudgeAccount, ProbeAccount, TargetAccount
 from experiments.records.seeds import stable_int, stream
 from experiments.records.stages import (
+    certainty_table,
     cot_scores_table,
     detectors_table,
     kind_scores_table,
@@ -53,7 +55,10 @@ def _probe(run: ModelRun, folder: Path) -> ProbeAccount:
     for stale in folder.glob("*.jsonl"):  # a stopped attempt may have left some
         stale.unlink()
     names = dict.fromkeys((MAIN, *run.config.probe.targets))
-    accounts = {name: _train_target(run, folder, TARGETS[name]) for name in names}
+    certainty = forced_certainty(run)
+    certainty_table(folder).replace(certainty)
+    forced = {row.item_id: row.forced_entropy for row in certainty}
+    accounts = {name: _train_target(run, folder, TARGETS[name], forced) for name in names}
     main = accounts[MAIN]
     return ProbeAccount(
         trained=main.trained,
@@ -126,6 +131,7 @@ class _Work:
     rows: Rows
     folds: tuple[Folds, ...]
     seed: int
+    forced: Mapping[str, float]
 
     @property
     def fold(self) -> Index:
@@ -149,7 +155,7 @@ class _Work:
         detectors(self.folder).append([summary_of(trained, len(self.rows), self.target.name)])
 
 
-def _train_target(run: ModelRun, folder: Path, target: Target) -> TargetAccount:
+def _train_target(run: ModelRun, folder: Path, target: Target, forced: Mapping[str, float]) -> TargetAccount:
     rows = target.rows(run)
     account = TargetAccount(positives=rows.n_positive, negatives=len(rows) - rows.n_positive)
     if reason := _too_few(run, target, rows):
@@ -163,7 +169,7 @@ def _train_target(run: ModelRun, folder: Path, target: Target) -> TargetAccount:
     probe = run.config.probe
     search = Search(probe.c_grid, probe.outer_folds, probe.inner_folds, probe.repeats)
     folds = search.folds(used.contrast(), seed)
-    work = _Work(run, folder, target, used, folds, seed)
+    work = _Work(run, folder, target, used, folds, seed, forced)
     targets_table(folder).append(
         TargetRow(
             target=target.name, rollout_id=name, group=label.group, kind=label.kind, direction=label.direction,
@@ -192,7 +198,7 @@ def _train_all(work: _Work, positions: Sequence[str]) -> int:
     run = work.run
     sites = tuple(Site.parse(name) for name in run.account(CaptureAccount).sites)
     rng = stream(run.config.seed, "controls", work.target.name)
-    context = Context(run, store_of(run), work.rows, sites, tuple(positions), work.target, rng)
+    context = Context(run, store_of(run), work.rows, sites, tuple(positions), work.target, rng, work.forced)
     detectors = build_detectors(context)
     riders = _riders(work, control_types(context), rng)
     done: list[Trained] = []
@@ -265,7 +271,7 @@ def _variants(work: _Work, trained: Trained) -> Iterator[Trained]:
     if trained.detector.family != "probe" or not work.main:
         return
     name, result = trained.detector.name, trained.result
-    terms = confound_terms(work.rows)[trained.first]
+    terms = confound_terms(work.rows, work.forced)[trained.first]
     rest = residualise(result, trained.contrast.strata, terms)
     yield trained.renamed("residual", f"{name}, less what kind, direction and unhinted confidence predict of it", rest)
     for factor, left_out in result.left_out.items():
