@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from activations.errors import HintprobeError
@@ -41,8 +41,3 @@ class Part:
         if rank is None and world is None:
             return None
         return cls.parse(f"{rank}/{world}")
-
-    def of(self, lengths: Sequence[int]) -> list[int]:
-        """The rows that are this part's, in their order. Long and short rows are dealt out evenly."""
-        dealt = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
-        return sorted(dealt[self.index :: self.count])

@@ -9,10 +9,10 @@ from typer.core import TyperGroup
 
 from activations.errors import HintprobeError
 from experiments.commands import register_all
-from experiments.commands.running import AsJson, Settings, Strict, Wait, run_until
+from experiments.commands.running import AsJson, PartOf, Settings, Strict, Wait, part_of, run_until
 
 ORDER = (
-    "init", "check", "plan", "run", "generate", "judge", "capture", "probe", "patch", "compare", "report",
+    "init", "check", "plan", "run", "generate", "judge", "capture", "probe", "patch", "compare", "report", "join",
     "train", "trajectory", "score", "faithfulness", "judges", "import", "cache", "reproduce", "organism",
 )  # fmt: skip
 """The story in the order in which it is told: prepare, run, stage by stage, then what stands alone."""
@@ -90,8 +90,21 @@ def _verb(stage: str, help_text: str) -> Callable[..., None]:
     ) -> None:
         run_until(config, model, cache, stage, as_json, set_, wait=wait, strict=strict)
 
-    command.__doc__ = f"{help_text}\n\nExample: hintprobe {stage} demo"
-    return command
+    def in_parts(
+        config: ConfigPath,
+        model: Model = None,
+        cache: Cache = None,
+        set_: Settings = None,
+        as_json: AsJson = False,
+        wait: Wait = False,
+        strict: Strict = False,
+        part: PartOf = None,
+    ) -> None:
+        run_until(config, model, cache, stage, as_json, set_, part_of(part), wait=wait, strict=strict)
+
+    chosen = in_parts if stage in ("generate", "patch") else command
+    chosen.__doc__ = f"{help_text}\n\nExample: hintprobe {stage} demo"
+    return chosen
 
 
 for _stage, _help in {

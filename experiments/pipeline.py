@@ -17,8 +17,11 @@ from experiments.records.files import signed, unwritable, write_json
 from experiments.records.summary import SUMMARY, ModelSummary, StageSummary, Summary
 from experiments.report import PAGE, Run, write_report
 from experiments.run.lock import LOCK, holding
-from experiments.run.model_run import ModelRun, provenance
+from experiments.run.model_run import ModelRun
+from experiments.run.part_folders import NoPartsError
+from experiments.run.parts import Share
 from experiments.run.progress import Reporter
+from experiments.run.provenance import provenance
 from experiments.run.stage import Stage
 from experiments.stages import STAGES, VERBS
 from experiments.stages.capture import captured_sites
@@ -36,7 +39,8 @@ def run_pipeline(
     """Run the stages up to and including ``until`` for every model; what is there already is not run again.
 
     Args:
-        part: with ``until="capture"``, the share of the rows that this process captures.
+        part: the share of the rows of the stages of the verb ``until`` that this process computes; the stages before
+            have to be finished.
         wait: where another process is working on this run, wait for it, then go on from what it left.
         strict: too few rows for probes are an error, not a result.
 
@@ -47,23 +51,37 @@ def run_pipeline(
         HeldError: another process is working on this run, and ``wait`` is off.
         HintprobeError: bad input. A summary of what was finished is written first.
     """
+    reporter = reporter or Reporter()
+    with prepared(config, LOCK if part is None else f"part-{part.index}-of-{part.count}.lock", wait, reporter):
+        if part is None:
+            return _run_models(config, reporter, until, strict)
+        run_part(config, reporter, until, part)
+        return None
+
+
+@contextmanager
+def prepared(config: Config, lock: str, wait: bool, reporter: Reporter) -> Iterator[None]:
+    """The folder of a run, its names known and its lock held.
+
+    Raises:
+        HeldError: another process holds it, and ``wait`` is off.
+        HintprobeError: a name that no stage knows, or a folder that cannot be written.
+    """
     check_names(config)
     try:
         config.run_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise unwritable(config.run_dir, error) from error
-    reporter = reporter or Reporter()
-    name = LOCK if part is None else f"part-{part.index}-of-{part.count}.lock"
-    with holding(config.run_dir, name, wait, reporter.say), limited_threads(config.threads):
-        return _run_models(config, reporter, until, part, strict)
+    with holding(config.run_dir, lock, wait, reporter.say), limited_threads(config.threads):
+        yield
 
 
-def _run_models(config: Config, reporter: Reporter, until: str, part: Part | None, strict: bool) -> Summary | None:
+def _run_models(config: Config, reporter: Reporter, until: str, strict: bool) -> Summary | None:
     wanted = VERBS[: VERBS.index(until) + 1]
     runs: list[ModelRun] = []
     try:
         for name in config.models:
-            run = ModelRun(config, name, reporter, part=part)
+            run = ModelRun(config, name, reporter)
             runs.append(run)
             reporter.say(name, style="bold")
             run_stages(run, runs[0], wanted)
@@ -74,10 +92,63 @@ def _run_models(config: Config, reporter: Reporter, until: str, part: Part | Non
             reporter.warn(said)
     finally:
         # Whatever stopped the run, what was finished is told.
-        summary = write_summary(config, runs) if any(run.results for run in runs) else None
-        if summary is not None:
-            write_report([Run(config.run_dir, summary)], config.run_dir / PAGE)
+        summary = write_results(config, runs)
     return summary if until == "report" else None
+
+
+def write_results(config: Config, runs: Sequence[ModelRun]) -> Summary | None:
+    """Write the summary and the page of what is finished, if anything is."""
+    if not any(run.results for run in runs):
+        return None
+    summary = write_summary(config, runs)
+    write_report([Run(config.run_dir, summary)], config.run_dir / PAGE)
+    return summary
+
+
+def run_part(config: Config, reporter: Reporter, verb: str, part: Part) -> None:
+    """Do a part of the stages of a verb, for every model.
+
+    Raises:
+        HintprobeError: a stage before is not finished, or the verb's stages cannot be done in parts.
+    """
+    shared = tuple(name for name in STAGES if STAGES[name].verb == verb and STAGES[name].parts)
+    if not shared:
+        divided = dict.fromkeys(STAGES[name].verb for name in STAGES if STAGES[name].parts)
+        raise HintprobeError(f"`{verb}` cannot be done in parts. These can: {', '.join(divided)}.")
+    first: ModelRun | None = None
+    for name in config.models:
+        run = ModelRun(config, name, reporter, share=Share(shared, part))
+        first = first or run
+        reporter.say(name, style="bold")
+        run_stages(run, first, VERBS[: VERBS.index(verb) + 1])
+        run.__dict__.pop("loaded", None)
+
+
+def join_parts(config: Config, reporter: Reporter | None = None, wait: bool = False) -> dict[str, list[str]]:
+    """Join what was done in parts, for every model, up to the first stage that is not finished and has none.
+
+    Returns:
+        Per model, the stages that are finished now.
+
+    Raises:
+        HintprobeError: a part that is missing or does not fit, or a model of which nothing is there.
+    """
+    reporter = reporter or Reporter()
+    every = tuple(name for name in STAGES if STAGES[name].parts)
+    runs: list[ModelRun] = []
+    with prepared(config, LOCK, wait, reporter):
+        try:
+            for name in config.models:
+                runs.append(ModelRun(config, name, reporter, share=Share(every)))
+                reporter.say(name, style="bold")
+                try:
+                    run_stages(runs[-1], runs[0], VERBS)
+                except NoPartsError:
+                    if not runs[-1].results:
+                        raise
+        finally:
+            write_results(config, runs)
+    return {run.model_name: list(run.results) for run in runs}
 
 
 def check_names(config: Config) -> None:

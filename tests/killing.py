@@ -67,7 +67,7 @@ def request() -> tuple[list[tuple[int, ...]], list[list[int]]]:
 
 def fill(folder: Path, part: Part | None = None) -> Any:
     rows, positions = request()
-    mine = part.of([len(row) for row in rows]) if part else range(len(rows))
+    mine = range(len(rows))[part.index :: part.count] if part else range(len(rows))
     store = ModelStore(folder)
     return activations.planner.fill(MODEL, store, [rows[i] for i in mine], [positions[i] for i in mine], SITES, 80)
 

@@ -20,7 +20,7 @@ SILENT = Reporter(None)
 
 def config(folder: Path, cache: Path) -> Config:
     small = {
-        "questions": {"limit": 12},
+        "questions": {"limit": 36},
         "generate": {"max_new_tokens": 1},
         "capture": {"positions": ["hint_end", "prompt_end", "cot_0.5"], "token_budget": 400},
     }
@@ -63,13 +63,12 @@ def test_the_last_part_finishes_the_stage_and_all_is_as_if_done_at_once(folder: 
     expected, found = captured(whole), captured(parts)
     assert expected.keys() == found.keys()
     for name, values in expected.items():
-        torch.testing.assert_close(found[name], values, rtol=1e-4, atol=1e-4)
-    (store,) = ActivationStore(parts.store_dir).parts()
-    assert len(ActivationStore(parts.store_dir).named(store).paths()) == 3, "one writer each"
+        assert torch.equal(found[name], values), "units share forwards as they do in one process"
+    assert not list(parts.run_dir.glob("*/parts/*")), "what is joined is kept once"
 
 
 def test_a_part_does_not_run_the_stages_before(folder: Path, tmp_path: Path):
-    with pytest.raises(HintprobeError, match=r"stage generate is not finished.*hintprobe judge CONFIG"):
+    with pytest.raises(HintprobeError, match=r"stage generate of .* is not finished.*hintprobe generate CONFIG"):
         run_pipeline(config(folder, tmp_path), SILENT, "capture", Part(0, 2))
 
 
@@ -77,22 +76,13 @@ def test_shards_that_were_moved_aside_are_captured_again(folder: Path, tmp_path:
     run = config(folder, tmp_path)
     run_pipeline(run, SILENT, "capture")
     before = captured(run)
-    (shard,) = run.store_dir.glob("*/*.h5")
+    shard = min(run.store_dir.glob("*/*.h5"))
     shard.write_bytes(shard.read_bytes()[:-50])
     with pytest.raises(HintprobeError, match=rf"{shard.name} is damaged.*hintprobe cache repair"):
         run_pipeline(run, SILENT, "capture")
     assert CliRunner().invoke(app, ["cache", "repair", str(run.store_dir)]).exit_code == 0
     run_pipeline(run, SILENT, "capture")
     assert all(torch.equal(values, before[name]) for name, values in captured(run).items())
-
-
-def test_parts_share_the_rows_and_the_work():
-    lengths = [5, 90, 7, 60, 31, 8, 12, 4, 77, 3]
-    parts = [Part(i, 3).of(lengths) for i in range(3)]
-    assert sorted(i for part in parts for i in part) == list(range(10))
-    work = [sum(lengths[i] for i in part) for part in parts]
-    assert max(work) < 2 * min(work)
-    assert Part(0, 1).of(lengths) == list(range(10))
 
 
 def test_parts_are_read_from_words_and_from_torchrun():
@@ -113,4 +103,4 @@ def test_the_command_takes_a_part(folder: Path, tmp_path: Path):
     refused = CliRunner().invoke(app, ["capture", str(path), "--shard", "2/2"])
     assert "'2/2' is no part of a whole" in str(refused.exception)
     early = CliRunner().invoke(app, ["capture", str(path)], env={"RANK": "0", "WORLD_SIZE": "2"})
-    assert "a part of a capture (0/2) does not run it" in str(early.exception)
+    assert "a part of another stage (0/2) does not run it" in str(early.exception)

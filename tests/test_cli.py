@@ -159,7 +159,7 @@ def test_a_stop_is_told_and_the_next_run_goes_on(capsys, monkeypatch, tmp_path):
     assert kept
     code, _, _ = hintprobe(capsys, monkeypatch, "generate", config)
     assert code == 0
-    assert table.read_text().startswith(kept)
+    assert set(kept.splitlines()) <= set(table.read_text().splitlines())
     assert len(table.read_text().splitlines()) == 48
 
 

@@ -86,12 +86,12 @@ def test_a_vllm_capture_is_proved_first(recorded, tmp_path):
 
 def test_an_array_task_captures_its_share(recorded):
     calls = recorded("slurm_array.sh", SLURM_ARRAY_TASK_ID="3", SLURM_ARRAY_TASK_COUNT="8")
-    assert calls == ["hintprobe capture CONFIG --shard 3/8"]
+    assert calls == ["hintprobe capture CONFIG --part 3/8"]
 
 
 def test_an_array_can_be_repeated_in_part_and_is_not_misread(recorded, tmp_path):
     again = {"SLURM_ARRAY_TASK_ID": "5", "SLURM_ARRAY_TASK_COUNT": "2"}
-    assert recorded("slurm_array.sh", **again, SHARDS="8") == ["hintprobe capture CONFIG --shard 5/8"]
+    assert recorded("slurm_array.sh", **again, PARTS="8", STAGE="judge") == ["hintprobe judge CONFIG --part 5/8"]
     done = subprocess.run(
         [str(SCRIPTS / "slurm_array.sh"), "c.yaml"], env={**os.environ, **again}, capture_output=True, text=True,
         check=False,

@@ -9,6 +9,7 @@ import typer
 
 MODULES = (
     "capture",
+    "join",
     "check",
     "cache",
     "init",

@@ -1,12 +1,11 @@
 """``hintprobe capture``: the stage, as a whole or one process's part of it."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from experiments.commands.running import AsJson, Settings, Wait, run_until
+from experiments.commands.running import AsJson, Settings, Wait, part_of, run_until
 
 
 def register(app: typer.Typer) -> None:
@@ -22,9 +21,13 @@ def capture(
     cache: Annotated[
         Path | None, typer.Option("--cache", help="Folder for the store and the runs, in place of the config's.")
     ] = None,
-    shard: Annotated[
+    part: Annotated[
         str | None,
-        typer.Option(help="i/n: capture part i (from 0) of n; torchrun's RANK and WORLD_SIZE say the same."),
+        typer.Option(
+            "--part",
+            "--shard",
+            help="i/n: do part i (from 0) of n of the rows; torchrun's RANK and WORLD_SIZE say the same.",
+        ),
     ] = None,
     settings: Settings = None,
     as_json: AsJson = False,
@@ -32,21 +35,8 @@ def capture(
 ) -> None:
     """Cache activations at named positions of every layer.
 
-    With --shard, as one of several processes that write into one store.
+    With --part, as one of several processes that write into one store.
 
-    Example: hintprobe capture demo --shard 0/2
+    Example: hintprobe capture demo --part 0/2
     """
-    from activations.part import Part
-
-    part = Part.parse(shard) if shard is not None else Part.from_environment()
-    run_until(config, model, cache, "capture", as_json, settings, part, _own_gpu(), wait=wait)
-
-
-def _own_gpu() -> str | None:
-    """The GPU that torchrun gave this process."""
-    rank = os.environ.get("LOCAL_RANK")
-    if rank is None:
-        return None
-    import torch
-
-    return f"cuda:{rank}" if torch.cuda.is_available() else None
+    run_until(config, model, cache, "capture", as_json, settings, part_of(part), wait=wait)

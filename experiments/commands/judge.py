@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from activations.errors import HintprobeError
-from experiments.commands.running import AsJson, Settings, Wait, print_json, run_until, stoppable
+from experiments.commands.running import AsJson, PartOf, Settings, Wait, part_of, print_json, run_until, stoppable
 from experiments.run.console import PlainConsole as Console
 
 if TYPE_CHECKING:
@@ -145,6 +145,7 @@ def judge(
     cache: Annotated[Path | None, typer.Option("--cache", help="Folder for runs and for answers of judges.")] = None,
     set_: Settings = None,
     wait: Wait = False,
+    part: PartOf = None,
 ) -> None:
     """Read every chain of thought for an admission of the hint.
 
@@ -155,10 +156,13 @@ def judge(
     extras = [*(judges or []), *(["--models"] if models else []), *(["--panel"] if panel else [])]
     check_mix(file, extras, out)
     if not is_transcripts(file):
-        run_until(file, model, cache, "judge", as_json, set_, wait=wait)
+        run_until(file, model, cache, "judge", as_json, set_, part_of(part) if part else None, wait=wait)
         return
-    if model is not None or set_:
-        raise HintprobeError("--model and --set change a run's config; transcripts are judged by --judge.")
+    if model is not None or set_ or part is not None:
+        raise HintprobeError(
+            "--model and --set change a run's config, and --part is one of its parts; transcripts are judged by "
+            "--judge."
+        )
     assert out is not None
     console = None if as_json else Console()
     with stoppable():

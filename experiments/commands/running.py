@@ -1,6 +1,7 @@
 """What the commands that run stages share."""
 
 import json
+import os
 import signal
 import sys
 import threading
@@ -56,6 +57,15 @@ Wait = Annotated[
 ]
 
 
+PartOf = Annotated[
+    str | None,
+    typer.Option(
+        "--part", help="i/n: do part i (from 0) of n of the rows; torchrun's RANK and WORLD_SIZE say the same."
+    ),
+]
+"""What the commands of stages whose rows can be computed apart take."""
+
+
 Strict = Annotated[
     bool, typer.Option("--strict", help="Exit with status 2 where there are too few rows to train probes on.")
 ]
@@ -97,6 +107,8 @@ def run_until(
     from experiments.pipeline import run_pipeline
     from experiments.run.progress import Reporter
 
+    if part is not None and device is None:
+        device = _own_gpu()
     overrides: dict[str, Any] = {"cache": cache, "device": device}
     if model is not None:
         overrides.update(models=(model,), limits={})
@@ -105,9 +117,33 @@ def run_until(
     reporter = Reporter(None if as_json or quiet else console, Console(stderr=True))
     with stoppable():
         summary = run_pipeline(config, reporter, until, part, wait, strict)
-    if as_json:
+    if part is not None:
+        if as_json:
+            print_json({"part": str(part), "verb": until, "run": str(config.run_dir)})
+    elif as_json:
         sys.stdout.write((config.run_dir / "summary.json").read_text(encoding="utf-8"))
     elif summary is not None:
         from experiments.report import PAGE, print_summary
 
         print_summary(console, summary, config.run_dir / PAGE)
+
+
+def part_of(text: str | None) -> "Part | None":
+    """The part that ``--part`` or torchrun names.
+
+    Raises:
+        HintprobeError: it is no part of a whole.
+    """
+    from activations.part import Part
+
+    return Part.parse(text) if text is not None else Part.from_environment()
+
+
+def _own_gpu() -> str | None:
+    """The GPU that torchrun gave this process."""
+    rank = os.environ.get("LOCAL_RANK")
+    if rank is None:
+        return None
+    import torch
+
+    return f"cuda:{rank}" if torch.cuda.is_available() else None

@@ -16,7 +16,8 @@ from experiments.planning.costs import DTYPE_BYTES, Work
 from experiments.planning.shapes import ModelShape
 from experiments.records.accounts import JudgeAccount
 from experiments.records.stages import rollouts_table
-from experiments.run.model_run import A, ModelRun, StageResult, StillThere, found_in
+from experiments.run.finding import StillThere, found_in
+from experiments.run.model_run import A, ModelRun, Spent, StageResult
 from experiments.stages import STAGES, VERBS
 from experiments.stages.capture import captured_sites, places
 
@@ -35,6 +36,7 @@ class Lookup(ModelRun):
         body: Callable[[Path], A],
         uses_model: bool,
         still_there: StillThere = lambda folder, account: True,
+        spent: Spent | None = None,
     ) -> StageResult:
         """Find a stage's output; ``fresh`` is one that would run."""
         signature, folder = self.place(account.STAGE, depends)

@@ -1,20 +1,15 @@
 """One model within a run: where its records lie, and how a stage is run once and never twice."""
 
 import errno
-import platform
-import subprocess
 import time
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
-
-from activations import LoadedModel, Part, counting_forwards, fingerprint, load_model, load_tokenizer
+from activations import LoadedModel, counting_forwards, fingerprint, load_model, load_tokenizer
 from activations.errors import HintprobeError
 from experiments.config import Config
 from experiments.records.accounts import Account
@@ -22,9 +17,7 @@ from experiments.records.files import (
     MARKER,
     SUMS,
     content_of,
-    faults_of,
     files_of,
-    read_marker,
     set_aside,
     signed,
     unwritable,
@@ -32,9 +25,12 @@ from experiments.records.files import (
 )
 from experiments.records.run_records import RunRecords
 from experiments.records.seeds import stable_int
-from experiments.records.summary import Provenance
+from experiments.run.finding import Found, StillThere, found_in
 from experiments.run.known_models import resolve_model
+from experiments.run.part_folders import NoPartsError
+from experiments.run.parts import Share
 from experiments.run.progress import Reporter
+from experiments.run.provenance import provenance
 
 A = TypeVar("A", bound=Account)
 
@@ -65,75 +61,12 @@ class StageResult:
     content: str = ""
 
 
-StillThere = Callable[[Path, Any], bool]
-"""Given a finished stage's folder and account: is what it keeps elsewhere still there?"""
+@dataclass
+class Spent:
+    """What a stage took."""
 
-
-@dataclass(frozen=True)
-class Found:
-    """What there is of a stage.
-
-    Attributes:
-        marker: what the marker of a finished stage says; empty where the stage is to run.
-        account: what the finished stage counted.
-        faults: files of a finished stage that are not as it wrote them, and in which way.
-        outdated: the stage was made from other records of the stages before than there are now.
-    """
-
-    marker: dict[str, Any]
-    account: Account | None = None
-    faults: dict[str, str] = field(default_factory=dict)
-    outdated: bool = False
-
-
-def found_in(
-    folder: Path, account: type[Account], still_there: StillThere, inputs: Mapping[str, str] | None = None
-) -> Found:
-    """Look a stage up: its marker, and whether its files are what the marker says.
-
-    Args:
-        account: what the stage counts.
-        inputs: contents of the stages before, by name.
-
-    Raises:
-        HintprobeError: a file is there and cannot be read.
-    """
-    done, fault = read_marker(folder)
-    if fault:
-        return Found({}, faults={MARKER: fault})
-    if not done:
-        return Found({})
-    try:
-        counted = account.model_validate(done["account"])
-    except ValidationError:
-        return Found({}, faults={MARKER: "holds an account that is not this stage's"})
-    if faults := faults_of(folder, done.get("files", {})):
-        return Found({}, faults=faults)
-    made_from = done.get("inputs", {})
-    if any(made_from.get(name, now) != now for name, now in (inputs or {}).items()):
-        return Found({}, outdated=True)
-    return Found(done, counted) if still_there(folder, counted) else Found({})
-
-
-def provenance(config: Config) -> Provenance:
-    """What a reader needs to run the same thing again."""
-
-    def git(*arguments: str) -> str | None:
-        command = ["git", "-C", str(Path(__file__).parent), *arguments]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-        except OSError:  # no git here
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    status = git("status", "--porcelain")
-    return Provenance(
-        commit=git("rev-parse", "HEAD"),
-        dirty=None if status is None else bool(status),
-        python=platform.python_version(),
-        versions={name: version(name) for name in ("torch", "transformers", "numpy", "scikit-learn", "h5py")},
-        config=config.model_dump(mode="json"),
-    )
+    seconds: float = 0.0
+    forwards: int = 0
 
 
 @dataclass
@@ -141,14 +74,14 @@ class ModelRun:
     """One model of a run.
 
     Attributes:
-        part: the share of the capture that this process takes; None for all of it.
+        share: what this process does of a run that is done in parts; None does all of it.
     """
 
     config: Config
     model_name: str
     reporter: Reporter = field(default_factory=Reporter)
     results: dict[str, StageResult] = field(default_factory=dict)
-    part: Part | None = None
+    share: Share | None = None
 
     @cached_property
     def source(self) -> str:
@@ -200,6 +133,7 @@ class ModelRun:
         body: Callable[[Path], A],
         uses_model: bool,
         still_there: StillThere = lambda folder, account: True,
+        spent: Spent | None = None,
     ) -> StageResult:
         """Run ``body`` unless its output for these inputs is already there.
 
@@ -209,23 +143,21 @@ class ModelRun:
             body: writes into the stage's folder and returns the account.
             uses_model: the body may run forwards, which are then counted.
             still_there: given a finished stage's folder and account, is what it keeps elsewhere still there?
+            spent: given where the body joins parts; what they took, filled in by the body.
 
         Raises:
-            HintprobeError: the folder cannot be written.
+            HintprobeError: the folder cannot be written; or the stage is to run, and this process only does or joins
+                parts of others.
         """
         name = account.STAGE
         signature, folder = self.place(name, depends)
-        inputs = {other: r.content for other, r in self.results.items() if r.content and r.signature in depends}
+        inputs = self.inputs(depends)
         found = found_in(folder, account, still_there, inputs)
         done, counted, fresh = found.marker, found.account, not found.marker
-        if fresh and self.part is not None and name != "capture":
-            raise HintprobeError(
-                f"The stage {name} is not finished, and a part of a capture ({self.part}) does not run it. Run "
-                "`hintprobe judge CONFIG` once, then every part."
-            )
         if fresh:
+            self._refuse_unfinished(name, spent)
             self._clear(name, folder, found)
-            done, counted = self._run(name, signature, folder, body, uses_model, inputs)
+            done, counted = self._run(name, signature, folder, body, uses_model, inputs, spent or Spent())
         elif "files" not in done:  # written by an earlier version
             done = self._complete(folder, done, inputs)
         content = done.get("content", "")
@@ -235,6 +167,19 @@ class ModelRun:
         how = f"{result.seconds:5.1f} s" if fresh else "found"
         self.reporter.say(f"  {name:<9}{how:>9}   {forwards} model forwards   {counted.brief() if counted else ''}")
         return result
+
+    def _refuse_unfinished(self, name: str, spent: Spent | None) -> None:
+        if self.share is not None and spent is None:
+            who = "joining parts" if self.share.part is None else f"a part of another stage ({self.share.part})"
+            raise NoPartsError(
+                f"The stage {name} of {self.model_name} is not finished, and {who} does not run it. Run `hintprobe "
+                f"{name if name not in ('mediate', 'directions') else 'patch'} CONFIG` first, or, if it can be done in "
+                "parts, every part of it and `hintprobe join CONFIG`."
+            )
+
+    def inputs(self, depends: tuple[object, ...]) -> dict[str, str]:
+        """Contents of the stages that another depends on, by name."""
+        return {other: r.content for other, r in self.results.items() if r.content and r.signature in depends}
 
     def account(self, account: type[A]) -> A:
         """What a finished stage of this model counted.
@@ -284,28 +229,49 @@ class ModelRun:
         body: Callable[[Path], Account],
         uses_model: bool,
         inputs: Mapping[str, str],
+        spent: Spent,
     ) -> tuple[dict[str, Any], Account]:
+        with self.measured(folder, uses_model, spent):
+            account = body(folder)
+        counted = account.model_dump(mode="json")
+        return self.mark(folder, name, signature, inputs, spent, account=counted), account
+
+    @contextmanager
+    def measured(self, folder: Path, uses_model: bool, spent: Spent) -> Iterator[None]:
+        """Make a folder, and count what is done in it: added to ``spent``.
+
+        Raises:
+            HintprobeError: the folder cannot be written.
+        """
         start = time.perf_counter()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with counting_forwards(self.loaded.model) if uses_model else nullcontext() as count:
-                account = body(folder)
+                yield
         except OSError as error:
             if error.errno not in CANNOT_WRITE:
                 raise
             raise unwritable(folder, error) from error
+        spent.seconds += time.perf_counter() - start
+        spent.forwards += count.calls if count else 0
+
+    def mark(
+        self, folder: Path, name: str, signature: str, inputs: Mapping[str, str], spent: Spent, **more: Any
+    ) -> dict[str, Any]:
+        """Write the marker of a folder that is complete."""
         done = signed(
             {
                 "stage": name,
                 "signature": signature,
-                "account": account.model_dump(mode="json"),
-                "seconds": time.perf_counter() - start,
-                "forwards": count.calls if count else 0,
+                "account": {},
+                "seconds": spent.seconds,
+                "forwards": spent.forwards,
                 "provenance": provenance(self.config).model_dump(mode="json"),
                 "inputs": dict(inputs),
                 "files": files_of(folder),
                 "content": content_of(folder),
+                **more,
             }
         )
         write_json(folder / MARKER, done)
-        return done, account
+        return done

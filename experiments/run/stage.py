@@ -21,6 +21,7 @@ class Stage:
         verb: command that runs it, together with the other stages of that verb.
         needs: stages that have to be finished before.
         run: runs it for a model, or finds it done; the second model is the run's first, whose probes are frozen.
+        parts: its rows can be computed apart, by several processes.
         section: its place in a model's part of ``summary.json``, beside the account; None where the account is all.
         report: what stands there.
     """
@@ -31,6 +32,7 @@ class Stage:
     run: "Callable[[ModelRun, ModelRun], Any]"
     section: str | None = None
     report: "Callable[[ModelRun], BaseModel] | None" = None
+    parts: bool = False
 
     @property
     def name(self) -> str:

@@ -2,6 +2,9 @@
 
 import os
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ from activations import (
 from activations.batching import Ids
 from activations.entries import Entries
 from activations.errors import HintprobeError
-from activations.model_store import read_note, size_text
+from activations.model_store import ModelStore, read_note, size_text
 from activations.shard import VERSION
 from activations.sites import decoder_blocks
 from experiments.config import CaptureConfig
@@ -28,6 +31,8 @@ from experiments.records import PositionRow, Rollout
 from experiments.records.accounts import CaptureAccount
 from experiments.records.stages import positions_table
 from experiments.run.model_run import ModelRun, StageResult
+from experiments.run.progress import Tick
+from experiments.run.sharing import split
 from experiments.run.stage import Stage
 
 CAPTURED = ("hinted", "unhinted")
@@ -51,16 +56,8 @@ def captured_sites(settings: CaptureConfig, n_layers: int) -> list[Site]:
     return [every[0], *(every[layer + 1] for layer in sorted(kept))]
 
 
-class _PartDoneError(Exception):
-    """This process has captured its part, and others have not."""
-
-
 def run_capture(run: ModelRun) -> StageResult | None:
-    """Capture the activations of a model's rollouts, or find that done.
-
-    Returns:
-        None where this process had a part of the rows and others are still missing: the last part finishes the stage.
-    """
+    """Capture the activations of a model's rollouts, or find that done."""
     settings = run.config.capture
     depends = (
         run.results["generate"].signature,
@@ -69,17 +66,14 @@ def run_capture(run: ModelRun) -> StageResult | None:
         run.config.numerics,
         settings.backend,
     )
-    try:
-        return run.stage(
-            CaptureAccount,
-            depends,
-            lambda folder: _capture(run, folder),
-            uses_model=True,
-            still_there=lambda folder, account: _still_there(run, folder, account),
-        )
-    except _PartDoneError as done:
-        run.reporter.say(f"  capture   {done}")
-        return None
+    return split(
+        run,
+        CaptureAccount,
+        depends,
+        lambda folder: _Capture(run, folder),
+        uses_model=True,
+        still_there=lambda folder, account: _still_there(run, folder, account),
+    )
 
 
 def _still_there(run: ModelRun, folder: Path, account: CaptureAccount) -> bool:
@@ -107,36 +101,76 @@ def open_capture_backend(settings: CaptureConfig, loaded: LoadedModel) -> Backen
     return open_backend(settings.backend, loaded, **options)
 
 
-def _capture(run: ModelRun, folder: Path) -> CaptureAccount:
-    table, rows, positions = places(run)
-    backend = open_capture_backend(run.config.capture, run.loaded)
-    store = ActivationStore(run.config.store_dir).of(backend.loaded)
-    sites = captured_sites(run.config.capture, len(decoder_blocks(run.loaded.model)))
-    mine = run.part.of([len(ids) for ids in rows]) if run.part else range(len(rows))
-    request = [rows[i] for i in mine], [positions[i] for i in mine]
-    plan = plan_capture(run.loaded, store, *request, sites)
-    run.reporter.say(f"  capture   {plan.account.forward_rows} rows to run, {size_text(plan.account.n_bytes)} to write")
-    with run.reporter.bar("capture", len(mine)) as tick:
-        budget = run.config.capture.token_budget
-        account = fill(run.loaded, store, *request, sites, budget, on_rows=tick, plan=plan, backend=backend)
-    if run.part:
-        missing = plan_capture(run.loaded, store, rows, positions, sites).account.forward_rows
-        if missing:
-            raise _PartDoneError(f"part {run.part} is done ({len(mine)} rows); other parts lack {missing} rows")
-    positions_table(folder).replace(table)
-    hinted = {r.id for r in _rollouts(run) if r.condition == "hinted"}
-    reasons = Counter(
-        f"{name}: {why}" for row in table if row.rollout_id in hinted for name, why in row.unresolved.items()
-    )
-    return CaptureAccount(
-        rollouts=len(table),
-        positions=account.requested,
-        written=account.written,
-        reused=account.reused,
-        sites=tuple(str(site) for site in sites),
-        store=store.folder.name,
-        unresolved_hinted=dict(reasons),
-    )
+@dataclass
+class _Capture:
+    """The capture at work. Rows are rollouts that have any of the positions."""
+
+    run: ModelRun
+    folder: Path
+    title: str = "capture"
+    batched: bool = True
+
+    def __post_init__(self) -> None:
+        self.table, self.ids, self.positions = places(self.run)
+        rollouts, items = self.run.records.rollouts, self.run.records.items
+        placed = [rollouts[row.rollout_id] for row in self.table if row.tokens]
+        self.keys: Sequence[str] = [items[rollout.item_id].question.id for rollout in placed]
+        self.forwards = len(self.keys)
+        self.counts = {"requested": 0, "written": 0, "reused": 0}
+
+    @cached_property
+    def backend(self) -> Backend:
+        """What runs the model."""
+        return open_capture_backend(self.run.config.capture, self.run.loaded)
+
+    @cached_property
+    def store(self) -> ModelStore:
+        """The model's part of the store, once it is known to have room for all that is missing."""
+        store = ActivationStore(self.run.config.store_dir).of(self.backend.loaded)
+        missing = plan_capture(self.run.loaded, store, self.ids, self.positions, self.sites).account
+        if missing.n_bytes:
+            store.check_room(missing.n_bytes)
+        size = size_text(missing.n_bytes)
+        self.run.reporter.say(f"  capture   {missing.forward_rows} rows to run, {size} to write")
+        return store
+
+    @cached_property
+    def sites(self) -> list[Site]:
+        """What is captured."""
+        return captured_sites(self.run.config.capture, len(decoder_blocks(self.run.loaded.model)))
+
+    def ticks(self, rows: Sequence[int]) -> int:
+        """One a row."""
+        return len(rows)
+
+    def do(self, rows: Sequence[int], tick: Tick) -> None:
+        """Capture what the store lacks of some rows."""
+        request = [self.ids[row] for row in rows], [self.positions[row] for row in rows]
+        budget = self.run.config.capture.token_budget
+        done = fill(self.run.loaded, self.store, *request, self.sites, budget, on_rows=tick, backend=self.backend)
+        for name in self.counts:
+            self.counts[name] += getattr(done, name)
+
+    def close(self) -> dict[str, Any]:
+        """How much was there, and where it lies."""
+        return {**self.counts, "store": self.store.folder.name, "sites": [str(site) for site in self.sites]}
+
+    def finish(self, counts: Mapping[str, Any]) -> CaptureAccount:
+        """Where every position is, and what was asked for in all."""
+        positions_table(self.folder).replace(self.table)
+        hinted = {r.id for r in _rollouts(self.run) if r.condition == "hinted"}
+        reasons = Counter(
+            f"{name}: {why}" for row in self.table if row.rollout_id in hinted for name, why in row.unresolved.items()
+        )
+        return CaptureAccount(
+            rollouts=len(self.table),
+            positions=counts["requested"],
+            written=counts["written"],
+            reused=counts["reused"],
+            sites=tuple(counts["sites"]),
+            store=counts["store"],
+            unresolved_hinted=dict(reasons),
+        )
 
 
 def _rollouts(run: ModelRun) -> list[Rollout]:
@@ -159,4 +193,4 @@ def places(run: ModelRun) -> tuple[list[PositionRow], list[Ids], list[list[int |
     return table, rows, positions
 
 
-STAGE = Stage(CaptureAccount, "capture", ("generate",), lambda run, _: run_capture(run))
+STAGE = Stage(CaptureAccount, "capture", ("generate",), lambda run, _: run_capture(run), parts=True)

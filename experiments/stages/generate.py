@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from experiments.records.stages import items_table, rollouts_table
 from experiments.run.model_run import ModelRun, StageResult
 from experiments.run.progress import Tick
 from experiments.run.sampling import decoding_of, sampling_of, truncations
+from experiments.run.sharing import split
 from experiments.run.stage import Stage
 
 _SECOND_PASS: tuple[Condition, ...] = ("hinted", "swapped", "neutral")
@@ -50,7 +52,7 @@ class _Request:
         return Ask(encoded.ids, encoded.text, self.seed)
 
 
-def run_generate(run: ModelRun) -> StageResult:
+def run_generate(run: ModelRun) -> StageResult | None:
     """Generate all rollouts of a model, or find them. Questions are read and checked before any model is loaded."""
     config = run.config
     check_room(run.source, config.generate)
@@ -58,11 +60,8 @@ def run_generate(run: ModelRun) -> StageResult:
     asked = stable_int(*(question.model_dump_json() for question in questions))
     sampled = sampling_of(config.generate, run.source)
     depends = (asked, config.hints, _settings(config.generate) | sampled, config.seed, config.numerics)
-
-    def body(folder: Path) -> GenerateAccount:
-        return _Generation(run, folder, _engine(run, folder)).run(questions, dropped)
-
-    return run.stage(GenerateAccount, depends, body, uses_model=ENGINES[config.generate.engine].loads_model)
+    in_process = ENGINES[config.generate.engine].loads_model
+    return split(run, GenerateAccount, depends, lambda folder: _Generation(run, folder, questions, dropped), in_process)
 
 
 def check_room(source: str, config: GenerateConfig) -> None:
@@ -87,49 +86,79 @@ def _settings(config: GenerateConfig) -> dict[str, Any]:
     return settings
 
 
-def _engine(run: ModelRun, folder: Path) -> Engine:
-    return ENGINES[run.config.generate.engine].open(run, decoding_of(run), folder)
-
-
 @dataclass
 class _Generation:
-    """One stage at work: what it asks, and what is there already."""
+    """One stage at work: what it asks, and what is there already. Its rows are items."""
 
     run_of: ModelRun
     folder: Path
-    engine: Engine
+    questions: Sequence[Question]
+    dropped: dict[str, int]
+    title: str = "generate"
 
     def __post_init__(self) -> None:
         config = self.run_of.config.generate
         self.config, self.decoding = self.run_of.config, decoding_of(self.run_of)
-        note = template_note(self.run_of.tokenizer)
-        if note is not None:
-            self.run_of.reporter.say(f"  {note}")
-        self.writer = PromptWriter(self.run_of.tokenizer, config.template_options, config.system, config.instruction)
+        self.batched = ENGINES[config.engine].loads_model
         self.table = rollouts_table(self.folder)
         self.done = {rollout.id: rollout for rollout in self.table.resume()}
         self.run_of.reporter.say_lost(self.table.path, self.table.lost)
+        hints, seed = self.config.hints, self.config.seed
+        self.planned = given_items(hints) or plan_items(self.questions, hints, seed)
+        self.aimed: dict[str, Item] = {}
+        self.keys: Sequence[str] = [item.question.id for item in self.planned]
+        self.first = config.unhinted_rollouts or config.rollouts
+        self.forwards = self.ticks(range(len(self.planned)))
 
-    def run(self, questions: Sequence[Question], dropped: dict[str, int]) -> GenerateAccount:
-        """Both passes, and what they counted."""
-        planned = given_items(self.config.hints) or plan_items(questions, self.config.hints, self.config.seed)
-        settings = self.config.generate
-        first = settings.unhinted_rollouts or settings.rollouts
-        total = len(planned) * (first + settings.rollouts * len(_SECOND_PASS))
-        with self.run_of.reporter.bar("generate", total) as tick:
-            plain: dict[str, dict[Condition, Written]] = {
-                item.id: {"unhinted": self.writer.write(item, "unhinted")} for item in planned
-            }
-            self._sample(self._requests(planned, plain, first), tick)
-            items, answers = self._aim(planned, first)
-            going_on = [item for item in items if self._goes_on(item, answers[item.id])]
-            sets = {item.id: self.writer.hinted_set(item, answers[item.id]) for item in going_on}
-            items = [sets[item.id][0] if item.id in sets else item for item in items]
-            items_table(self.folder).replace(items)
-            written = {name: prompts for name, (_, prompts) in sets.items()}
-            going_on = [item for item in items if item.id in sets]
-            self._sample(self._requests(going_on, written, settings.rollouts), tick)
-        return self._account(questions, dropped, items, going_on, written)
+    @cached_property
+    def engine(self) -> Engine:
+        """Who completes the prompts."""
+        return ENGINES[self.config.generate.engine].open(self.run_of, self.decoding, self.folder)
+
+    @cached_property
+    def writer(self) -> PromptWriter:
+        """Who writes the prompts."""
+        note = template_note(self.run_of.tokenizer)
+        if note is not None:
+            self.run_of.reporter.say(f"  {note}")
+        config = self.config.generate
+        return PromptWriter(self.run_of.tokenizer, config.template_options, config.system, config.instruction)
+
+    def ticks(self, rows: Sequence[int]) -> int:
+        """All rollouts of these items."""
+        return len(rows) * (self.first + self.config.generate.rollouts * len(_SECOND_PASS))
+
+    def do(self, rows: Sequence[int], tick: Tick) -> None:
+        """Both passes of some items."""
+        planned = [self.planned[row] for row in rows]
+        plain: dict[str, dict[Condition, Written]] = {
+            item.id: {"unhinted": self.writer.write(item, "unhinted")} for item in planned
+        }
+        self._sample(self._requests(planned, plain, self.first), tick)
+        items, answers = self._aim(planned, self.first)
+        going_on = [item for item in items if self._goes_on(item, answers[item.id])]
+        sets = {item.id: self.writer.hinted_set(item, answers[item.id]) for item in going_on}
+        self.aimed |= {item.id: sets[item.id][0] if item.id in sets else item for item in items}
+        written = {name: prompts for name, (_, prompts) in sets.items()}
+        self._sample(self._requests([item for item, _ in sets.values()], written, self.config.generate.rollouts), tick)
+
+    def close(self) -> dict[str, Any]:
+        """Write the items; what the engine says of itself."""
+        items_table(self.folder).replace(self.aimed.values())
+        return {"engine": self.engine.account()}
+
+    def finish(self, counts: Mapping[str, Any]) -> GenerateAccount:
+        """Items and rollouts in the order in which they were planned, whoever came first."""
+        place = {item.id: k for k, item in enumerate(self.planned)}
+        items = sorted(items_table(self.folder).read(), key=lambda item: place[item.id])
+        items_table(self.folder).replace(items)
+        known, self.done = self.done, {}
+        order = {condition: k for k, condition in enumerate(("unhinted", *_SECOND_PASS))}
+        for rollout in sorted(known.values(), key=lambda r: (place[r.item_id], order[r.condition], r.index)):
+            self.done[rollout.id] = rollout
+        if list(known) != list(self.done):
+            self.table.replace(self.done.values())
+        return self._account(items, counts["engine"])
 
     def _aim(self, planned: Sequence[Item], n: int) -> tuple[list[Item], dict[str, list[str | None]]]:
         """Items with their targets, and per item its unhinted answers."""
@@ -211,18 +240,12 @@ class _Generation:
             ),
         )
 
-    def _account(
-        self,
-        questions: Sequence[Question],
-        dropped: dict[str, int],
-        items: Sequence[Item],
-        going_on: Sequence[Item],
-        written: Mapping[str, Mapping[Condition, Written]],
-    ) -> GenerateAccount:
+    def _account(self, items: Sequence[Item], engine: dict[str, Any]) -> GenerateAccount:
         rollouts = list(self.done.values())
-        lengths = _lengths(going_on, written)
+        lengths = _lengths(items, self.done)
+        going_on = [item for item in items if f"{item.id}:hinted:0" in self.done]
         return GenerateAccount(
-            questions=len(questions),
+            questions=len(self.questions),
             items=len(items),
             items_answered_unhinted=len(items) - len(going_on),
             rollouts=len(rollouts),
@@ -237,26 +260,33 @@ class _Generation:
             neutral_of_other_length=sum(counts.neutral_of_other_length for counts in lengths.values()),
             lengths_by_kind=lengths,
             completion_ids_from=dict(Counter(rollout.ids_source for rollout in rollouts)),
-            engine=self.engine.account(),
-            dropped_questions=dropped,
+            engine=engine,
+            dropped_questions=self.dropped,
         )
 
 
-def _lengths(items: Sequence[Item], written: Mapping[str, Mapping[Condition, Written]]) -> dict[str, KindLengths]:
+def _lengths(items: Sequence[Item], rollouts: Mapping[str, Rollout]) -> dict[str, KindLengths]:
     """Per kind, how many swapped and neutral prompts could not be made as long as the hinted ones, in tokens."""
     table: dict[str, KindLengths] = {}
     for kind in dict.fromkeys(item.kind for item in items):
-        sets = [written[item.id] for item in items if item.kind == kind]
-        swapped = [prompts["swapped"].length - prompts["hinted"].length for prompts in sets if "swapped" in prompts]
-        neutral = [prompts["neutral"].length - prompts["hinted"].length for prompts in sets]
-        table[kind] = KindLengths(
-            items=len(sets),
-            swapped=len(swapped),
-            swapped_of_other_length=sum(difference != 0 for difference in swapped),
-            neutral_of_other_length=sum(difference != 0 for difference in neutral),
-            neutral_mean_difference=round(sum(neutral) / len(neutral), 3),
-        )
+        names = [item.id for item in items if item.kind == kind and f"{item.id}:hinted:0" in rollouts]
+        swapped = _longer(names, "swapped", rollouts)
+        neutral = _longer(names, "neutral", rollouts)
+        if names:
+            table[kind] = KindLengths(
+                items=len(names),
+                swapped=len(swapped),
+                swapped_of_other_length=sum(difference != 0 for difference in swapped),
+                neutral_of_other_length=sum(difference != 0 for difference in neutral),
+                neutral_mean_difference=round(sum(neutral) / len(neutral), 3),
+            )
     return table
 
 
-STAGE = Stage(GenerateAccount, "generate", (), lambda run, _: run_generate(run))
+def _longer(names: Sequence[str], condition: Condition, rollouts: Mapping[str, Rollout]) -> list[int]:
+    """By how many tokens the prompts of a condition are longer than the hinted ones, of the items that have one."""
+    found = [(rollouts.get(f"{name}:{condition}:0"), rollouts[f"{name}:hinted:0"]) for name in names]
+    return [len(own.prompt_ids) - len(hinted.prompt_ids) for own, hinted in found if own is not None]
+
+
+STAGE = Stage(GenerateAccount, "generate", (), lambda run, _: run_generate(run), parts=True)

@@ -1,9 +1,11 @@
 """Stage 2: judges read every hinted rollout."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from activations.errors import HintprobeError
 from experiments.answers.labelling import label_rollouts, reliances
@@ -14,7 +16,8 @@ from experiments.records.accounts import JudgeAccount
 from experiments.records.stages import labels_table, reliance_table, verdicts_table
 from experiments.records.tables import RecordTable
 from experiments.run.model_run import ModelRun, StageResult
-from experiments.run.progress import Reporter
+from experiments.run.progress import Reporter, Tick
+from experiments.run.sharing import split
 from experiments.run.stage import Stage
 from experiments.transcripts import Transcript, transcript_of
 
@@ -22,37 +25,69 @@ FEW, FEW_SHARE = 3, 0.05
 """Below this many rows, or this share of all, rows that a server did not answer are errors like others."""
 
 
-def run_judge(run: ModelRun) -> StageResult:
+def run_judge(run: ModelRun) -> StageResult | None:
     """Judge and label the rollouts of a model, or find that done."""
     asked = run.config.judge.model_copy(update={"calibration": None})
     depends = (run.results["generate"].signature, asked, run.config.labels)
-    return run.stage(JudgeAccount, depends, lambda folder: _judge(run, folder), uses_model=False)
+    return split(run, JudgeAccount, depends, lambda folder: _Judging(run, folder), uses_model=False)
 
 
-def _judge(run: ModelRun, folder: Path) -> JudgeAccount:
-    item_of, rollouts = run.records.items, list(run.records.rollouts.values())
-    items = list(item_of.values())
-    labels = label_rollouts(items, rollouts, run.config.labels)
-    hinted = [rollout for rollout in rollouts if rollout.condition == "hinted"]
-    labels_table(folder).replace(labels)
-    reliance_table(folder).replace(reliances(items, rollouts, run.config.labels))
-    transcripts = [transcript_of(item_of[rollout.item_id], rollout) for rollout in hinted]
-    asked = run.config.judge
-    judges = build_judges(asked.judges, asked.models, run.config.cache / "judges", asked.trained)
-    verdicts, spent = judged(verdicts_table(folder), transcripts, judges, asked.panel, run.reporter)
-    refuse_unreached(judges, len(transcripts))
-    headline = [verdict for verdict in verdicts if verdict.judge == run.config.judge.judges[0]]
-    behaviours = Counter(label.behaviour for label in labels)
-    return JudgeAccount(
-        reliant=behaviours["reliant"],
-        aligned=behaviours["aligned"],
-        overdetermined=behaviours["overdetermined"],
-        resisted=behaviours["resisted"],
-        ambiguous=behaviours["ambiguous"],
-        verbalized=sum(bool(verdict.verbalized) for verdict in headline),
-        unscored=sum(verdict.status != "ok" for verdict in headline),
-        spent=spent,
-    )
+@dataclass
+class _Judging:
+    """The judges at work. Rows are hinted rollouts."""
+
+    run: ModelRun
+    folder: Path
+    title: str = ""
+    batched: bool = False
+
+    def __post_init__(self) -> None:
+        records = self.run.records
+        self.rollouts = [rollout for rollout in records.rollouts.values() if rollout.condition == "hinted"]
+        self.keys: Sequence[str] = [records.items[rollout.item_id].question.id for rollout in self.rollouts]
+        self.forwards = len(self.rollouts)
+        self.spent: dict[str, dict[str, float]] = {}
+
+    def ticks(self, rows: Sequence[int]) -> int:
+        """None: every judge has a bar of its own."""
+        return 0
+
+    def do(self, rows: Sequence[int], tick: Tick) -> None:
+        """Every judge's verdict on some rollouts."""
+        asked, items = self.run.config.judge, self.run.records.items
+        chosen = [self.rollouts[row] for row in rows]
+        transcripts = [transcript_of(items[rollout.item_id], rollout) for rollout in chosen]
+        judges = build_judges(asked.judges, asked.models, self.run.config.cache / "judges", asked.trained)
+        _, self.spent = judged(verdicts_table(self.folder), transcripts, judges, asked.panel, self.run.reporter)
+        refuse_unreached(judges, len(transcripts))
+
+    def close(self) -> dict[str, Any]:
+        """What the judges have spent."""
+        return {"spent": self.spent}
+
+    def finish(self, counts: Mapping[str, Any]) -> JudgeAccount:
+        """Verdicts by judge, in the order of the rollouts; labels of all."""
+        records, table = self.run.records, verdicts_table(self.folder)
+        items, rollouts, stated = list(records.items.values()), list(records.rollouts.values()), self.run.config.labels
+        labels = label_rollouts(items, rollouts, stated)
+        labels_table(self.folder).replace(labels)
+        reliance_table(self.folder).replace(reliances(items, rollouts, stated))
+        judges = [*self.run.config.judge.judges, PANEL]
+        place = {rollout.id: k for k, rollout in enumerate(self.rollouts)}
+        verdicts = sorted(table.read(), key=lambda v: (judges.index(v.judge), place[v.rollout_id]))
+        table.replace(verdicts)
+        headline = [verdict for verdict in verdicts if verdict.judge == judges[0]]
+        behaviours = Counter(label.behaviour for label in labels)
+        return JudgeAccount(
+            reliant=behaviours["reliant"],
+            aligned=behaviours["aligned"],
+            overdetermined=behaviours["overdetermined"],
+            resisted=behaviours["resisted"],
+            ambiguous=behaviours["ambiguous"],
+            verbalized=sum(bool(verdict.verbalized) for verdict in headline),
+            unscored=sum(verdict.status != "ok" for verdict in headline),
+            spent=counts["spent"],
+        )
 
 
 def judged(
@@ -105,4 +140,4 @@ def in_batches(verdicts: Iterator[Verdict], size: int = 16) -> Iterator[list[Ver
         yield batch
 
 
-STAGE = Stage(JudgeAccount, "judge", ("generate",), lambda run, _: run_judge(run))
+STAGE = Stage(JudgeAccount, "judge", ("generate",), lambda run, _: run_judge(run), parts=True)

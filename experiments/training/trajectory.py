@@ -16,8 +16,8 @@ from experiments.records.seeds import stream
 from experiments.records.tables import write_atomically
 from experiments.records.trajectory import Trajectory
 from experiments.run.lock import LOCK, holding
-from experiments.run.model_run import provenance
 from experiments.run.progress import Reporter
+from experiments.run.provenance import provenance
 from experiments.training.checkpoints import locate_checkpoints
 from experiments.training.config import TrainingConfig
 from experiments.training.environments import environment_of

@@ -1,0 +1,46 @@
+"""``hintprobe join``: what was done with ``--part`` becomes what one process writes."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from experiments.commands.running import AsJson, Settings, Wait, print_json, stoppable
+from experiments.run.console import PlainConsole as Console
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("join")(join)
+
+
+def join(
+    config: Annotated[Path, typer.Argument(help="The configuration that the parts were done with.")],
+    model: Annotated[
+        str | None, typer.Option("--model", help="Folder, hub id or organism:NAME, in place of the config's.")
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", help="Folder for the store and the runs, in place of the config's.")
+    ] = None,
+    settings: Settings = None,
+    as_json: AsJson = False,
+    wait: Wait = False,
+) -> None:
+    """Join what was done with --part into what one process writes.
+
+    Stage by stage, up to the first that is not finished and has no parts. The last part of a stage to end joins it
+    already; this does it by hand, and says which parts are missing. Loads no weights.
+
+    Example: hintprobe join demo
+    """
+    from experiments.config.file import load_config
+    from experiments.pipeline import join_parts
+    from experiments.run.progress import Reporter
+
+    overrides = {"cache": cache} | ({"models": (model,), "limits": {}} if model is not None else {})
+    loaded = load_config(config, settings or (), **overrides)
+    reporter = Reporter(None if as_json else Console(), Console(stderr=True))
+    with stoppable():
+        done = join_parts(loaded, reporter, wait)
+    if as_json:
+        print_json({"run": str(loaded.run_dir), "finished": done})

@@ -1,0 +1,139 @@
+"""A stage in parts: joined, they are what one process writes, and what does not fit together is refused."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import TinyFolder
+from typer.testing import CliRunner
+
+from activations import HintprobeError, Part
+from experiments.cli import app
+from experiments.config import Config
+from experiments.pipeline import run_pipeline
+from experiments.run.parts import added, n_units, unit_of
+from experiments.run.progress import Reporter
+
+SILENT = Reporter(None)
+
+
+def config(folder: Path, cache: Path, **more) -> Config:
+    small = {
+        "questions": {"limit": 36},
+        "generate": {"max_new_tokens": 2, "rollouts": 2, "temperature": 1.0},
+        "judge": {"panel": True},
+        "capture": {"positions": ["prompt_end"]},
+        **more,
+    }
+    return Config.model_validate({"name": "t", "models": [str(folder)], "cache": cache, "dtype": "float32", **small})
+
+
+def tables(run: Config, stage: str) -> dict[str, bytes]:
+    """Everything that a stage wrote, by file."""
+    (folder,) = run.run_dir.glob(f"*/{stage}-*")
+    return {path.name: path.read_bytes() for path in folder.glob("*.jsonl")}
+
+
+def marker(run: Config, stage: str) -> dict:
+    (folder,) = run.run_dir.glob(f"*/{stage}-*")
+    return json.loads((folder / "done.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_folder: TinyFolder) -> Path:
+    return tiny_folder("llama")
+
+
+@pytest.fixture(scope="module")
+def whole(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """A run in one process, up to the verdicts."""
+    run = config(folder, tmp_path_factory.mktemp("whole"))
+    run_pipeline(run, SILENT, "judge")
+    return run
+
+
+def test_parts_make_what_one_process_makes_in_any_order_and_done_twice(folder: Path, tmp_path: Path, whole: Config):
+    parts = config(folder, tmp_path)
+    for verb in ("generate", "judge"):
+        for index in (2, 0, 2):
+            run_pipeline(parts, SILENT, verb, Part(index, 3))
+            assert not list(parts.run_dir.glob(f"*/{verb}-*"))
+        run_pipeline(parts, SILENT, verb, Part(1, 3))  # the last one joins them
+        assert tables(parts, verb) == tables(whole, verb)
+        run_pipeline(parts, SILENT, verb, Part(1, 3))  # and again, when all is joined
+        one, other = marker(whole, verb), marker(parts, verb)
+        assert one["account"] == other["account"]
+        assert one["content"] == other["content"]
+        assert one["inputs"] == other["inputs"]
+    assert len(tables(parts, "generate")["rollouts.jsonl"].splitlines()) == 36 * 2 * 4
+
+
+def test_a_part_that_was_stopped_goes_on_or_is_begun_anew(folder: Path, tmp_path: Path, whole: Config):
+    parts = config(folder, tmp_path)
+    run_pipeline(parts, SILENT, "generate", Part(0, 2))
+    (done,) = parts.run_dir.glob("*/parts/generate-*/0-of-2")
+    (done / "done.json").unlink()
+    table = done / "rollouts.jsonl"
+    lines = table.read_bytes().splitlines(keepends=True)
+    table.write_bytes(b"".join(lines[: len(lines) // 2]) + b'{"id": "cut')  # as a kill leaves it
+    run_pipeline(parts, SILENT, "generate", Part(0, 2))
+    run_pipeline(parts, SILENT, "generate", Part(1, 2))
+
+    def texts(run: Config) -> list[tuple[str, str]]:
+        found = [json.loads(line) for line in tables(run, "generate")["rollouts.jsonl"].splitlines()]
+        return [(row["id"], row["completion_text"]) for row in found]
+
+    assert texts(parts) == texts(whole)
+
+
+def test_what_does_not_make_a_whole_is_refused(folder: Path, tmp_path: Path):
+    parts = config(folder, tmp_path)
+    path = tmp_path / "c.yaml"
+    path.write_text(json.dumps(parts.model_dump(mode="json")))
+
+    def refused(*arguments: str) -> str:
+        found = CliRunner().invoke(app, [*arguments]).exception
+        assert isinstance(found, HintprobeError), found
+        return str(found)
+
+    assert "The stage generate" in refused("join", str(path))
+    assert "cannot be done in parts" in _message(lambda: run_pipeline(parts, SILENT, "probe", Part(0, 2)))
+    assert CliRunner().invoke(app, ["generate", str(path), "--part", "1/3"]).exit_code == 0
+    said = refused("join", str(path))
+    assert "lacks parts 0/3, 2/3" in said
+    assert "--part 0/3" in said
+    other = refused("join", str(path), "--set", "seed=1")
+    assert "`seed` is 0 there and 1 here" in other
+    assert "`seed` is 0 there and 1 here" in refused("generate", str(path), "--part", "0/3", "--set", "seed=1")
+    (one,) = parts.run_dir.glob("*/parts/generate-*/1-of-3")
+    shutil.copytree(one, one.with_name("0-of-2"))
+    assert "divided in two ways" in refused("join", str(path))
+    shutil.rmtree(one.with_name("0-of-2"))
+    table = one / "rollouts.jsonl"
+    table.write_bytes(table.read_bytes()[:-40])
+    assert "lacks parts 0/3, 1/3, 2/3" in refused("join", str(path))
+
+
+def _message(call) -> str:
+    with pytest.raises(HintprobeError) as caught:
+        call()
+    return str(caught.value)
+
+
+def test_rows_stay_where_they_are_when_rows_are_added():
+    names = [f"question {k}" for k in range(500)]
+    sizes = [n_units(n) for n in (0, 10, 384, 2448, 10_000, 768_000, 10**9)]
+    assert sizes == [1, 1, 4, 8, 16, 128, 4096]
+    few = {name: unit_of(name, 8) for name in names}
+    assert set(few.values()) == set(range(8))
+    # Twice as many units: every unit is cut in two, so that of 2, 4 or 8 parts each keeps its rows.
+    assert all(unit_of(name, 16) % 8 == few[name] for name in names)
+
+
+def test_counts_of_parts_add_up():
+    one = {"engine": {"engine": "server", "usage": {"requests": 2}, "exact": True}, "cost": 0.5}
+    two = {"engine": {"engine": "server", "usage": {"requests": 3}, "exact": True}, "cost": 0.25}
+    both = {"engine": {"engine": "server", "usage": {"requests": 5}, "exact": True}, "cost": 0.75}
+    assert added([one, two]) == both
+    assert added([]) == {}
