@@ -21,6 +21,8 @@ from experiments.records import (
     Choice,
     CotScore,
     DetectorSummary,
+    GradedScore,
+    GradedSummary,
     Item,
     KindScores,
     Label,
@@ -66,7 +68,8 @@ def _models_of(module: types.ModuleType) -> list[type[BaseModel]]:
 DOCS = Path(__file__).parent.parent / "docs"
 RECORDS: tuple[type[BaseModel], ...] = (
     Question, Message, Span, Prompt, Item, Rollout, Verdict, Label, Reliance, PositionRow, Certainty, TargetRow,
-    ScoreRow, Choice, CellFigure, DetectorSummary, TransferCell, KindScores, CotScore, PatchCell,
+    ScoreRow, Choice, CellFigure, DetectorSummary, TransferCell, KindScores, GradedScore, GradedSummary,
+    CotScore, PatchCell,
     *CAUSAL_RECORDS,
 )  # fmt: skip
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         permuted_labels,
     )
     from probes.cross_reading import cross_cell_aurocs, scores_by_level
+    from probes.estimates import Estimate
     from probes.estimators import (
         AttentionProbe,
         BinaryProbe,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     )
     from probes.estimators.fitting import Estimator, Fits, Fitter, Sequences, each
     from probes.forest import forest_cv
+    from probes.graded import Graded, GradedResult, concordance, graded_cv
     from probes.intervals import AurocEstimate, difference, plain_interval
     from probes.logistic import LogisticSolution, solve_logistic
     from probes.means import mean_differences
@@ -82,11 +84,14 @@ __all__ = [
     "Chosen",
     "Contrast",
     "Drawing",
+    "Estimate",
     "Estimator",
     "Fits",
     "Fitter",
     "FoldOutcome",
     "Folds",
+    "Graded",
+    "GradedResult",
     "LastTokenProbe",
     "Limits",
     "LinearProbe",
@@ -115,6 +120,7 @@ __all__ = [
     "bounds_of",
     "brier",
     "cluster_bootstrap",
+    "concordance",
     "control_labels",
     "cross_cell_aurocs",
     "difference",
@@ -123,6 +129,7 @@ __all__ = [
     "fit_for_use",
     "fold_strata",
     "forest_cv",
+    "graded_cv",
     "grouped_folds",
     "held_out_auroc",
     "holm",

@@ -321,9 +321,12 @@ class ProbeConfig(Section):
         description="fractions of the chain of thought after which the answer is forced (0: at the end of the prompt); "
         "all of them share a forward per row, and each adds a few tokens",
     )
-    targets: tuple[Literal["reliant", "will_follow", "verbalized", "hint_present"], ...] = Field(
-        ("reliant", "will_follow", "verbalized", "hint_present"),
-        description="what is told apart; reliant (against aligned) is the main target, and always trained",
+    targets: tuple[Literal["reliant", "will_follow", "verbalized", "hint_present", "reliance_probability"], ...] = (
+        Field(
+            ("reliant", "will_follow", "verbalized", "hint_present", "reliance_probability"),
+            description="what is told apart; reliant (against aligned) is the main target, and always trained; "
+            "reliance_probability is a quantity that is predicted, of every item",
+        )
     )
     along_cot: int = Field(
         12, description="rollouts whose every CoT token is scored by the held-out probe, half of them reliant", ge=0

@@ -126,6 +126,8 @@ class ProbeAccount(Account):
     aligned: int = Field(description="aligned rows")
     unresolved_rows: int = Field(description="labelled rows without one of the probed positions")
     targets: dict[str, TargetAccount] = Field(description="per target, its rows")
+    graded: int = Field(0, description="items whose reliance probability was predicted")
+    graded_refused: str = Field("", description="why none was")
 
 
 class Gap(BaseModel):

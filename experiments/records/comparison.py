@@ -290,6 +290,29 @@ class TargetEntry(Part):
     detectors: dict[str, DetectorEntry] = Field(description="its detector table")
 
 
+class GradedEntry(Part):
+    """A detector of the reliance probability."""
+
+    reads: str = Field(description="what it looks at")
+    concordance: Figure = Field(
+        description="of pairs of items of one kind, direction and outer fold that differ, the share ranked right"
+    )
+    p_null: float | None = Field(None, description="of the search against itself on permuted probabilities")
+    chosen: tuple[Choice, ...] = Field((), description="what the inner folds chose, per outer fold")
+    lead: Figure | None = Field(None, description="the probe's concordance less this detector's, paired")
+
+
+class GradedTable(Part):
+    """How well the reliance probability of an item is predicted before the chain of thought."""
+
+    items: int = Field(description="items")
+    evaluated_on: Literal["labelling rollouts", "evaluation rollouts"] = Field(
+        description="rollouts whose difference of shares the predictions are held against; those of evaluation took no "
+        "part in training (`labels.evaluation_rollouts`)"
+    )
+    detectors: dict[str, GradedEntry] = Field(description="the probe, and what tells without the hint")
+
+
 class Frozen(Part):
     """Detectors frozen on the run's first model, tried on this one."""
 
@@ -329,6 +352,7 @@ class Comparison(Part):
     best_baseline: str | None = Field(None, description="name of the best text baseline")
     probe_minus_baseline: Figure | None = Field(None, description="paired difference of their AUROCs")
     findings: dict[str, Finding] = Field(default_factory=dict, description="per probe, whether it counts as found")
+    graded: GradedTable | None = Field(None, description="the reliance probability as a target; null: not asked for")
     targets: dict[str, TargetEntry] = Field(default_factory=dict, description="the further targets")
 
     @field_validator("validation", mode="before")

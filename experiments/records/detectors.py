@@ -154,6 +154,30 @@ class DetectorSummary(Record):
     _older_cells = field_validator("validation", mode="before")(as_cells)
 
 
+class GradedScore(Record):
+    """What a detector predicts of an item's reliance probability, held out."""
+
+    key_fields = ("detector", "item_id")
+    detector: str = Field(description="the detector")
+    item_id: str = Field(description="the item")
+    fold: int = Field(description="outer fold that it was held out in")
+    score: float = Field(description="the prediction; comparable within a fold")
+
+
+class GradedSummary(Record):
+    """How a detector of the reliance probability came about."""
+
+    key_fields = ("name",)
+    name: str = Field(description="the detector")
+    reads: str = Field(description="what it looks at")
+    chosen: tuple[Choice, ...] = Field(description="what the inner folds chose, per outer fold")
+    p_null: float | None = Field(
+        description="share of searches on probabilities permuted by group within kind × direction that reach its "
+        "concordance, itself counted in; null: not permuted"
+    )
+    null_concordances: tuple[float, ...] = Field((), description="concordance of each of these")
+
+
 class TransferCell(Record):
     """A probe trained at one position and read at another, of one site."""
 

@@ -16,6 +16,8 @@ from experiments.records.causal import PatchCell
 from experiments.records.detectors import (
     CotScore,
     DetectorSummary,
+    GradedScore,
+    GradedSummary,
     KindScores,
     ScoreRow,
     TargetRow,
@@ -190,6 +192,16 @@ class RunRecords:
         for row in self.scores():
             found[row.detector][row.rollout_id] = row
         return dict(found)
+
+    @property
+    def graded_scores(self) -> tuple[GradedScore, ...]:
+        """Held-out predictions of the reliance probability; none in a run of an earlier version."""
+        return self.read("probe", stages.graded_scores_table)
+
+    @property
+    def graded_detectors(self) -> tuple[GradedSummary, ...]:
+        """How the detectors of the reliance probability were trained."""
+        return self.read("probe", stages.graded_detectors_table)
 
     @property
     def position_transfer(self) -> tuple[TransferCell, ...]:

@@ -15,6 +15,8 @@ from experiments.records.detectors import (
     Certainty,
     CotScore,
     DetectorSummary,
+    GradedScore,
+    GradedSummary,
     KindScores,
     ScoreRow,
     TargetRow,
@@ -89,6 +91,16 @@ def certainty_table(folder: Path) -> RecordTable[Certainty]:
 def targets_table(folder: Path) -> RecordTable[TargetRow]:
     """The rows of every target."""
     return RecordTable(folder / "targets.jsonl", TargetRow)
+
+
+def graded_scores_table(folder: Path) -> RecordTable[GradedScore]:
+    """Held-out predictions of the reliance probability."""
+    return RecordTable(folder / "graded-scores.jsonl", GradedScore)
+
+
+def graded_detectors_table(folder: Path) -> RecordTable[GradedSummary]:
+    """How every detector of the reliance probability was trained."""
+    return RecordTable(folder / "graded-detectors.jsonl", GradedSummary)
 
 
 def transfer_table(folder: Path) -> RecordTable[TransferCell]:

@@ -80,6 +80,7 @@ PANELS: Registry[Panel] = Registry(
         "kinds": "experiments.report.panels:KINDS",
         "effects": "experiments.report.panels:EFFECTS",
         "targets": "experiments.report.panels:TARGETS",
+        "graded": "experiments.report.graded:GRADED",
         "frozen": "experiments.report.panels:FROZEN",
         "provenance": "experiments.report.panels:PROVENANCE",
     },

@@ -11,6 +11,7 @@ from activations import Site
 from experiments.comparison.admission import calibration_text, faithfulness_summary, rows_of
 from experiments.comparison.effects import coincidences, hidden_share, hint_effect, reliance_summary
 from experiments.comparison.findings import findings, strata_account
+from experiments.comparison.graded import graded_table
 from experiments.comparison.judge_sensitivity import judge_sensitivity
 from experiments.comparison.kind_transfer import kind_matrix
 from experiments.comparison.table import Held, Subset, align, difference, figure, subset, table
@@ -30,6 +31,7 @@ from experiments.records.comparison import (
     DetectorEntry,
     Figure,
     Frozen,
+    GradedTable,
     JudgeSensitivity,
     TargetEntry,
 )
@@ -81,7 +83,8 @@ def _compare(run: ModelRun, frozen_on: ModelRun, folder: Path) -> CompareAccount
         detectors={},
         hidden_detectors={},
     )
-    result = behaviour.model_copy(update={**_detectors(run, reference, rng), "targets": _targets(run, rng)})
+    found = {**_detectors(run, reference, rng), "targets": _targets(run, rng), "graded": _graded(run)}
+    result = behaviour.model_copy(update=found)
     write_json(folder / COMPARISON, result.model_dump(mode="json"))
     return CompareAccount(detectors=len(result.detectors))
 
@@ -180,6 +183,14 @@ def _best(helds: Mapping[str, Held], entries: Mapping[str, DetectorEntry], famil
         name for name, held in helds.items() if held.summary.family == family and entries[name].auroc.value is not None
     ]
     return max(known, key=lambda name: float(entries[name].auroc.value or 0.0), default=None)
+
+
+def _graded(run: ModelRun) -> GradedTable | None:
+    """The reliance probability as a target."""
+    records, rng = run.records, _own_stream(run, "graded")
+    return graded_table(
+        records.graded_detectors, records.graded_scores, records.reliance, run.config.compare.bootstrap, rng
+    )
 
 
 def _targets(run: ModelRun, rng: np.random.Generator) -> dict[str, TargetEntry]:

@@ -10,7 +10,7 @@ import numpy as np
 from activations import ActivationStore, ModelStore, Site
 from activations.errors import HintprobeError
 from experiments.comparison.kind_transfer import kind_scores
-from experiments.detectors import MAIN, TARGETS, Context, DetectorCells, Rows, Target, build_detectors
+from experiments.detectors import MAIN, TARGETS, Context, DetectorCells, Rows, Target, build_detectors, graded
 from experiments.detectors.activation import control_types
 from experiments.detectors.along import choose_rollouts, scores_along_cot
 from experiments.detectors.belief import belief_scores, belief_targets, folds_of, resisted_rows, wanted
@@ -27,6 +27,8 @@ from experiments.records.stages import (
     certainty_table,
     cot_scores_table,
     detectors_table,
+    graded_detectors_table,
+    graded_scores_table,
     kind_scores_table,
     other_detectors_table,
     other_scores_table,
@@ -54,11 +56,12 @@ def store_of(run: ModelRun) -> ModelStore:
 def _probe(run: ModelRun, folder: Path) -> ProbeAccount:
     for stale in folder.glob("*.jsonl"):  # a stopped attempt may have left some
         stale.unlink()
-    names = dict.fromkeys((MAIN, *run.config.probe.targets))
+    names = dict.fromkeys((MAIN, *(name for name in run.config.probe.targets if name in TARGETS)))
     certainty = forced_certainty(run)
     certainty_table(folder).replace(certainty)
     forced = {row.item_id: row.forced_entropy for row in certainty}
     accounts = {name: _train_target(run, folder, TARGETS[name], forced) for name in names}
+    n_graded, refused = _train_graded(run, folder, forced)
     main = accounts[MAIN]
     return ProbeAccount(
         trained=main.trained,
@@ -66,7 +69,20 @@ def _probe(run: ModelRun, folder: Path) -> ProbeAccount:
         aligned=main.negatives,
         unresolved_rows=main.unresolved_rows,
         targets=accounts,
+        graded=n_graded,
+        graded_refused=refused,
     )
+
+
+def _train_graded(run: ModelRun, folder: Path, forced: Mapping[str, float]) -> tuple[int, str]:
+    """The reliance probability as a target: items, and why there are none."""
+    if graded.NAME not in run.config.probe.targets:
+        return 0, ""
+    sites = tuple(Site.parse(name) for name in run.account(CaptureAccount).sites)
+    scores, summaries, refused = graded.graded_detectors(run, store_of(run), sites, forced)
+    graded_scores_table(folder).replace(scores)
+    graded_detectors_table(folder).replace(summaries)
+    return len({row.item_id for row in scores}), refused
 
 
 def too_few_rows(run: ModelRun) -> str:
