@@ -8,6 +8,7 @@ choose the cell and the ridge, by correlation within strata.
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -63,7 +64,7 @@ class GradedResult:
 
 
 def graded_cv(
-    cells: Mapping[Hashable, Array],
+    cells: Mapping[Any, Array],
     target: Graded,
     outer_folds: int,
     inner_folds: int,

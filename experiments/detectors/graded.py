@@ -4,7 +4,8 @@ Every item with a parsed hinted and a parsed neutral answer takes part, whatever
 number of rollouts. What is predicted is the posterior mean on the labelling rollouts.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -67,15 +68,15 @@ def graded_detectors(
 
 def _cells(
     rows: Rows, store: ModelStore, sites: Sequence[Site], positions: Sequence[str], forced: Mapping[str, float]
-) -> dict[str, tuple[str, Mapping[Hashable, Array]]]:
+) -> dict[str, tuple[str, Mapping[Any, Array]]]:
     (confidence,) = (one for one in of_covariates(rows, forced) if one.name == CONFIDENCE)
     shared = [name for name in positions if all(name in at.tokens for at in rows.unhinted_at)]
-    hinted: dict[Hashable, Array] = {**activation_cells(store, rows.hinted_at, sites, positions)}
-    found: dict[str, tuple[str, Mapping[Hashable, Array]]] = {
+    hinted = activation_cells(store, rows.hinted_at, sites, positions)
+    found: dict[str, tuple[str, Mapping[Any, Array]]] = {
         PROBE: ("activations up to the end of the prompt", hinted),
         CONFIDENCE: (confidence.reads, {name: np.asarray(x) for name, x in confidence.cells.items()}),
     }
     if shared:
-        control: dict[Hashable, Array] = {**activation_cells(store, rows.unhinted_at, sites, shared)}
+        control = activation_cells(store, rows.unhinted_at, sites, shared)
         found[UNHINTED] = ("activations of the unhinted run (control)", control)
     return found
