@@ -268,6 +268,7 @@ def attack(minutes: float, seed: int, root: Path) -> dict[str, Any]:
         trials.corrupt,
         trials.interleave,
         trials.corrupt,
+        trials.maintain,
         trials.fill_disk,
         trials.hostile,
     ]
