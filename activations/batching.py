@@ -12,6 +12,10 @@ _MOST_PADDING = 0.05
 _SMALL = 1024
 """Tokens of a batch that is filled up in spite of its padding."""
 
+_CPU_SECONDS, _CPU_RATE = 60.0, 2e10
+"""On a CPU a batch is to take about a minute, taken at so many operations a second: what a kill can cost. Not measured,
+so that the same run makes the same batches every time."""
+
 Ids = Sequence[int]
 Result = TypeVar("Result")
 
@@ -71,6 +75,13 @@ class TokenBudget:
     """Padded tokens per batch; may be lowered while batches are drawn."""
 
     tokens: int
+
+
+def bounded(budget: int, device: torch.device, n_parameters: int) -> int:
+    """A token budget for this device: on a CPU about a minute's work, of two operations a parameter and token."""
+    if device.type != "cpu":
+        return budget
+    return max(1, min(budget, int(_CPU_SECONDS * _CPU_RATE / (2 * max(n_parameters, 1)))))
 
 
 def by_length(lengths: Sequence[int], budget: int | TokenBudget) -> Iterator[list[int]]:

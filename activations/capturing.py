@@ -8,7 +8,7 @@ from torch import Tensor
 
 from activations.abilities import abilities, padded_left
 from activations.backends import Backend, NativeBackend
-from activations.batching import Ids, PaddedBatch, TokenBudget, by_length, pad_right, with_backoff
+from activations.batching import Ids, PaddedBatch, TokenBudget, bounded, by_length, pad_right, with_backoff
 from activations.errors import HintprobeError
 from activations.models import LoadedModel
 from activations.sites import Site
@@ -89,7 +89,7 @@ def capture(
         return _start(running, [rows[i] for i in indices], [positions[i] for i in indices], sites)
 
     under_way: tuple[list[int], Transfer] | None = None
-    budget = TokenBudget(token_budget)
+    budget = TokenBudget(bounded(token_budget, loaded.device, loaded.model.num_parameters()))
     for planned in by_length([len(row) for row in rows], budget):
         pieces = _fitting(planned, start, rows)
         if len(pieces) > 1:  # what did not fit once is not tried again

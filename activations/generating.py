@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from activations.abilities import Abilities, abilities
-from activations.batching import Ids, PaddedBatch, pad_left, with_backoff
+from activations.batching import Ids, PaddedBatch, bounded, pad_left, with_backoff
 from activations.choosing import Decoding, best_two, draw, penalised
 from activations.edits import Edit, check_edits, check_fired, editing
 from activations.errors import HintprobeError
@@ -45,6 +45,10 @@ class Completion:
 
 
 OnBatch = Callable[[list[int], list[Completion]], None]
+OnStep = Callable[[int, int, int], None]
+"""Told at every step: the token that a batch is at, how many it may have, and how many of its rows go on."""
+LEAST_ROWS = 8
+"""Rows of a batch on a CPU however long it takes: one row alone costs nearly as much."""
 TELL_SECONDS = 5.0
 """How often rows that have ended are told of within a batch: what a kill can cost beside the rows that go on."""
 
@@ -273,6 +277,7 @@ def generate(
     edits: Sequence[Edit] = (),
     on_batch: OnBatch | None = None,
     drawn: Sequence[int] | None = None,
+    on_step: OnStep | None = None,
 ) -> list[Completion]:
     """Complete every row. Rows of one prompt read it once. A completion ends where the model's context does.
 
@@ -285,6 +290,7 @@ def generate(
         on_batch: called with row indices and results as rows end, so that a caller can save them: at the end of each
             batch, every few seconds within one, and where the decoding is stopped (Ctrl-C). Each row is told once.
         drawn: per row, how many tokens at its end were drawn with its seed before: its noise goes on from there.
+        on_step: called at every step of a batch, to show that it goes on.
 
     Returns:
         One completion per row, in the order given.
@@ -305,6 +311,12 @@ def generate(
     streams = list(zip(seeds or [0] * len(rows), drawn or [0] * len(rows), strict=True))
     can, most, telling = abilities(loaded.model), loaded.context, _Telling(on_batch)
 
+    def during(indices: list[int], state: Sequence[_Row]) -> None:
+        telling.tell(indices, state)
+        if on_step is not None:
+            going = [row for row in state if not row.ended]
+            on_step(max(len(row.ids) for row in going), max(row.limit for row in going), len(going))
+
     def run(indices: list[int]) -> list[Completion]:
         limits = [min(decoding.max_new_tokens, (most or math.inf) - len(rows[i])) for i in indices]
         state = [_Row(streams[i], int(limit)) for i, limit in zip(indices, limits, strict=True)]
@@ -312,17 +324,24 @@ def generate(
         with editing(loaded, pad_left(prompts, loaded.pad_id, loaded.device), edits, rows=indices) as window:
             batch = _Batch(loaded, prompts, decoding.max_new_tokens, window if edits else None, can)
             try:
-                _decode(batch, state, prompt_of, decoding, lambda: telling.tell(indices, state))
+                _decode(batch, state, prompt_of, decoding, lambda: during(indices, state))
             finally:
                 telling.tell(indices, state, now=True)
         fired.update(window.fired)
         return [row.completion for row in state]
 
-    for planned in _batches(rows, decoding.max_new_tokens, decoding.token_budget, not edits, can.pads_left):
+    budget = _budget(loaded, max(map(len, rows), default=0) + decoding.max_new_tokens, decoding.token_budget)
+    for planned in _batches(rows, decoding.max_new_tokens, budget, not edits, can.pads_left):
         for indices, completions in with_backoff(planned, run):
             results.update(zip(indices, completions, strict=True))
     check_fired(edits, fired)
     return [results[i] for i in range(len(rows))]
+
+
+def _budget(loaded: LoadedModel, longest: int, budget: int) -> int:
+    """Tokens of a batch; on a CPU about a minute's work, but for a few rows at least."""
+    held = bounded(budget, loaded.device, loaded.model.num_parameters())
+    return min(budget, max(held, LEAST_ROWS * longest))
 
 
 def _distinct(rows: Sequence[Ids], shared: bool) -> tuple[list[Ids], list[int]]:

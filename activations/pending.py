@@ -1,5 +1,6 @@
 """Captured batches on their way into shards: put in order, and written while the next batch is computed."""
 
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from activations.sites import Site
 
 SHARD_BYTES = 2**28
 """A shard is written once so much is together. A kill can cost three: one being gathered, two being written."""
+SHARD_SECONDS = 60.0
+"""... or after this long, where batches come slowly. Small shards are made one by ``hintprobe cache compact``."""
 _WRITERS = 2
 """One shard is put in order and copied while the one before it is flushed to disk."""
 
@@ -98,6 +101,7 @@ class ShardWriter:
         self._store, self._lot = store, _Lot()
         self._pool = ThreadPoolExecutor(_WRITERS, thread_name_prefix="shard")
         self._running: list[Future[None]] = []
+        self._since = time.monotonic()
 
     def __enter__(self) -> "ShardWriter":
         return self
@@ -123,7 +127,7 @@ class ShardWriter:
         lot.rows += rows
         lot.batches.append(captured)
         lot.n_bytes += sum(values.nbytes for values in captured.values())
-        if lot.n_bytes >= SHARD_BYTES:
+        if lot.n_bytes >= SHARD_BYTES or time.monotonic() - self._since > SHARD_SECONDS:
             self.flush()
 
     def flush(self) -> None:
@@ -135,6 +139,7 @@ class ShardWriter:
         if not self._lot.rows:
             return
         lot, self._lot = self._lot, _Lot()
+        self._since = time.monotonic()
         self._wait(_WRITERS - 1)
         self._running.append(self._pool.submit(self._write, lot))
 

@@ -6,11 +6,13 @@ the prompt, the text, the answer, or all of these. As a placebo the same queries
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, get_args
 
 import numpy as np
 
 from activations import Completion, Decoding, Knockout, LoadedModel, generate, onwards
+from activations.generating import OnStep
 from probes.arrays import Array
 from probes.mediation import Continuation
 from probes.readout import read_options
@@ -135,6 +137,7 @@ def regenerate(
     decoding: Decoding,
     seeds: Sequence[int],
     starts_answer: StartsAnswer,
+    on_step: OnStep | None = None,
 ) -> list[Completion]:
     """Complete every prompt with a path cut: on-policy, so that the text may change.
 
@@ -144,28 +147,28 @@ def regenerate(
     Returns:
         Whole completions, margins of the tokens drawn last only.
     """
+    complete = partial(generate, loaded, decoding=decoding, on_step=on_step)
     prompts = [row.prompt for row in rows]
     keys = [row.keys(which) for row in rows]
     if path == "everything":
-        return generate(loaded, prompts, decoding, seeds, [Knockout([onwards(max(r.span) + 1) for r in rows], keys)])
+        return complete(prompts, seeds=seeds, edits=[Knockout([onwards(max(r.span) + 1) for r in rows], keys)])
     if path == "prompt":
         queries = [range(max(row.span) + 1, len(row.prompt)) for row in rows]
-        return generate(loaded, prompts, decoding, seeds, [Knockout(queries, keys)])
+        return complete(prompts, seeds=seeds, edits=[Knockout(queries, keys)])
     if path == "answer":
         kept = [row.completion[: row.answer_from + 1] for row in rows]
         whole = [prompt + text for prompt, text in zip(prompts, kept, strict=True)]
         edit = Knockout([onwards(len(ids) - 1) for ids in whole], keys)
-        return _joined(kept, generate(loaded, whole, decoding, seeds, [edit]))
-    written = generate(loaded, prompts, decoding, seeds, [Knockout([onwards(len(p)) for p in prompts], keys)])
+        return _joined(kept, complete(whole, seeds=seeds, edits=[edit], drawn=[len(text) for text in kept]))
+    written = complete(prompts, seeds=seeds, edits=[Knockout([onwards(len(p)) for p in prompts], keys)])
     found = [(k, at) for k, done in enumerate(written) if (at := starts_answer(k, done)) is not None]
     if not found:
         return written
     kept = [written[k].ids[: at + 1] for k, at in found]
     whole = [prompts[k] + text for (k, _), text in zip(found, kept, strict=True)]
     edit = Knockout([range(len(prompts[k]), len(prompts[k]) + at) for k, at in found], [keys[k] for k, _ in found])
-    for (k, _), done in zip(
-        found, _joined(kept, generate(loaded, whole, decoding, [seeds[k] for k, _ in found], [edit])), strict=True
-    ):
+    again = complete(whole, seeds=[seeds[k] for k, _ in found], edits=[edit], drawn=[len(text) for text in kept])
+    for (k, _), done in zip(found, _joined(kept, again), strict=True):
         written[k] = done
     return written
 

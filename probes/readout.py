@@ -9,7 +9,7 @@ from torch import Tensor
 
 from activations import Edit, LoadedModel, editing
 from activations.abilities import padded_left
-from activations.batching import Ids, PaddedBatch, by_length, with_backoff
+from activations.batching import Ids, PaddedBatch, bounded, by_length, with_backoff
 from activations.edits import check_edits, check_fired
 from activations.errors import HintprobeError
 from activations.forward import forward
@@ -90,7 +90,8 @@ def read_options(
         for k, i in enumerate(indices):
             logits[i, : len(options[i])] = read[k, list(options[i])].double().cpu().numpy()
 
-    for planned in by_length([len(row) for row in rows], token_budget):
+    budget = bounded(token_budget, loaded.device, loaded.model.num_parameters())
+    for planned in by_length([len(row) for row in rows], budget):
         with_backoff(planned, run)
     check_fired(edits, fired)
     return Options(logits, total)

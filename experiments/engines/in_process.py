@@ -6,6 +6,7 @@ from typing import Any
 
 from activations import Completion, Decoding, LoadedModel, generate
 from activations.choosing import left_out
+from activations.generating import OnStep
 from experiments.engines.base import Answered, Ask, Keep
 from experiments.engines.registry import EngineKind
 from experiments.run.model_run import ModelRun
@@ -20,9 +21,10 @@ class InProcess:
 
     largest_seed = 2**63 - 1
 
-    def __init__(self, loaded: LoadedModel, decoding: Decoding) -> None:
+    def __init__(self, loaded: LoadedModel, decoding: Decoding, on_step: OnStep | None = None) -> None:
         self.loaded = loaded
         self.decoding = decoding
+        self.on_step = on_step
         self.too_long = 0
 
     def run(self, asks: Sequence[Ask], keep: Keep) -> None:
@@ -40,7 +42,8 @@ class InProcess:
 
         chosen = [asks[i] for i in fitting]
         seeds = [ask.seed for ask in chosen]
-        generate(self.loaded, [ask.prompt_ids for ask in chosen], self.decoding, seeds=seeds, on_batch=on_batch)
+        prompts = [ask.prompt_ids for ask in chosen]
+        generate(self.loaded, prompts, self.decoding, seeds=seeds, on_batch=on_batch, on_step=self.on_step)
 
     def account(self) -> dict[str, Any]:
         """What the model's own configuration asks for and is not done, and prompts beyond the context."""
@@ -48,7 +51,7 @@ class InProcess:
 
 
 def _open(run: ModelRun, decoding: Decoding, folder: Path) -> InProcess:
-    return InProcess(run.loaded, decoding)
+    return InProcess(run.loaded, decoding, run.reporter.step)
 
 
 KIND = EngineKind(_open, loads_model=True)

@@ -39,7 +39,8 @@ def complete_edited(
         first = [min(place.at, len(place.rollout.prompt_ids)) for place in places]
         edit = direction_edit(site, [onwards(at) for at in first], vector, scale)
     decoding = decoding_of(run)
-    done = generate(run.loaded, rows, decoding, [base.seed for base in bases], [edit], drawn=kept)
+    seeds, on_step = [base.seed for base in bases], run.reporter.step
+    done = generate(run.loaded, rows, decoding, seeds, [edit], drawn=kept, on_step=on_step)
     return [
         Draw(base.id, place.item, base, base.seed).rollout(
             run.loaded.tokenizer, _joined(base, n, completion), decoding.temperature

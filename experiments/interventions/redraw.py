@@ -57,7 +57,7 @@ def draw_fresh(
     decoding = decoding_of(run, temperature)
     if left:
         rows, seeds = [draw.base.prompt_ids for draw in left], [draw.seed for draw in left]
-        generate(run.loaded, rows, decoding, seeds=seeds, on_batch=keep)
+        generate(run.loaded, rows, decoding, seeds=seeds, on_batch=keep, on_step=run.reporter.step)
     return {draw.id: done[draw.id] for draw in draws}
 
 

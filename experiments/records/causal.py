@@ -150,6 +150,30 @@ class PatchCell(Record):
     unpatched: int = Field(description="pairs left out because they lack the cell (no partner token)")
 
 
+class CutPart(Record):
+    """Attention to one span cut in the items of one behaviour: a part of the mediate stage while it is at work."""
+
+    fixed: tuple[KnockoutEffect, ...]
+    again: tuple[CutRedrawn, ...]
+
+
+class TrialPart(Record):
+    """One edit along one probe's direction: a part of the directions stage while it is at work."""
+
+    effects: tuple[DirectionEffect, ...]
+
+
+class PatchPart(Record):
+    """One grid of patched cells: a part of the patch stage while it is at work."""
+
+    cells: tuple[PatchCell, ...]
+    n_cells: int
+    whole: int
+    work: float
+    unaligned: dict[str, int]
+    gap: dict[str, float]
+
+
 CAUSAL_RECORDS: tuple[type[Record], ...] = (
     MediationRow, MediationEffect, KnockoutEffect, CutRedrawn, DirectionEffect, SubspaceEffect,
 )  # fmt: skip

@@ -1,9 +1,9 @@
 """Progress as the stages see it: a number of rows to do, and how many were done."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -37,10 +37,12 @@ class Reporter:
 
     Attributes:
         aside: where what has to be known is said (damage that was found, a run without probes) if there is no console.
+        notes: what shows a note beside each bar that is open, the innermost last.
     """
 
     console: Console | None = None
     aside: Console | None = None
+    notes: list[Callable[[str], None]] = field(default_factory=list, repr=False, compare=False)
 
     def say(self, text: str, style: str | None = None) -> None:
         """Print one line."""
@@ -57,6 +59,11 @@ class Reporter:
         if lines:
             self.warn(f"  {lines} damaged lines of {table.name} were left out and are made again")
 
+    def step(self, token: int, most: int, rows: int) -> None:
+        """Show how far a batch has come in which rows may not end for minutes; beside the bar, or in the log."""
+        if self.notes:
+            self.notes[-1](f"{rows} rows at token {token} of at most {most}")
+
     @contextmanager
     def bar(self, title: str, total: int) -> Iterator[Tick]:
         """A bar with rows done, rows in all, and the time left; lines of a log where nothing can be drawn."""
@@ -65,7 +72,9 @@ class Reporter:
             return
         title = visible(title)  # the columns of a bar do not go through the console's own escaping
         if not self.console.is_terminal:
-            yield _Log(self.console, title, total)
+            log = _Log(self.console, title, total)
+            with self._noting(log.note):
+                yield log
             return
         columns = (
             TextColumn("  {task.description}", markup=False),
@@ -73,16 +82,26 @@ class Reporter:
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
         )
         with Progress(*columns, console=self.console, transient=True) as progress:
-            task = progress.add_task(title, total=total, rate="")
+            task = progress.add_task(title, total=total, rate="", note="")
 
             def tick(rows: int) -> None:
                 progress.advance(task, rows)
                 speed = progress.tasks[0].speed
                 progress.update(task, rate=f"{speed:.0f} rows/s" if speed else "")
 
-            yield tick
+            with self._noting(lambda text: progress.update(task, note=text)):
+                yield tick
+
+    @contextmanager
+    def _noting(self, show: Callable[[str], None]) -> Iterator[None]:
+        self.notes.append(show)
+        try:
+            yield
+        finally:
+            self.notes.pop()
 
     @contextmanager
     def busy(self, title: str) -> Iterator[None]:
@@ -104,11 +123,21 @@ class _Log:
         self.done = 0
         self.start = self.last = time.monotonic()
 
+    def note(self, text: str) -> None:
+        """Say that work goes on while no row ends."""
+        if self._due():
+            self.console.print(f"  {self.title} {self.done}/{self.total}, {text}")
+
+    def _due(self) -> bool:
+        now = time.monotonic()
+        due = now - self.last >= LOG_SECONDS
+        self.last = now if due else self.last
+        return due
+
     def __call__(self, rows: int) -> None:
         self.done += rows
-        now = time.monotonic()
-        if now - self.last < LOG_SECONDS or self.done == 0:
+        if self.done == 0 or not self._due():
             return
-        self.last = now
+        now = self.last
         left = (now - self.start) * (self.total - self.done) / self.done
         self.console.print(f"  {self.title} {self.done}/{self.total}, about {left / 60:.1f} min left")

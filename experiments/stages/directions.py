@@ -23,10 +23,11 @@ from experiments.judges.lexical import judge_lexically
 from experiments.prompts.positions import locate
 from experiments.records import Behaviour, Rollout
 from experiments.records.accounts import DirectionsAccount
-from experiments.records.causal import DirectionEffect, SubspaceEffect
+from experiments.records.causal import DirectionEffect, SubspaceEffect, TrialPart
 from experiments.records.seeds import stable_int, stream
 from experiments.records.stages import directions_table, subspaces_table
 from experiments.records.summary import DirectionsSummary
+from experiments.run.finished import FinishedParts
 from experiments.run.known_models import known_models
 from experiments.run.model_run import ModelRun, StageResult
 from experiments.run.stage import Stage
@@ -72,7 +73,7 @@ def _directions(run: ModelRun, folder: Path) -> DirectionsAccount:
     subspaces: list[SubspaceEffect] = []
     reasons: Counter[str] = Counter()
     chosen = choose(run, run.config.directions.items, BEHAVIOURS, "directions")
-    tested = 0
+    tested, parts = 0, FinishedParts(folder)
     for name in run.config.directions.detectors:
         found = _read_direction(run, name, chosen)
         if isinstance(found, str):
@@ -81,10 +82,11 @@ def _directions(run: ModelRun, folder: Path) -> DirectionsAccount:
         tested += 1
         if unplaced := sum(_place(run, c, found.position) is None for c in chosen):
             reasons[f"{name}: {found.position} is not resolved, so not edited"] += unplaced
-        effects += _redrawn(run, found, chosen)
+        effects += _redrawn(run, found, chosen, parts)
         subspaces += _patched(run, found, chosen, reasons)
     directions_table(folder).replace(effects)
     subspaces_table(folder).replace(subspaces)
+    parts.clear()
     return DirectionsAccount(tested=tested, dropped=dict(reasons))
 
 
@@ -139,23 +141,29 @@ def _trials(run: ModelRun, found: ProbeDirection) -> list[_Trial]:
     return trials
 
 
-def _redrawn(run: ModelRun, found: ProbeDirection, chosen: Sequence[Chosen]) -> list[DirectionEffect]:
+def _redrawn(
+    run: ModelRun, found: ProbeDirection, chosen: Sequence[Chosen], parts: FinishedParts
+) -> list[DirectionEffect]:
     """Answers of each behaviour's items, as they were and under each edit."""
-    rng = stream(run.config.seed, "directions resamples", run.model_name)
     placed = [(c, at) for c in chosen if (at := _place(run, c, found.position)) is not None]
     rows = [c for c, _ in placed]
     places = [Place(c.item, c.rollouts["hinted"], at) for c, at in placed]
     trials = _trials(run, found)
     before = [place.rollout for place in places]
-    effects = _counted(run, found, rows, _Trial("none", "probe", None, ()), [before], rng)
+    effects = _counted(run, found, rows, _Trial("none", "probe", None, ()), [before])
     reach = run.config.directions.reach
     with run.reporter.bar(f"directions {found.detector}", sum(len(t.vectors) for t in trials)) as tick:
         for trial in trials:
-            done = []
-            for vector in trial.vectors:
-                done.append(complete_edited(run, places, found.site, vector, trial.scale, reach))
-                tick(1)
-            effects += _counted(run, found, rows, trial, done, rng)
+
+            def tried(trial: _Trial = trial) -> TrialPart:
+                done = []
+                for vector in trial.vectors:
+                    done.append(complete_edited(run, places, found.site, vector, trial.scale, reach))
+                    tick(1)
+                return TrialPart(effects=tuple(_counted(run, found, rows, trial, done)))
+
+            name = f"{found.detector}-{trial.edit}-{trial.direction}-{trial.scale}"
+            effects += parts.made(name, TrialPart, tried).effects
     return effects
 
 
@@ -165,9 +173,10 @@ def _counted(
     rows: Sequence[Chosen],
     trial: _Trial,
     done: Sequence[Sequence[Rollout]],
-    rng: np.random.Generator,
 ) -> list[DirectionEffect]:
     effects = []
+    named = (trial.edit, trial.direction, trial.scale)
+    rng = stream(run.config.seed, "directions resamples", run.model_name, found.detector, *named)
     for behaviour in BEHAVIOURS:
         of_it = [k for k, c in enumerate(rows) if c.label.behaviour == behaviour]
         labels = [rows[k].label for _ in done for k in of_it]

@@ -105,7 +105,9 @@ def _answers(run: ModelRun, cuts: Sequence[Cut], path: Path, keys: Keys) -> list
         return answer_part(tokenizer, cuts[index].draw.rollout(tokenizer, completion, temperature))
 
     seeds = [cut.draw.seed for cut in cuts]
-    done = regenerate(run.loaded, [cut.row for cut in cuts], path, keys, decoding, seeds, starts_answer)
+    done = regenerate(
+        run.loaded, [cut.row for cut in cuts], path, keys, decoding, seeds, starts_answer, run.reporter.step
+    )
     return [cut.draw.rollout(tokenizer, c, temperature).answer for cut, c in zip(cuts, done, strict=True)]
 
 

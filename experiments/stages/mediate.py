@@ -7,6 +7,7 @@ CoTs drawn afresh, never those that selected the item. The neutral prompt in the
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,16 @@ import numpy as np
 from experiments.interventions.redraw import Draw, draw_fresh, fresh_seed, up_to_answer
 from experiments.records import LETTERS, Behaviour, Condition, Item, Label, Rollout
 from experiments.records.accounts import MediateAccount
-from experiments.records.causal import CutRedrawn, KnockoutEffect, MediationEffect, MediationRow, Outcome, Treatment
+from experiments.records.causal import (
+    CutPart,
+    CutRedrawn,
+    CutSpan,
+    KnockoutEffect,
+    MediationEffect,
+    MediationRow,
+    Outcome,
+    Treatment,
+)
 from experiments.records.seeds import stream
 from experiments.records.stages import (
     cut_table,
@@ -24,6 +34,7 @@ from experiments.records.stages import (
     mediation_table,
 )
 from experiments.records.summary import MediationSummary
+from experiments.run.finished import FinishedParts
 from experiments.run.model_run import ModelRun, StageResult
 from experiments.run.sampling import decoding_of
 from experiments.run.stage import Stage
@@ -91,9 +102,13 @@ def _mediate(run: ModelRun, folder: Path) -> MediateAccount:
         cells = mediate(run.loaded, items, run.config.mediate.token_budget)
         rows += [_row(c, cells, k, treatment, items[k]) for k, c in enumerate(usable)]
         effects += _effects(usable, cells, treatment, run.config.compare.bootstrap, rng)
-    _cut_attention(run, folder, chosen, fresh, rng)
+    parts = FinishedParts(folder)
+    fixed, again = _cut_attention(run, parts, chosen, fresh)
+    knockouts_table(folder).replace(fixed)
+    cut_table(folder).replace(again)
     mediation_table(folder).replace(rows)
     effects_table(folder).replace(effects)
+    parts.clear()
     return MediateAccount(
         items=len({row.item_id for row in rows}),
         chosen=dict(Counter(c.label.behaviour for c in chosen)),
@@ -148,8 +163,8 @@ def _texts(run: ModelRun, chosen: Sequence[Chosen], fresh: dict[str, Rollout]) -
 
 
 def _cut_attention(
-    run: ModelRun, folder: Path, chosen: Sequence[Chosen], fresh: dict[str, Rollout], rng: np.random.Generator
-) -> None:
+    run: ModelRun, parts: FinishedParts, chosen: Sequence[Chosen], fresh: dict[str, Rollout]
+) -> tuple[list[KnockoutEffect], list[CutRedrawn]]:
     """Knock out attention to the hint, on the first fresh completion of each item."""
     fixed: list[KnockoutEffect] = []
     again: list[CutRedrawn] = []
@@ -158,13 +173,22 @@ def _cut_attention(
             of_it = [c for c in chosen if c.label.behaviour == behaviour]
             rows = [(c.item, c.label, fresh[_fresh_id(c.item.id, "hinted", 0)]) for c in of_it]
             for span in run.config.mediate.cut:
-                cuts = plan_cuts(run, span, rows, rng)
-                if cuts:
-                    fixed += fixed_text(run, span, behaviour, cuts, rng)
-                    again += written_again(run, span, behaviour, cuts, rng)
+                part = parts.made(f"cut-{behaviour}-{span}", CutPart, partial(_cut, run, behaviour, span, rows))
+                fixed += part.fixed
+                again += part.again
                 tick(1)
-    knockouts_table(folder).replace(fixed)
-    cut_table(folder).replace(again)
+    return fixed, again
+
+
+def _cut(run: ModelRun, behaviour: Behaviour, span: CutSpan, rows: Sequence[tuple[Item, Label, Rollout]]) -> CutPart:
+    rng = stream(run.config.seed, "mediate cuts", run.model_name, behaviour, span)
+    cuts = plan_cuts(run, span, rows, rng)
+    if not cuts:
+        return CutPart(fixed=(), again=())
+    return CutPart(
+        fixed=tuple(fixed_text(run, span, behaviour, cuts, rng)),
+        again=tuple(written_again(run, span, behaviour, cuts, rng)),
+    )
 
 
 def _item(chosen: Chosen, texts: Texts, treatment: Treatment) -> MediationItem:

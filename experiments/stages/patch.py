@@ -2,24 +2,27 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from activations.sites import Site, decoder_blocks
 from experiments.interventions.pairs import PairMaker, candidates
 from experiments.records.accounts import PatchAccount
-from experiments.records.causal import PatchCell, PatchSource
+from experiments.records.causal import PatchCell, PatchPart, PatchSource
 from experiments.records.seeds import stream
 from experiments.records.stages import cells_table
 from experiments.records.summary import PatchSummary
+from experiments.run.finished import FinishedParts
 from experiments.run.model_run import ModelRun, StageResult
 from experiments.run.stage import Stage
 from probes import Bootstrap, cluster_bootstrap
 from probes.estimates import LEAST_TOTAL
 from probes.patching import Control, PatchEffects, PatchPair, n_cells, patch_pairs
+
+Direction = Literal["noising", "denoising"]
 
 
 def run_patch(run: ModelRun) -> StageResult:
@@ -58,23 +61,41 @@ def _sites(run: ModelRun) -> list[Site]:
 
 
 def _patch(run: ModelRun, folder: Path) -> PatchAccount:
-    rng = stream(run.config.seed, "patch", run.model_name)
     reasons: Counter[str] = Counter()
-    settings, cells = run.config.patch, list[PatchCell]()
+    parts, cells = FinishedParts(folder), list[PatchCell]()
     account: dict[str, Any] = {"pairs": 0, "cells": 0, "whole_forwards": 0, "work": 0.0, "unaligned": {}}
-    for comparison in settings.comparisons:
-        pairs = _pairs(run, comparison, reasons, rng)
+    for comparison in run.config.patch.comparisons:
+        pairs = _pairs(run, comparison, reasons, stream(run.config.seed, "patch", run.model_name, comparison))
         account["pairs"] += len(pairs)
         if len(pairs) < 2:
             continue
-        for direction in settings.directions:
-            chosen = pairs if direction == "noising" else [pair.reversed() for pair in pairs]
-            effects = _effects(run, chosen, rng)
-            bootstrap = cluster_bootstrap([pair.group for pair in chosen], run.config.compare.bootstrap, rng)
-            cells += _cells(effects, bootstrap, settings.least_gap, {"comparison": comparison, "direction": direction})
-            _add(account, comparison, direction, effects)
+        for direction in run.config.patch.directions:
+            grid = partial(_grid_of, run, pairs, comparison, direction)
+            part = parts.made(f"{comparison}-{direction}", PatchPart, grid)
+            cells += part.cells
+            _add(account, comparison, direction, part)
     cells_table(folder).replace(cells)
+    parts.clear()
     return PatchAccount.model_validate({**account, "dropped": dict(reasons)})
+
+
+def _grid_of(run: ModelRun, pairs: Sequence[PatchPair], comparison: PatchSource, direction: Direction) -> PatchPart:
+    rng = stream(run.config.seed, "patch", run.model_name, comparison, direction)
+    chosen = pairs if direction == "noising" else [pair.reversed() for pair in pairs]
+    effects = _effects(run, chosen, rng)
+    bootstrap = cluster_bootstrap([pair.group for pair in chosen], run.config.compare.bootstrap, rng)
+    common = {"comparison": comparison, "direction": direction}
+    return PatchPart(
+        cells=tuple(_cells(effects, bootstrap, run.config.patch.least_gap, common)),
+        n_cells=effects.account.cells,
+        whole=effects.account.whole,
+        work=effects.account.work,
+        unaligned=dict(effects.unaligned),
+        gap={
+            "base": float(effects.base["logit_difference"].mean()),
+            "source": float(effects.source["logit_difference"].mean()),
+        },
+    )
 
 
 def _effects(run: ModelRun, pairs: Sequence[PatchPair], rng: np.random.Generator) -> PatchEffects:
@@ -95,16 +116,14 @@ def _effects(run: ModelRun, pairs: Sequence[PatchPair], rng: np.random.Generator
         )
 
 
-def _add(account: dict[str, Any], comparison: PatchSource, direction: str, effects: PatchEffects) -> None:
+def _add(account: dict[str, Any], comparison: PatchSource, direction: Direction, part: PatchPart) -> None:
     """Enter what a grid cost, what its pairs lacked, and how far its two runs are apart."""
-    cost = asdict(effects.account)
-    account["cells"] += cost["cells"]
-    account["whole_forwards"] += cost["whole"]
-    account["work"] += cost["work"]
-    if effects.unaligned:
-        account["unaligned"][comparison] = effects.unaligned
-    gap = {"base": effects.base["logit_difference"].mean(), "source": effects.source["logit_difference"].mean()}
-    account.setdefault("gaps", {})[f"{comparison} {direction}"] = {name: float(value) for name, value in gap.items()}
+    account["cells"] += part.n_cells
+    account["whole_forwards"] += part.whole
+    account["work"] += part.work
+    if part.unaligned:
+        account["unaligned"][comparison] = part.unaligned
+    account.setdefault("gaps", {})[f"{comparison} {direction}"] = part.gap
 
 
 def _cells(
