@@ -40,6 +40,7 @@ from experiments.records import (
     accounts,
     comparison,
     judging,
+    monitoring,
     parts,
     summary,
 )
@@ -74,7 +75,7 @@ RECORDS: tuple[type[BaseModel], ...] = (
 )  # fmt: skip
 
 RESULTS: tuple[type[BaseModel], ...] = (
-    *(model for module in (accounts, summary, parts, judging, comparison) for model in _models_of(module)),
+    *(model for module in (accounts, summary, parts, judging, monitoring, comparison) for model in _models_of(module)),
 )
 """What accounts, ``summary.json`` and ``comparison.json`` are made of."""
 

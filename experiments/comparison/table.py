@@ -217,6 +217,8 @@ def detector_entry(held: Held, within: Subset, judge_rate: float | None) -> Dete
     return DetectorEntry(
         family=summary.family,
         reads=summary.reads,
+        sees=summary.sees,
+        labels=summary.labels,
         auroc=auroc,
         basis=basis(held, within),
         auroc_pooled=auroc_figure(estimate(held, within, by_stratum=False), within),

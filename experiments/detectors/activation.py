@@ -8,12 +8,19 @@ from experiments.detectors.cells import RESOLVED_SHARE, Cells, DetectorCells, Pl
 from experiments.detectors.context import Context
 from experiments.detectors.saved import COT_TOKENS
 from experiments.prompts.positions import cot_tokens, encode_completion
+from experiments.records.detectors import Source
 from probes.estimators.fitting import Sequences
 from probes.registry import ESTIMATORS
 
 BEFORE_COT = ("pointer", "hint_end", "question_end", "prompt_end")
 AFTER_COT = ("think_end", "pre_answer")
 WITHIN_COT = ("cot", "think_s")
+
+_SEES: dict[str, tuple[Source, ...]] = {
+    "probe_before_cot": ("prompt", "activations"),
+    "probe_within_cot": ("prompt", "cot", "activations"),
+    "probe_after_cot": ("prompt", "cot", "answer", "activations"),
+}
 
 
 def probe_families(context: Context) -> Iterator[DetectorCells]:
@@ -45,6 +52,7 @@ def probe_families(context: Context) -> Iterator[DetectorCells]:
                 family="probe",
                 estimator=estimator,
                 riders=True,
+                sees=_SEES[family],
                 per_prompt=family == "probe_before_cot",
             )
     yield from _sequence_probes(context)
@@ -58,7 +66,8 @@ def _sequence_probes(context: Context) -> Iterator[DetectorCells]:
     cells = _cot_sequences(context)
     for estimator in names if cells else ():
         reads = f"activations of the CoT's tokens, by {estimator}"
-        yield DetectorCells(f"probe_cot_{estimator}", reads, cells, "probe", estimator, riders=True)
+        sees = _SEES["probe_within_cot"]
+        yield DetectorCells(f"probe_cot_{estimator}", reads, cells, "probe", estimator, riders=True, sees=sees)
 
 
 def _cot_sequences(context: Context) -> Cells:

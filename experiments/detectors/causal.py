@@ -44,6 +44,7 @@ def causal_scores(run: ModelRun, rows: Rows) -> list[DetectorCells]:
             {name: values[:, None] for name, values in cells.items()},
             family="instrument",
             shipped=False,
+            sees=("prompt", "cot", "answer", "item", "forwards"),
             forwards=drops.forwards,
             seconds=time.perf_counter() - start,
         )

@@ -9,6 +9,7 @@ import numpy as np
 from activations import ModelStore, Site
 from experiments.detectors.rows import Rows
 from experiments.records import Family, PositionRow
+from experiments.records.detectors import Source
 from probes.arrays import Array
 from probes.estimators.fitting import Features
 from probes.linear import Scaling
@@ -48,6 +49,8 @@ class DetectorCells:
         rival: it holds what a probe could know without the hint; a find must be ahead of it.
         riders: its search is repeated on permuted labels and control tasks, and without each kind and direction.
         per_prompt: it reads the prompt alone, so the rollouts of a prompt count as one row.
+        sees: the information that it is given, for the table.
+        labels: what labels it has seen, for the table.
         forest: a random forest in place of the linear search.
         scaling: how features are standardised.
         vocabulary: of bag-of-words cells, to score other rows the same way.
@@ -66,6 +69,8 @@ class DetectorCells:
     riders: bool = False
     per_prompt: bool = False
     forest: bool = False
+    sees: tuple[Source, ...] = ()
+    labels: str = "rows of the target"
     scaling: Scaling = "feature"
     vocabulary: tuple[str, ...] = ()
     shipped: bool = True

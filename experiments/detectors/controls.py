@@ -7,7 +7,10 @@ import numpy as np
 from experiments.detectors.cells import Cells, DetectorCells, Place
 from experiments.detectors.context import Context
 from experiments.detectors.covariates import directions
+from experiments.records.detectors import Source
 from probes.arrays import Array
+
+_ALL: tuple[Source, ...] = ("prompt", "cot", "answer", "activations")
 
 
 def unhinted_run(context: Context) -> Iterator[DetectorCells]:
@@ -19,12 +22,12 @@ def unhinted_run(context: Context) -> Iterator[DetectorCells]:
     if not context.main or not context.unhinted:
         return
     reads = "activations of the unhinted run (control)"
-    yield DetectorCells("probe_unhinted_run", reads, context.unhinted, "control")
+    yield DetectorCells("probe_unhinted_run", reads, context.unhinted, "control", sees=("unhinted run", "activations"))
     sign = directions(context.rows)[:, None]
     crossed: Cells = {place: np.column_stack([x, sign * x, sign]) for place, x in context.unhinted.items()}
     yield DetectorCells(
         "probe_unhinted_direction", "activations of the unhinted run, direction, and their product (control)", crossed,
-        "control", rival=True, shipped=False,
+        "control", rival=True, shipped=False, sees=("item", "unhinted run", "activations"),
     )  # fmt: skip
 
 
@@ -34,7 +37,7 @@ def first_layer(context: Context) -> Iterator[DetectorCells]:
         sites = context.sites[:2]
         cells: Cells = {place: x for place, x in context.hinted.items() if place.site in sites}
         reads = "activations entering and leaving the first block (control)"
-        yield DetectorCells("probe_first_layer", reads, cells, "control", shipped=False)
+        yield DetectorCells("probe_first_layer", reads, cells, "control", shipped=False, sees=_ALL)
 
 
 def random_direction(context: Context) -> Iterator[DetectorCells]:
@@ -46,4 +49,4 @@ def random_direction(context: Context) -> Iterator[DetectorCells]:
         direction = context.rng.normal(size=x.shape[1])
         cells[place] = (x @ (direction / np.linalg.norm(direction)))[:, None]
     reads = "one random direction per site and position"
-    yield DetectorCells("random_direction", reads, cells, "reference", shipped=False)
+    yield DetectorCells("random_direction", reads, cells, "reference", shipped=False, sees=_ALL)

@@ -49,11 +49,14 @@ def of_covariates(rows: Rows, forced: Mapping[str, float]) -> list[DetectorCells
     reads = f"unhinted confidence, blind to h ({said})"
     direction, confidence = directions(rows)[:, None], features_of(known, len(rows))
     product = np.column_stack([direction, confidence, direction * confidence])
+    both = {"confidence": product}
+    kind = {"kind": kind_features(rows)}
     return [
-        DetectorCells("direction", "direction of the hint", {"direction": direction}, per_prompt=True),
-        DetectorCells("confidence", reads, {"confidence": confidence}, shipped=False),
+        DetectorCells("direction", "direction of the hint", {"direction": direction}, per_prompt=True, sees=("item",)),
+        DetectorCells("confidence", reads, {"confidence": confidence}, shipped=False, sees=("unhinted run",)),
         DetectorCells(
-            "direction_x_confidence", f"direction × {reads}", {"confidence": product}, rival=True, shipped=False
+            "direction_x_confidence", f"direction × {reads}", both, rival=True, shipped=False,
+            sees=("item", "unhinted run"),
         ),
-        DetectorCells("hint_kind", "kind and direction of the hint", {"kind": kind_features(rows)}, per_prompt=True),
-    ]
+        DetectorCells("hint_kind", "kind and direction of the hint", kind, per_prompt=True, sees=("item",)),
+    ]  # fmt: skip

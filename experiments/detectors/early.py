@@ -47,7 +47,7 @@ def forced_answers(
         detectors.append(
             DetectorCells(
                 "forced_prompt_end", reads, {"log-odds": found[0][:, None]}, per_prompt=True, shipped=False,
-                forwards=len(rows), seconds=seconds,
+                forwards=len(rows), seconds=seconds, sees=("prompt", "item", "forwards"),
             )
         )  # fmt: skip
     cuts = {fraction: values for fraction, values in found.items() if fraction > 0}
@@ -56,5 +56,15 @@ def forced_answers(
         if len(cuts) > 1:
             cells["all cuts"] = np.column_stack(list(cuts.values()))
         reads = f"forced answer after {', '.join(map(str, cells))} of the CoT: log-odds of h".replace(", all cuts", "")
-        detectors.append(DetectorCells("forced_cot", reads, cells, shipped=False, forwards=len(rows), seconds=seconds))
+        detectors.append(
+            DetectorCells(
+                "forced_cot",
+                reads,
+                cells,
+                shipped=False,
+                forwards=len(rows),
+                seconds=seconds,
+                sees=("prompt", "cot", "item", "forwards"),
+            )
+        )
     return detectors

@@ -12,9 +12,11 @@ from experiments.judges.hint_view import view_hint
 from experiments.judges.mention import mentions_of
 from experiments.judges.normal import sentences_of
 from experiments.records import Item, Rollout
+from experiments.records.detectors import Source
 from experiments.transcripts import transcript_of
 from probes.arrays import Array
 
+_TEXT: tuple[Source, ...] = ("cot", "answer")
 _WORDS = r"<[^>]+>|[A-Za-z]+|[^\sA-Za-z]"
 
 
@@ -55,7 +57,13 @@ def text_detectors(context: Context) -> Iterator[DetectorCells]:
 def _prompt_words(rows: Rows, vocabulary: Sequence[str] | None) -> DetectorCells:
     counts, words = word_counts([r.prompt_text for r in rows.hinted], vocabulary)
     return DetectorCells(
-        "prompt_words", "bag of words of the prompt", {"words": counts}, rival=True, vocabulary=words, per_prompt=True
+        "prompt_words",
+        "bag of words of the prompt",
+        {"words": counts},
+        rival=True,
+        vocabulary=words,
+        per_prompt=True,
+        sees=("prompt",),
     )
 
 
@@ -63,29 +71,29 @@ def _prompt_forest(rows: Rows, vocabulary: Sequence[str] | None) -> DetectorCell
     counts, _ = word_counts([r.prompt_text for r in rows.hinted], vocabulary)
     return DetectorCells(
         "prompt_forest", "random forest on the prompt's words", {"words": counts}, forest=True, per_prompt=True,
-        shipped=False,
+        shipped=False, sees=("prompt",),
     )  # fmt: skip
 
 
 def _cot_words(rows: Rows, vocabulary: Sequence[str] | None) -> DetectorCells:
     counts, words = word_counts([r.completion_text for r in rows.hinted], vocabulary)
-    return DetectorCells("cot_words", "bag of words of CoT and answer", {"words": counts}, vocabulary=words)
+    return DetectorCells("cot_words", "bag of words of CoT and answer", {"words": counts}, vocabulary=words, sees=_TEXT)
 
 
 def _cot_tfidf(rows: Rows, _: Sequence[str] | None) -> DetectorCells:
     weights = tfidf([r.completion_text for r in rows.hinted])
-    return DetectorCells("cot_tfidf", _READS_COT, {"tfidf": weights}, scaling="block", shipped=False)
+    return DetectorCells("cot_tfidf", _READS_COT, {"tfidf": weights}, scaling="block", shipped=False, sees=_TEXT)
 
 
 def _cot_masked(rows: Rows, _: Sequence[str] | None) -> DetectorCells:
     masked = [without_mentions(item, r) for item, r in zip(rows.items, rows.hinted, strict=True)]
     reads = f"{_READS_COT}, sentences that mention the hint removed"
-    return DetectorCells("cot_masked", reads, {"tfidf": tfidf(masked)}, scaling="block", shipped=False)
+    return DetectorCells("cot_masked", reads, {"tfidf": tfidf(masked)}, scaling="block", shipped=False, sees=_TEXT)
 
 
 def _cot_length(rows: Rows, _: Sequence[str] | None) -> DetectorCells:
     length = np.array([[float(len(r.completion_ids))] for r in rows.hinted])
-    return DetectorCells("cot_length", "length of the completion", {"length": length})
+    return DetectorCells("cot_length", "length of the completion", {"length": length}, sees=_TEXT)
 
 
 _READS_COT = "words and word pairs of CoT and answer, TF-IDF"

@@ -121,6 +121,7 @@ def selected(probes: Sequence[Trained], rows: Rows, folds: Sequence[Folds]) -> T
     more = tuple(_selected_drawing(probes, r, drawing.outer) for r, drawing in enumerate(folds[1:]))
     detector = DetectorCells(
         SELECTED, "per outer fold, the probe that validates best on its training rows", {}, "probe", shipped=False,
+        sees=("prompt", "cot", "answer", "activations"),
         variant_of=",".join(dict.fromkeys(probes[i].detector.name for i in best)),
     )  # fmt: skip
     result = NestedResult(scores, probability, fold, outcomes, more)

@@ -90,6 +90,8 @@ def summary_of(trained: Trained, n_rows: int, target: str) -> DetectorSummary:
         name=detector.name,
         family=detector.family,
         reads=detector.reads,
+        sees=detector.sees,
+        labels=detector.labels,
         trained=trained.learnt,
         variant_of=detector.variant_of,
         rival=detector.rival,

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from activations.errors import HintprobeError
 from activations.registry import Registry
-from experiments.config import JudgeModel
+from experiments.config import JudgeConfig, JudgeModel
 from experiments.judges.base import Judge
 from experiments.judges.panel import PANEL
+from experiments.records.detectors import Source
 
 BUILT_IN: Registry[Callable[[], Judge]] = Registry(
     "judge",
@@ -40,6 +41,18 @@ def check_judges(
         )
     if len(set(names)) < len(names):
         raise HintprobeError(f"A judge is named twice: {', '.join(names)}. Name each once.")
+
+
+def information_of(name: str, asked: JudgeConfig) -> tuple[tuple[Source, ...], str]:
+    """What a judge of a run is given, and what labels it has seen; a contest is fair where both are equal."""
+    if name in asked.trained:
+        return ("prompt", "cot"), "labels of judges train"
+    model = asked.models.get(name)
+    if model is None:
+        return ("prompt", "cot"), "none"
+    monitor: tuple[Source, ...] = ("prompt", "cot", "answer", "item")
+    sees = monitor if model.role == "monitor" else ("prompt", "cot", "item")
+    return sees, "none"
 
 
 def build_judges(

@@ -5,8 +5,9 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from experiments.records.accounts import TargetAccount
-from experiments.records.detectors import CellFigure, Choice, Family, TransferCell, as_cells, as_choices
+from experiments.records.detectors import CellFigure, Choice, Family, Source, TransferCell, as_cells, as_choices
 from experiments.records.judging import CorrectedRate, JudgeSensitivity
+from experiments.records.monitoring import AtRate, Cascade, Monitorability
 from experiments.records.parts import Figure, Part, Rate
 
 __all__ = ["CorrectedRate", "Figure", "JudgeSensitivity", "Part", "Rate"]  # made elsewhere, read from here too
@@ -39,6 +40,8 @@ class DetectorEntry(Part):
 
     family: Family = Field("baseline", description="the detector's part in the contest")
     reads: str = Field(description="what it looks at")
+    sees: tuple[Source, ...] = Field((), description="the information that it is given; equal where this is equal")
+    labels: str = Field("", description="what labels it has seen")
     auroc: Figure = Field(description="over pairs of rows of one kind × direction and outer fold")
     basis: Basis | None = Field(None, description="rows and pairs that it rests on; null in runs of an earlier version")
     auroc_pooled: Figure = Field(description="over all pairs of an outer fold")
@@ -61,6 +64,10 @@ class DetectorEntry(Part):
     ahead_of_judge: bool | None = Field(
         None, description="recall is higher and the rate of false positives is not; null: neither can be said"
     )
+    at_rates_of: dict[str, AtRate] = Field(
+        default_factory=dict, description="at the false-positive rate of each judge and monitor"
+    )
+    monitorability: Monitorability | None = Field(None, description="sensitivity times specificity; null: no threshold")
     seconds_per_row: float = Field(0.0, description="cost: seconds per scored row")
     forwards_per_row: float = Field(0.0, description="cost: model forwards per scored row")
     chosen: tuple[Choice, ...] = Field((), description="what the inner folds chose, per outer fold")
@@ -348,6 +355,7 @@ class Comparison(Part):
     )
     position_transfer: tuple[TransferCell, ...] = Field((), description="probes of one position read at another")
     kind_transfer: tuple[KindTransferCell, ...] = Field((), description="probes of one kind read on another")
+    cascades: tuple[Cascade, ...] = Field((), description="the selected probe, followed by each judge and monitor")
     best_probe: str | None = Field(None, description="name of the best probe")
     best_baseline: str | None = Field(None, description="name of the best text baseline")
     probe_minus_baseline: Figure | None = Field(None, description="paired difference of their AUROCs")

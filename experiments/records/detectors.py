@@ -9,6 +9,11 @@ from experiments.records.rows import Direction, Kind, Record
 Family = Literal["probe", "control", "baseline", "reference", "judge", "instrument"]
 
 
+Source = Literal["prompt", "cot", "answer", "item", "unhinted run", "activations", "forwards"]
+"""What a detector is given: texts of the hinted run; what the experimenter knows of the item (kind, direction, target);
+the run without the hint; states of the model; or further forwards of it."""
+
+
 class Choice(Record):
     """What the inner folds of one outer fold chose."""
 
@@ -111,6 +116,12 @@ class DetectorSummary(Record):
         "intervention",
     )
     reads: str = Field(description="what it looks at")
+    sees: tuple[Source, ...] = Field(
+        (),
+        description="the information that it is given: texts of the hinted run (prompt, cot, answer), what is known of "
+        "the item (kind, direction, target), the unhinted run, states of the model, further forwards of the model",
+    )
+    labels: str = Field("", description="what labels it has seen: none, rows of the target, examples, a fine-tune")
     seconds_per_row: float = Field(description="cost: wall-clock seconds per scored row, training included")
     forwards_per_row: float = Field(
         0.0, description="cost: model forwards per scored row beyond the one that generated or captured it"

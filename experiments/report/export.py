@@ -33,7 +33,9 @@ PLAIN = (
     "selectivity",
     "family",
     "reads",
+    "labels",
 )
+MONITOR = ("sensitivity", "specificity", "g_mean2", "g_mean2_confirmed")
 
 
 def as_json(runs: Sequence[Run]) -> str:
@@ -46,7 +48,9 @@ def as_csv(runs: Sequence[Run]) -> str:
     """One line per run, model, table and detector; every figure with the ends of its interval."""
     columns = [name + end for name in FIGURES for end in ("", "_low", "_high")]
     buffer = StringIO()
-    writer = csv.DictWriter(buffer, ["run", "model", "table", "detector", *columns, *PLAIN], lineterminator="\n")
+    writer = csv.DictWriter(
+        buffer, ["run", "model", "table", "detector", *columns, *PLAIN, "sees", *MONITOR], lineterminator="\n"
+    )
     writer.writeheader()
     writer.writerows(_csv_rows(runs))
     return buffer.getvalue()
@@ -63,7 +67,8 @@ def detector_rows_of(run: Run, model: ModelSummary) -> Iterator[dict[str, Any]]:
     for table in TABLES:
         for name, entry in (getattr(model.comparison, table, None) or {}).items():
             row = {"run": run.summary.name, "model": model.model, "table": table, "detector": name}
-            yield row | _figures(entry) | {key: getattr(entry, key) for key in PLAIN}
+            plain = {key: getattr(entry, key) for key in PLAIN} | {"sees": ", ".join(entry.sees)}
+            yield row | _figures(entry) | plain | _monitor(entry)
 
 
 def _figures(entry: DetectorEntry) -> dict[str, Any]:
@@ -72,6 +77,17 @@ def _figures(entry: DetectorEntry) -> dict[str, Any]:
         figure = getattr(entry, name) or Figure()
         found |= {name: figure.value, f"{name}_low": figure.low, f"{name}_high": figure.high}
     return found
+
+
+def _monitor(entry: DetectorEntry) -> dict[str, float | None]:
+    found = entry.monitorability
+    if found is None:
+        return dict.fromkeys(MONITOR)
+    every = found.every
+    confirmed = found.filtered.g_mean2.value if found.filtered else None
+    return dict(
+        zip(MONITOR, (every.sensitivity.value, every.specificity.value, every.g_mean2.value, confirmed), strict=True)
+    )
 
 
 FORMATS: dict[str, Callable[[Sequence[Run]], str]] = {"md": as_markdown, "json": as_json, "csv": as_csv}

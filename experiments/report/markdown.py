@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from experiments.records.comparison import Comparison
 from experiments.records.judging import JudgeSensitivity
-from experiments.report import breakdown, evidence, interventions, judges, silence
+from experiments.report import breakdown, evidence, interventions, judges, monitoring, silence
 from experiments.report.answered import answer_lines
 from experiments.report.basis import basis_line
 from experiments.report.figures import Grid
@@ -45,6 +45,7 @@ def _compared(comparison: Comparison) -> Iterator[str]:
             yield _table(title, HEADERS, detector_rows(entries))
             if said := basis_line(comparison, hidden=key == "hidden_detectors"):
                 yield f"{said}\n"
+    yield from _monitoring(comparison)
     if comparison.detectors and (sentence := verdict(comparison)):
         yield f"{sentence}\n"
     head = ("kind, direction", "rows used", *METRICS, "reliant", "aligned", "in no AUROC")
@@ -67,6 +68,16 @@ def _judges(found: JudgeSensitivity) -> Iterator[str]:
     yield _table("The headline under each judge", judges.HEAD, rows)
     if found.agreement:
         yield _table("How far judges agree", judges.PAIRS, judges.pair_rows(found))
+
+
+def _monitoring(comparison: Comparison) -> Iterator[str]:
+    entries = dict(comparison.detectors)
+    if rows := list(monitoring.monitor_rows(entries)):
+        yield _table("Detectors as monitors (g-mean² is sensitivity times specificity)", monitoring.HEAD, rows)
+        if reason := monitoring.not_confirmed(entries):
+            yield f"No row is confirmed: {reason}.\n"
+    for title, points in monitoring.curves(comparison):
+        yield _table(title, monitoring.CURVE, points)
 
 
 def _finding(finding: evidence.Finding) -> tuple[str, ...]:

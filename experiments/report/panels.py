@@ -72,6 +72,7 @@ PANELS: Registry[Panel] = Registry(
         "judges": "experiments.report.judges:JUDGES",
         "findings": "experiments.report.panels:FINDINGS",
         "detectors": "experiments.report.panels:DETECTORS",
+        "monitoring": "experiments.report.monitoring:MONITORING",
         "maps": "experiments.report.panels:MAPS",
         "transfer": "experiments.report.panels:TRANSFER",
         "patching": "experiments.report.panels:PATCHING",

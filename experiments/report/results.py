@@ -15,6 +15,7 @@ from experiments.records.files import is_listed, read_checked
 from experiments.records.summary import ModelSummary
 from experiments.report.export import detector_rows_of
 from experiments.report.judges import reading_rows
+from experiments.report.monitoring import cascade_rows
 from experiments.report.runs import Run, read_run
 from experiments.report.terminal import headline
 
@@ -108,6 +109,11 @@ class ModelResults:
         """Raw agreement, kappa and AC1 of every two judges: a row per pair and field."""
         found = self.summary.comparison.judges if self.summary.comparison else None
         return pd.DataFrame([pair.model_dump() for pair in found.agreement] if found is not None else [])
+
+    @property
+    def cascades(self) -> pd.DataFrame:
+        """What recall costs where a judge reads only some rows: a row per judge and share of rows judged."""
+        return pd.DataFrame(cascade_rows(self.summary.comparison) if self.summary.comparison else [])
 
     def validation(self, detector: str) -> pd.DataFrame:
         """Validation AUROC of a probe per site (rows, deepest last) and position (columns); never a reported figure.

@@ -38,14 +38,28 @@ def detector_rows(entries: Mapping[str, DetectorEntry]) -> list[tuple[str, ...]]
             show(entry.realised_fpr_at_5pct),
             show(entry.recall_at_judge_fpr),
             entry.reads,
+            given(entry),
         )
         for name, entry in ordered
     ]
 
 
+def given(entry: DetectorEntry) -> str:
+    """The information that a detector is given, and the labels it has seen; a contest is fair where they are equal."""
+    return f"{', '.join(entry.sees) or 'not stated'}; {entry.labels or 'not stated'}"
+
+
 _NARROW = (0, 1, 2, 4)
 """What fits a terminal of 80 columns; the report has the rest."""
-HEADERS = ("detector", "AUROC", "recall at 5% FPR", "realised FPR", "recall at judge's FPR", "reads")
+HEADERS = (
+    "detector",
+    "AUROC",
+    "recall at 5% FPR",
+    "realised FPR",
+    "recall at judge's FPR",
+    "reads",
+    "given; labels seen",
+)
 
 
 def _print_detectors(console: Console, title: str, entries: Mapping[str, DetectorEntry]) -> None:

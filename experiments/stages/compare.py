@@ -1,7 +1,7 @@
 """Stage 6: behaviour, faithfulness and every detector, side by side on the same rows."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +9,13 @@ import numpy as np
 
 from activations import Site
 from experiments.comparison.admission import calibration_text, faithfulness_summary, rows_of
+from experiments.comparison.cascade import cascade
 from experiments.comparison.effects import coincidences, hidden_share, hint_effect, reliance_summary
 from experiments.comparison.findings import findings, strata_account
 from experiments.comparison.graded import graded_table
 from experiments.comparison.judge_sensitivity import judge_sensitivity
 from experiments.comparison.kind_transfer import kind_matrix
+from experiments.comparison.monitorability import confirmed, monitored
 from experiments.comparison.table import Held, Subset, align, difference, figure, subset, table
 from experiments.detectors import MAIN, TARGETS, Rows, labelled_rows
 from experiments.detectors.belief import BELIEF
@@ -23,9 +25,10 @@ from experiments.detectors.saved import RATE, TEXT, saved_folder
 from experiments.detectors.text import TEXT_DETECTORS
 from experiments.detectors.training import SELECTED
 from experiments.judges.reference import Reference, reference_of
-from experiments.records import Label
+from experiments.records import Label, TargetRow
 from experiments.records.accounts import CaptureAccount, CompareAccount, ProbeAccount
 from experiments.records.comparison import (
+    Cascade,
     Comparison,
     Counts,
     DetectorEntry,
@@ -148,9 +151,11 @@ def _detectors(run: ModelRun, reference: Reference, rng: np.random.Generator) ->
     unadmitted = np.array([reference.admits.get(row.rollout_id) is False for row in target], dtype=bool)
     hidden = subset(target, unadmitted, n_resamples, rng)
     on_hidden = {name: held for name, held in helds.items() if name not in reference.left_out}
+    known = confirmed(target, run.records.rollouts, run.records.items)
     result: dict[str, Any] = {
-        "detectors": table(helds, everything, judge, target, min_groups),
-        "hidden_detectors": table(on_hidden, hidden, judge, target, min_groups),
+        "detectors": monitored(table(helds, everything, judge, target, min_groups), helds, everything, known),
+        "hidden_detectors": monitored(table(on_hidden, hidden, judge, target, min_groups), on_hidden, hidden, known),
+        "cascades": tuple(_cascades(run, helds, everything, target)),
         "rows": {"reliant": everything.n_positive, "aligned": len(everything.rows) - everything.n_positive},
         "hidden_rows": {"hidden": hidden.n_positive, "aligned_not_admitting": len(hidden.rows) - hidden.n_positive},
         "strata": tuple(strata_account(everything)),
@@ -167,6 +172,21 @@ def _detectors(run: ModelRun, reference: Reference, rng: np.random.Generator) ->
         result["probe_minus_baseline"] = difference(*pair, everything)
     result["findings"] = findings(helds, everything, *_belief(run, helds, rng))
     return result
+
+
+def _cascades(
+    run: ModelRun, helds: Mapping[str, Held], within: Subset, target: Sequence[TargetRow]
+) -> Iterator[Cascade]:
+    """The probe that the training rows choose, followed by each judge and monitor."""
+    if SELECTED not in helds or not len(within.rows):
+        return
+    rollouts = [run.records.rollouts[row.rollout_id] for row in target]
+    tokens = [len(rollout.prompt_ids) + len(rollout.completion_ids) for rollout in rollouts]
+    for name, held in helds.items():
+        if held.summary.family == "judge":
+            found = cascade(helds[SELECTED], held, within, tokens, _own_stream(run, f"cascade {name}"))
+            if found is not None:
+                yield found
 
 
 def _belief(run: ModelRun, helds: Mapping[str, Held], rng: np.random.Generator) -> tuple[dict[str, Held], Subset]:

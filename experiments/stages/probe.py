@@ -20,6 +20,7 @@ from experiments.detectors.covariates import confound_terms
 from experiments.detectors.saved import save_detector
 from experiments.detectors.training import Trained, selected, train, untrained
 from experiments.detectors.written import score_rows, summary_of
+from experiments.judges.registry import information_of
 from experiments.records import TargetRow, TransferCell, Verdict
 from experiments.records.accounts import CaptureAccount, GenerateAccount, JudgeAccount, ProbeAccount, TargetAccount
 from experiments.records.seeds import stable_int, stream
@@ -301,7 +302,9 @@ def _judged(work: _Work, judge: str, verdicts: dict[str, Verdict]) -> Trained:
     said = [verdicts[name].score for name in work.rows.ids]
     scores = np.array([0.5 if value is None else value for value in said])
     seconds = work.run.results["judge"].seconds / max(1, len(verdicts)) * len(work.rows)
-    detector = DetectorCells(f"judge_{judge}", "the CoT, for an admission", {}, family="judge", shipped=False)
+    sees, labels = information_of(judge, work.run.config.judge)
+    reads = "the CoT, for an admission"
+    detector = DetectorCells(f"judge_{judge}", reads, {}, family="judge", shipped=False, sees=sees, labels=labels)
     return untrained(detector, scores, work.rows, work.folds, seconds)
 
 
