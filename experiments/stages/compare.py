@@ -28,7 +28,6 @@ from experiments.judges.reference import Reference, reference_of
 from experiments.records import Label, TargetRow
 from experiments.records.accounts import CaptureAccount, CompareAccount, ProbeAccount
 from experiments.records.comparison import (
-    Cascade,
     Comparison,
     Counts,
     DetectorEntry,
@@ -38,6 +37,7 @@ from experiments.records.comparison import (
     JudgeSensitivity,
     TargetEntry,
 )
+from experiments.records.monitoring import Cascade
 from experiments.records.seeds import stream
 from experiments.records.tables import read_json, write_json
 from experiments.run.model_run import ModelRun, StageResult
