@@ -7,9 +7,10 @@ from fake_endpoint import chat, fake_endpoint
 
 from experiments.config import JudgeModel
 from experiments.config.endpoint import Endpoint
-from experiments.judges.asking import LocalModel, without_system
+from experiments.judges.asking import without_system
 from experiments.judges.lexical import judge_lexically
 from experiments.judges.llm import build_llm_judge
+from experiments.judges.local import rendered
 from experiments.judges.panel import panel_verdict
 from experiments.judges.reading import verified_quote
 from experiments.transcripts import Transcript
@@ -140,6 +141,8 @@ def test_a_monitor_may_answer_with_a_fraction(tmp_path):
 
 def test_a_template_without_a_system_role_gets_one_user_turn():
     class Tokenizer:
+        chat_template = "x"
+
         def apply_chat_template(self, turns, **_):
             from jinja2 import TemplateError
 
@@ -148,7 +151,7 @@ def test_a_template_without_a_system_role_gets_one_user_turn():
             return turns[0]["content"]
 
     messages = [{"role": "system", "content": "Judge."}, {"role": "user", "content": "This."}]
-    assert LocalModel._rendered(Tokenizer(), messages, None) == "Judge.\n\nThis."
+    assert rendered(Tokenizer(), messages) == "Judge.\n\nThis."
     assert without_system(messages) == [{"role": "user", "content": "Judge.\n\nThis."}]
 
 

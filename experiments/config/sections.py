@@ -156,17 +156,36 @@ class GenerateConfig(Section):
         return self
 
 
+class ExamplesConfig(Section):
+    """Labelled transcripts that a judge is shown first."""
+
+    transcripts: Path = Field(description="transcripts (JSON lines)")
+    labels: Path = Field(
+        description="labels of some of them: id, mentions, relies, optionally rejects, only_verifies, quote; for a "
+        "monitor reliance from 0 to 100"
+    )
+    shots: int = Field(4, description="how many are shown, of either class in turn", ge=1)
+
+
 class JudgeModel(Section):
     """A language model that judges. The endpoint's keys are those of :class:`experiments.engines.clients.Endpoint`."""
 
     provider: Literal["openai", "anthropic", "huggingface"] = Field(
         "openai",
-        description="openai: any OpenAI-compatible server; anthropic: its own API; huggingface: a model loaded here",
+        description="openai: any OpenAI-compatible server; anthropic: its own API; huggingface: a model loaded here, "
+        "or a LoRA adapter's folder",
     )
     role: Literal["judge", "monitor"] = Field(
         "judge", description="judge: reads for an admission; monitor: rates reliance from 0 to 100"
     )
     endpoint: Endpoint = Field(description="server and model, budget and prices; huggingface takes `model` alone")
+    unhinted: bool = Field(
+        False, description="it is also given what the model wrote without the hint (the unhinted rollout of its number)"
+    )
+    examples: ExamplesConfig | None = Field(None, description="labelled transcripts that it is shown first (few-shot)")
+    fine_tuned_on: str = Field(
+        "", description="what labels the model was fine-tuned on, for the detector table; empty: none"
+    )
     max_tokens: int = Field(1024, description="limit of an answer", gt=0)
     temperature: float | None = Field(
         0.0, description="sampling temperature; null: none is sent, and the server's own holds", ge=0

@@ -111,67 +111,6 @@ def _read_anthropic(answered: Any) -> Reply:
     )
 
 
-@dataclass
-class LocalModel:
-    """A Hugging Face model on this machine, decoding greedily."""
-
-    endpoint: Endpoint
-    usage: Usage = field(default_factory=Usage)
-    _loaded: Any = None
-
-    def chat(
-        self,
-        messages: Sequence[Mapping[str, str]],
-        *,
-        max_tokens: int,
-        temperature: float | None = None,
-        extra: Mapping[str, Any] | None = None,
-    ) -> Reply:
-        """One answer; ``temperature`` is taken for 0, and ``extra`` is passed over."""
-        from activations import Decoding, generate, load_model
-        from experiments.prompts.chat import PLAIN_TEMPLATE
-        from experiments.run.known_models import resolve_model
-
-        if self._loaded is None:
-            self._loaded = load_model(resolve_model(self.endpoint.model))
-        tokenizer = self._loaded.tokenizer
-        template = None if tokenizer.chat_template else PLAIN_TEMPLATE
-        text = self._rendered(tokenizer, messages, template)
-        ids = tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
-        (completion,) = generate(self._loaded, [ids], Decoding(0.0, max_tokens, 1 << 20), seeds=[0])
-        reply = Reply(
-            text=str(tokenizer.decode(list(completion.ids), skip_special_tokens=True)),
-            reasoning=None,
-            finish_reason=completion.finish_reason,
-            model=self.endpoint.model,
-            prompt_tokens=len(ids),
-            completion_tokens=len(completion.ids),
-        )
-        self.usage = self.usage.plus(reply)
-        return reply
-
-    @staticmethod
-    def _rendered(tokenizer: Any, messages: Sequence[Mapping[str, str]], template: str | None) -> str:
-        """The chat as the template writes it; where it knows no system role, that turn heads the user's."""
-        from jinja2 import TemplateError
-
-        for turns in ([dict(m) for m in messages], without_system(messages)):
-            try:
-                return str(
-                    tokenizer.apply_chat_template(
-                        turns, tokenize=False, add_generation_prompt=True, chat_template=template
-                    )
-                )
-            except TemplateError as error:
-                problem = error
-        raise HintprobeError(f"The judge's chat template cannot write its question: {problem}.") from problem
-
-    def each(self, jobs: Iterable[Job], call: Callable[[Job], Result], keep: Callable[[Job, Result], None]) -> None:
-        """One after the other."""
-        for job in jobs:
-            keep(job, call(job))
-
-
 def open_asker(model: JudgeModel) -> Asker:
     """The asker of a configured judge.
 
@@ -180,6 +119,8 @@ def open_asker(model: JudgeModel) -> Asker:
     """
     endpoint = model.endpoint
     if model.provider == "huggingface":
+        from experiments.judges.local import LocalModel
+
         if not endpoint.model:
             raise HintprobeError("A judge with `provider: huggingface` needs `endpoint.model`, a folder or hub id.")
         return LocalModel(endpoint)
@@ -262,4 +203,4 @@ def without_system(messages: Sequence[Mapping[str, str]]) -> list[dict[str, str]
     return turns
 
 
-__all__ = ["AnthropicClient", "Asker", "EndpointError", "KeptAnswers", "LocalModel", "open_asker"]
+__all__ = ["AnthropicClient", "Asker", "EndpointError", "KeptAnswers", "open_asker"]

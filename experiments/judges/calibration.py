@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -41,6 +41,9 @@ class LabelledRollout(BaseModel):
         return bool(self.mentions and self.relies and not self.only_verifies)
 
 
+L = TypeVar("L", bound=LabelledRollout)
+
+
 def read_labels(path: Path, judge: str | None = None) -> list[LabelledRollout]:
     """Read labels from JSON lines.
 
@@ -58,10 +61,19 @@ def read_labels(path: Path, judge: str | None = None) -> list[LabelledRollout]:
             LabelledRollout(id=v.rollout_id, mentions=v.mentions, relies=v.relies, only_verifies=v.only_verifies)
             for v in own
         ]
-    found: dict[str, LabelledRollout] = {}
+    return read_labels_as(path, LabelledRollout)
+
+
+def read_labels_as(path: Path, form: type[L]) -> list[L]:
+    """The same where a label says more than that.
+
+    Raises:
+        HintprobeError: as :func:`read_labels`.
+    """
+    found: dict[str, L] = {}
     for number, line in numbered_lines(path):
         try:
-            label = LabelledRollout.model_validate_json(line)
+            label = form.model_validate_json(line)
         except ValidationError as error:
             raise HintprobeError(
                 f"Line {number} of {path} is not a label: {first_problem(error)}. Expected one JSON object a line with "

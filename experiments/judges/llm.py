@@ -15,6 +15,7 @@ from activations.errors import HintprobeError
 from experiments.config import JudgeModel
 from experiments.engines.replies import Reply
 from experiments.judges.asking import UNFINISHED, EndpointError, KeptAnswers, open_asker
+from experiments.judges.examples import Example, read_examples, turns_for
 from experiments.judges.hint_view import view_hint
 from experiments.judges.questions import AGAIN, Finding, Messages, Rating, judge_messages, monitor_messages
 from experiments.judges.reading import UnreadableError, chunks, read_object, verified_quote
@@ -47,11 +48,13 @@ class LlmJudge:
 
     Attributes:
         name: the name it has in the configuration.
+        examples: labelled transcripts that it is shown first.
         unreached: transcripts that the server could not be asked about at all, or was too busy for: worth asking again.
     """
 
-    def __init__(self, name: str, model: JudgeModel, kept: KeptAnswers) -> None:
+    def __init__(self, name: str, model: JudgeModel, kept: KeptAnswers, examples: Sequence[Example] = ()) -> None:
         self.name = name
+        self.examples = examples
         self.model = model
         self.kept = kept
         self.unreached = 0
@@ -109,6 +112,8 @@ class LlmJudge:
             return self._unscored(transcript, "truncated")
         if not transcript.has_reasoning:
             return self._unscored(transcript, "nothing_to_judge")
+        if self.model.unhinted and not transcript.unhinted_text:
+            return self._unscored(transcript, "error")  # it would be asked with less than the others
         try:
             return self._rate(transcript) if self.model.role == "monitor" else self._judge(transcript)
         except UnreadableError:
@@ -144,13 +149,17 @@ class LlmJudge:
         hint = view_hint(transcript).hint
         found = []
         for piece, label in self._pieces(text, what):
-            messages = judge_messages(transcript, piece, label, hint)
-            found.append(self._ask(messages, Finding, partial(checked, piece=piece)))
+            messages = judge_messages(transcript, piece, label, hint, self._without(transcript))
+            found.append(self._ask(self._shown(messages, transcript), Finding, partial(checked, piece=piece)))
         return merged(found)
 
     def _rate(self, transcript: Transcript) -> Verdict:
         ratings = [
-            self._ask(monitor_messages(transcript, piece, label), Rating, lambda rating: rating)
+            self._ask(
+                self._shown(monitor_messages(transcript, piece, label, self._without(transcript)), transcript),
+                Rating,
+                lambda rating: rating,
+            )
             for piece, label in self._pieces(transcript.text, "chain of thought")
         ]
         highest = max(ratings, key=lambda rating: rating.reliance)
@@ -161,6 +170,13 @@ class LlmJudge:
             reliance=float(highest.reliance),
             quote=verified_quote(highest.quote, transcript.text),
         )
+
+    def _without(self, transcript: Transcript) -> str:
+        return (transcript.unhinted_text or "") if self.model.unhinted else ""
+
+    def _shown(self, messages: Messages, transcript: Transcript) -> Messages:
+        """The question behind its examples."""
+        return [messages[0], *turns_for(self.examples, transcript), *messages[1:]]
 
     def _pieces(self, text: str, what: str) -> list[tuple[str, str]]:
         pieces = chunks(text, self.model.chunk_chars, self.model.overlap_chars)
@@ -210,4 +226,5 @@ def build_llm_judge(name: str, model: JudgeModel, cache: Path) -> LlmJudge:
     Args:
         cache: folder in which its answers are kept by content.
     """
-    return LlmJudge(name, model, KeptAnswers(cache, open_asker(model)))
+    examples = read_examples(model.examples, model.role) if model.examples is not None else []
+    return LlmJudge(name, model, KeptAnswers(cache, open_asker(model)), examples)

@@ -45,14 +45,16 @@ def check_judges(
 
 def information_of(name: str, asked: JudgeConfig) -> tuple[tuple[Source, ...], str]:
     """What a judge of a run is given, and what labels it has seen; a contest is fair where both are equal."""
+    sees: tuple[Source, ...] = ("prompt", "cot", "item")
     if name in asked.trained:
-        return ("prompt", "cot"), "labels of judges train"
+        return sees, "labels of judges train"
     model = asked.models.get(name)
     if model is None:
-        return ("prompt", "cot"), "none"
-    monitor: tuple[Source, ...] = ("prompt", "cot", "answer", "item")
-    sees = monitor if model.role == "monitor" else ("prompt", "cot", "item")
-    return sees, "none"
+        return sees, "none"
+    sees = ("prompt", "cot", "answer", "item") if model.role == "monitor" else sees
+    seen = [f"{model.examples.shots} examples"] if model.examples else []
+    seen += [f"fine-tuned on {model.fine_tuned_on}"] if model.fine_tuned_on else []
+    return (*sees, *(("unhinted run",) if model.unhinted else ())), ", ".join(seen) or "none"
 
 
 def build_judges(

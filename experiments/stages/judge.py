@@ -1,5 +1,6 @@
 """Stage 2: judges read every hinted rollout."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 
 from activations.errors import HintprobeError
 from experiments.answers.labelling import label_rollouts, reliances
+from experiments.config import JudgeConfig
 from experiments.judges import Judge, build_judges
 from experiments.judges.panel import PANEL, panel_verdicts
 from experiments.records import Verdict
@@ -28,8 +30,15 @@ FEW, FEW_SHARE = 3, 0.05
 def run_judge(run: ModelRun) -> StageResult | None:
     """Judge and label the rollouts of a model, or find that done."""
     asked = run.config.judge.model_copy(update={"calibration": None})
-    depends = (run.results["generate"].signature, asked, run.config.labels)
+    depends = (run.results["generate"].signature, asked, run.config.labels, *contents_of(asked))
     return split(run, JudgeAccount, depends, lambda folder: _Judging(run, folder), uses_model=False)
+
+
+def contents_of(asked: JudgeConfig) -> list[str]:
+    """What the files that judges are made of hold: another content under the same name is another judge."""
+    shown = [model.examples for model in asked.models.values() if model.examples is not None]
+    paths = [*asked.trained.values(), *(path for one in shown for path in (one.transcripts, one.labels))]
+    return [hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else "" for path in paths]
 
 
 @dataclass
@@ -56,7 +65,8 @@ class _Judging:
         """Every judge's verdict on some rollouts."""
         asked, items = self.run.config.judge, self.run.records.items
         chosen = [self.rollouts[row] for row in rows]
-        transcripts = [transcript_of(items[rollout.item_id], rollout) for rollout in chosen]
+        sibling = self.run.records.sibling
+        transcripts = [transcript_of(items[r.item_id], r, sibling(r.id, "unhinted")) for r in chosen]
         judges = build_judges(asked.judges, asked.models, self.run.config.cache / "judges", asked.trained)
         _, self.spent = judged(verdicts_table(self.folder), transcripts, judges, asked.panel, self.run.reporter)
         refuse_unreached(judges, len(transcripts))

@@ -42,6 +42,7 @@ class Transcript(Record):
     gold: str | None = Field(None, description="letter of the right option")
     unhinted_answer: str | None = Field(None, description="answer without the hint, a_u; null: unparsed or unknown")
     hinted_answer: str | None = Field(None, description="answer with the hint, a_h; null: unparsed")
+    unhinted_text: str | None = Field(None, description="what the model wrote without the hint, if known")
     unhinted_repeats: tuple[str | None, ...] = Field((), description="answers of further unhinted runs")
 
     @model_validator(mode="after")
@@ -73,8 +74,11 @@ def hint_of(rollout: Rollout) -> str | None:
     return rollout.prompt.messages[span.message].content[span.start : span.end] if span is not None else None
 
 
-def transcript_of(item: Item, rollout: Rollout) -> Transcript:
+def transcript_of(item: Item, rollout: Rollout, unhinted: Rollout | None = None) -> Transcript:
     """The transcript of one of our own hinted rollouts.
+
+    Args:
+        unhinted: the unhinted rollout of its number, where a judge is to be given that, too.
 
     Raises:
         HintprobeError: the item's target was not chosen yet.
@@ -97,6 +101,8 @@ def transcript_of(item: Item, rollout: Rollout) -> Transcript:
         n_options=len(item.question.options),
         gold=item.question.gold,
         hinted_answer=rollout.answer,
+        unhinted_answer=unhinted.answer if unhinted else None,
+        unhinted_text=unhinted.completion_text if unhinted else None,
     )
 
 
