@@ -105,7 +105,7 @@ class LocalModel:
         return reply
 
     def each(self, jobs: Iterable[Job], call: Callable[[Job], Result], keep: Callable[[Job, Result], None]) -> None:
-        """Work on ``endpoint.concurrency`` jobs at a time; the model runs, in the caller's own thread, when all wait."""
+        """Work on ``endpoint.concurrency`` jobs at a time; the model runs, in the caller's thread, when all wait."""
         waiting: queue.SimpleQueue[_Question] = queue.SimpleQueue()
         remaining = iter(jobs)
         active: dict[Future[Result], Job] = {}
