@@ -45,12 +45,26 @@ def orthogonal_directions(
 
 
 def direction_edit(
-    site: Site, positions: Sequence[Indices], direction: Float[Tensor, "d_model"], scale: float | None
-) -> Edit:
-    """Add ``scale`` times the direction, or, where the scale is None, take out what lies along it."""
-    if scale is None:
-        return ProjectOut(site, positions, direction=direction)
-    return Add(site, positions, direction=direction, scale=scale)
+    site: Site,
+    positions: Sequence[Indices],
+    direction: Float[Tensor, "d_model"],
+    scale: float | None,
+    mean_state: Float[Tensor, "d_model"] | None = None,
+) -> list[Edit]:
+    """Add ``scale`` times the direction, or, where the scale is None, take out what lies along it.
+
+    Args:
+        mean_state: what lies along the direction is set to what this state has there, in place of zero: where the
+            stream has a large mean, taking it out would be an edit of its own (mean ablation, Wang et al. 2022).
+    """
+    if scale is not None:
+        return [Add(site, positions, direction=direction, scale=scale)]
+    removed = ProjectOut(site, positions, direction=direction)
+    if mean_state is None:
+        return [removed]
+    unit = _unit(direction.double())
+    level = float(mean_state.double() @ unit)
+    return [removed, Add(site, positions, direction=(unit * level).to(direction.dtype), scale=1.0)]
 
 
 @dataclass(frozen=True)

@@ -81,9 +81,9 @@ def test_steering_and_ablating_on_policy(circuit, wired):
     axis = direction("say_letter", "c", "a")
     other = orthogonal_directions(axis, 1, torch.Generator().manual_seed(0))[0]
 
-    def letter(along, scale):
-        edit = direction_edit(AT_ANSWER, [onwards(len(ids))], along, scale)
-        (done,) = generate(loaded, [ids], Decoding(0.0, 8), edits=[edit])
+    def letter(along, scale, mean=None):
+        edits = direction_edit(AT_ANSWER, [onwards(len(ids))], along, scale, mean)
+        (done,) = generate(loaded, [ids], Decoding(0.0, 8), edits=edits)
         return done.ids[5] if len(done.ids) > 5 else None
 
     own = C if circuit == "direct" else A
@@ -91,3 +91,20 @@ def test_steering_and_ablating_on_policy(circuit, wired):
     assert letter(other, None) == own
     assert letter(axis, 4.0) == C
     assert letter(axis, -4.0) == A
+    # Set to the mean of states that say the hint, or that say the other letter, it says what they say.
+    assert letter(axis, None, 4.0 * axis) == C
+    assert letter(axis, None, -4.0 * axis) == A
+    assert letter(other, None, 4.0 * axis) == own
+
+
+def test_mean_ablation_sets_the_component_and_leaves_the_rest():
+    along, mean, states = torch.randn(6), torch.randn(6), torch.randn(2, 3, 6)
+    edits = direction_edit(Site(0, "resid_post"), [[0], [1]], along, None, mean)
+    rows, places = torch.tensor([0, 1]), torch.tensor([0, 1])
+    changed = states[rows, places]
+    for edit in edits:
+        changed = edit.changed(changed, rows, places)
+    unit = along / along.norm()
+    torch.testing.assert_close(changed @ unit, (mean @ unit).expand(2))
+    before = states[rows, places]
+    torch.testing.assert_close(changed - (changed @ unit)[:, None] * unit, before - (before @ unit)[:, None] * unit)

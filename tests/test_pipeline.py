@@ -26,7 +26,7 @@ LETTERS_ONLY = {
     "generate": {"max_new_tokens": 1},
     "capture": {"positions": ["hint_end", "question_end", "prompt_end", "cot_0.5", "pre_answer"]},
     "probe": {"outer_folds": 3, "inner_folds": 2, "permutations": 1, "c_grid": [0.01, 1.0], "min_per_class": 6},
-    "patch": {"pairs": 8, "positions": ["pointer", "hint_end", "question_end", "prompt_end"]},
+    "patch": {"pairs": 8, "positions": ["pointer", "hint_end", "question_end", "prompt_end"], "regenerate": 1},
     "mediate": {"items": 4, "draws": 2},
     "directions": {"items": 3, "scales": [2.0], "controls": 1},
     "compare": {"bootstrap": 100},
@@ -76,12 +76,26 @@ def test_every_stage_runs_and_the_second_run_makes_no_forward(arch, letters_fold
         "probe_before_cot", "prompt_words", "judge_lexical", "causal_neutral",
     }  # fmt: skip
     check_directions(model["directions"])
+    check_patches(model["patch"])
     unresolved = model["stages"]["capture"]["account"]["unresolved_hinted"]
     assert unresolved["cot_0.5: no chain of thought"] == 150
     second = run_pipeline(settings, SILENT)
     assert forwards_of_this_run(second) == 0
     assert second.models[0].comparison == first.models[0].comparison
     json.dumps(second.model_dump(mode="json"), allow_nan=False)
+
+
+def check_patches(patch):
+    """The best cell is away from the readout; unpatched prompts say h again; a patched one is read on policy."""
+    best = patch["best"]
+    if best is not None:
+        assert best["to_readout"] >= 3
+    assert {cell["diverges"] for cell in patch["cells"]} <= {"all"}
+    assert patch["at_letter"] in (None, patch["pairs"])  # without a chain of thought, completions part at the letter
+    plain = [row for row in patch["redrawn"] if row["site"] is None]
+    assert [row["to_target"] for row in plain] == [1.0] * len(plain)
+    for row in patch["redrawn"]:
+        assert row["to_target"] + row["to_source"] + row["unparsed"] <= 1 + 1e-9
 
 
 def check_directions(directions):
@@ -94,7 +108,8 @@ def check_directions(directions):
             assert row["flips"] == 0
             assert row["to_hint"] == (0 if row["behaviour"] == "resisted" else 1)
     edits = {(row["edit"], row["direction"]) for row in effects}
-    assert edits == {("none", "probe")} | {(e, d) for e in ("ablate", "add") for d in ("probe", "random")}
+    both = {(e, d) for e in ("ablate", "mean", "add") for d in ("probe", "random", "permuted")}
+    assert edits == {("none", "probe")} | both
     if not directions["subspaces"]:  # a probe may read where the neutral run has no counterpart; that is counted
         assert sum(directions["dropped"].values()) >= 2
         return

@@ -245,7 +245,7 @@ def test_controls_and_baselines_are_folded_and_complete():
 
 
 def test_directions_stand_beside_random_ones():
-    assert "add −4.0reliant5 0.21 [0.01, 0.61]0.41 [0.11, 0.81] 0.200.20" in text_of()
+    assert "add −4.0reliant5 0.21 [0.01, 0.61]0.41 [0.11, 0.81]not measured 0.200.20" in text_of()
     model = model_summary()
     model["directions"] = None
     assert "The directions stage has not run." in text_of(model)
@@ -298,7 +298,7 @@ def test_markdown_has_the_same_numbers():
         "| hint_end | 0.61 | 0.47 |", "| cot_0.5 | undefined | 0.94 |",
         "Target will_follow: 19 reliant, 4 resisted rows", "Not trained: 6 verbalized rows",
         "Patching, 21 pairs: recovery", "| resid_pre.0 | 0.99 | 0.03 |",
-        "resid_post.1 from prompt_end | add -4 | reliant | 0.21 [0.01, 0.61] | 0.41 [0.11, 0.81] | 0.20 | 0.20 |",
+        "| add -4 | reliant | 0.21 [0.01, 0.61] | 0.41 [0.11, 0.81] | - | 0.20 | 0.20 | - |",
     ):  # fmt: skip
         assert expected in text, expected
     lines = [line for line in text.splitlines() if line.startswith("|")]

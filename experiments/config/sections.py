@@ -393,6 +393,12 @@ class PatchConfig(Section):
     least_gap: float = Field(
         0.5, description="pairs whose two runs differ by less in logit difference are counted out, nats", ge=0
     )
+    regenerate: int = Field(
+        0,
+        description="so many of the cells that recover most are read on policy as well: the hinted prompt is read "
+        "under the patch, and the text after it written anew",
+        ge=0,
+    )
     token_budget: int = Field(8192, description="padded tokens of the runs kept at a time", gt=0)
 
 

@@ -23,9 +23,17 @@ class Place:
 
 
 def complete_edited(
-    run: ModelRun, places: Sequence[Place], site: Site, vector: Tensor, scale: float | None, reach: Reach
+    run: ModelRun,
+    places: Sequence[Place],
+    site: Site,
+    vector: Tensor,
+    scale: float | None,
+    reach: Reach,
+    mean_state: Tensor | None = None,
 ) -> list[Rollout]:
     """Complete again, with the rollouts' own seeds, while a direction is taken out (scale None) or added.
+
+    With a mean state, what lies along the direction is set to that state's in place of zero.
 
     ``onward`` edits the prompt from the place on and every new token; where the place lies in the completion, all of
     it is new. ``token`` edits that token alone and keeps the text up to it, so that nothing but its state is changed.
@@ -34,13 +42,13 @@ def complete_edited(
     kept = [_kept(place) if reach == "token" else 0 for place in places]
     rows = [base.prompt_ids + base.completion_ids[:n] for base, n in zip(bases, kept, strict=True)]
     if reach == "token":
-        edit = direction_edit(site, [[place.at] for place in places], vector, scale)
+        edits = direction_edit(site, [[place.at] for place in places], vector, scale, mean_state)
     else:
         first = [min(place.at, len(place.rollout.prompt_ids)) for place in places]
-        edit = direction_edit(site, [onwards(at) for at in first], vector, scale)
+        edits = direction_edit(site, [onwards(at) for at in first], vector, scale, mean_state)
     decoding = decoding_of(run)
     seeds, on_step = [base.seed for base in bases], run.reporter.step
-    done = generate(run.loaded, rows, decoding, seeds, [edit], drawn=kept, on_step=on_step)
+    done = generate(run.loaded, rows, decoding, seeds, edits, drawn=kept, on_step=on_step)
     return [
         Draw(base.id, place.item, base, base.seed).rollout(
             run.loaded.tokenizer, _joined(base, n, completion), decoding.temperature

@@ -105,6 +105,12 @@ class PairMaker:
         return Alignment.of_spans(len(base_ids), len(source_ids), spans[0], spans[1])
 
 
+def parts_at_letter(loaded: LoadedModel, item: Item, hinted: Rollout, pair: PatchPair) -> bool:
+    """Whether the token that a pair is read for is the letter of the hinted run's answer."""
+    found, _ = locate(loaded.tokenizer, item, hinted, ("pre_answer",))
+    return found.get("pre_answer") == len(pair.base_ids) - 1
+
+
 def _common_end(first: Sequence[int], second: Sequence[int]) -> int:
     same = first_divergence(first[::-1], second[::-1])
     return min(len(first), len(second)) if same is None else same

@@ -153,6 +153,9 @@ class PatchAccount(Account):
         default_factory=dict, description="per source and direction, how far the runs are apart"
     )
     dropped: dict[str, int] = Field(description="rows that made no pair, by reason")
+    at_letter: dict[str, int] = Field(
+        default_factory=dict, description="per source of states, pairs whose completions part at the answer's letter"
+    )
 
 
 class MediateAccount(Account):
@@ -174,6 +177,7 @@ class DirectionsAccount(Account):
 
     tested: int = Field(description="probes whose direction was edited")
     dropped: dict[str, int] = Field(description="probes and rows left out, by reason")
+    warnings: tuple[str, ...] = Field((), description="probes whose site nothing later can read")
 
 
 class CompareAccount(Account):

@@ -97,8 +97,14 @@ class DirectionEffect(Redrawn):
     reach: Reach = Field(
         "onward", description="edited from the position on, new tokens included, or at that token alone"
     )
-    edit: Literal["none", "ablate", "add"] = Field(description="`none` are the rollouts as they were")
-    direction: Literal["probe", "random"] = Field(description="`random`: as long and orthogonal, pooled over draws")
+    edit: Literal["none", "ablate", "mean", "add"] = Field(
+        description="`none` are the rollouts as they were; ablate: what lies along the direction is taken out; mean: "
+        "it is set to its mean over reliant and aligned rows"
+    )
+    direction: Literal["probe", "random", "permuted"] = Field(
+        description="`random`: as long and orthogonal; `permuted`: as long, of the same probe trained on permuted "
+        "labels; both pooled over draws"
+    )
     scale: float | None = Field(
         description="of `add`, in units of the distance between reliant and aligned rows along the probe's direction"
     )
@@ -123,6 +129,21 @@ class SubspaceEffect(Record):
     in_row_space: float = Field(description="share of the direction's squared length in the row space")
 
 
+class PatchRedrawn(Record):
+    """What the model goes on to say when its hinted prompt is read under a patch: the text is written anew."""
+
+    comparison: PatchSource = Field(description="whose states are put into the hinted run")
+    site: str | None = Field(description="component and layer; null: nothing was patched")
+    head: int | None = Field(description="one head of head_z; null for the whole width")
+    position: str | None = Field(description="named position in the prompt; null: nothing was patched")
+    n: int = Field(description="pairs that have the cell")
+    to_target: float | None = Field(description="share that answers h; the hinted runs of all pairs did")
+    low: float | None = Field(description="lower end of its 95% cluster-bootstrap interval")
+    high: float | None = Field(description="upper end")
+    to_source: float | None = Field(description="share that answers as the source run did")
+    unparsed: float | None = Field(description="share without a parsed answer")
+
+
 class PatchCell(Record):
     """What replacing one site at one position did, over all pairs of a comparison."""
 
@@ -133,6 +154,13 @@ class PatchCell(Record):
     site: str = Field(description="component and layer")
     head: int | None = Field(description="one head of head_z; null for the whole width")
     position: str = Field(description="named position")
+    diverges: Literal["all", "letter", "other"] = Field(
+        "all",
+        description="over which pairs: all, those whose completions part at the letter of the answer, or elsewhere",
+    )
+    to_readout: float | None = Field(
+        None, description="median tokens from the position to the one that is read from; 0: the readout itself"
+    )
     control: Control | None = Field(
         description="placebo: other positions as far from the readout, another question's states, or random directions "
         "of the same length; null for the patch itself"
@@ -175,5 +203,5 @@ class PatchPart(Record):
 
 
 CAUSAL_RECORDS: tuple[type[Record], ...] = (
-    MediationRow, MediationEffect, KnockoutEffect, CutRedrawn, DirectionEffect, SubspaceEffect,
+    MediationRow, MediationEffect, KnockoutEffect, CutRedrawn, DirectionEffect, SubspaceEffect, PatchRedrawn,
 )  # fmt: skip

@@ -9,6 +9,7 @@ from experiments.records.causal import (
     MediationEffect,
     MediationRow,
     PatchCell,
+    PatchRedrawn,
     SubspaceEffect,
 )
 from experiments.records.detectors import (
@@ -121,6 +122,11 @@ def cot_scores_table(folder: Path) -> RecordTable[CotScore]:
 def cells_table(folder: Path) -> RecordTable[PatchCell]:
     """The patched cells."""
     return RecordTable(folder / "cells.jsonl", PatchCell)
+
+
+def redrawn_table(folder: Path) -> RecordTable[PatchRedrawn]:
+    """Answers written anew under a patch."""
+    return RecordTable(folder / "redrawn.jsonl", PatchRedrawn)
 
 
 def mediation_table(folder: Path) -> RecordTable[MediationRow]:

@@ -11,6 +11,7 @@ from experiments.records.causal import (
     KnockoutEffect,
     MediationEffect,
     PatchCell,
+    PatchRedrawn,
     SubspaceEffect,
 )
 from experiments.records.comparison import Comparison, Part
@@ -27,7 +28,14 @@ class PatchSummary(Part):
 
     pairs: int = Field(description="pairs of runs")
     dropped: dict[str, int] = Field(description="rows that made no pair, by reason")
-    best: PatchCell | None = Field(description="the cell that recovers most")
+    best: PatchCell | None = Field(
+        description="the cell that recovers most, the readout and the two tokens before it left out"
+    )
+    best_by_divergence: dict[str, PatchCell] = Field(
+        default_factory=dict, description="the same cell over pairs that part at the answer's letter, and over others"
+    )
+    at_letter: int | None = Field(None, description="pairs of this comparison that part at the answer's letter")
+    redrawn: tuple[PatchRedrawn, ...] = Field((), description="answers written anew under a patch (`patch.regenerate`)")
     placebo: PatchCell | None = Field(description="the placebo that recovers most")
     cells: tuple[PatchCell, ...] = Field(
         description="the cells, and each placebo at its largest per site, its name in place of the position"

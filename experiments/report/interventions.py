@@ -10,6 +10,8 @@ from experiments.report.terminal import number, show
 from experiments.report.views import patch_grid
 from experiments.report.words import flips
 
+_PLACEBOS = ("by a random one", "by a permuted-label one")
+
 
 class Table(NamedTuple):
     """A heading, the names of its columns, and rows of text."""
@@ -34,7 +36,7 @@ def tables(model: ModelSummary) -> Iterator[Table]:
     if model.directions and (edited := model.directions.effects):
         yield Table(
             "Directions of probes, edited: answers that change, and completions without an answer",
-            ("direction of", "where", "edit", "rows", "changed", "by a random one", "no answer", "by a random one"),
+            ("direction of", "where", "edit", "rows", "changed", *_PLACEBOS, "no answer", *_PLACEBOS),
             _edited(edited),
         )
 
@@ -53,16 +55,16 @@ def _edited(effects: Sequence[DirectionEffect]) -> list[tuple[str, ...]]:
     def key(row: DirectionEffect) -> tuple[object, ...]:
         return row.detector, row.behaviour, row.edit, row.scale
 
-    random = {key(row): row for row in effects if row.direction == "random"}
+    random, permuted = ({key(row): row for row in effects if row.direction == kind} for kind in ("random", "permuted"))
     lines = []
     for row in effects:
         if row.direction != "probe" or row.edit == "none":
             continue
         edit = row.edit if row.scale is None else f"{row.edit} {row.scale:g}"
         where = f"{row.site} {'at' if row.reach == 'token' else 'from'} {row.position}"
-        pair = row, random.get(key(row))
-        changed = (show(flips(one)) for one in pair)
-        unparsed = ("-" if one is None else number(one.unparsed) for one in pair)
+        three = row, random.get(key(row)), permuted.get(key(row))
+        changed = (show(flips(one)) for one in three)
+        unparsed = ("-" if one is None else number(one.unparsed) for one in three)
         lines.append((row.detector, where, edit, row.behaviour, *changed, *unparsed))
     return lines
 

@@ -1,7 +1,8 @@
 """Part of stage 5: does a model use the direction that a probe reads reliance from?
 
 The direction is taken out of the stream, or added to it, at the token that the probe reads or from it on, and the items
-are completed again with their own seeds. Beside it stand random directions, orthogonal and as long.
+are completed again with their own seeds. Beside it stand random directions, orthogonal and as long, and those of the
+same probe trained on permuted labels, which are as typical of the states as the probe's own.
 """
 
 from collections import Counter
@@ -13,9 +14,13 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.base import clone
 from torch import Tensor
 
 from activations import Site, capture
+from activations.sites import decoder_blocks
+from experiments.detectors.cells import activation_cells, with_positions
+from experiments.detectors.rows import labelled_rows, one_per_prompt
 from experiments.detectors.saved import saved_folder
 from experiments.detectors.targets import MAIN
 from experiments.interventions.edited import Place, complete_edited
@@ -33,8 +38,9 @@ from experiments.run.model_run import ModelRun, StageResult
 from experiments.run.stage import Stage
 from experiments.stages.knockouts import answer_shares
 from experiments.stages.mediate import Chosen, choose
+from experiments.stages.probe import store_of
 from experiments.transcripts import transcript_of
-from probes import LinearProbe, cluster_bootstrap, load_probe
+from probes import LinearProbe, SavedProbe, cluster_bootstrap, load_probe, permuted_labels
 from probes.directions import StatePair, orthogonal_directions, subspace_patching
 
 BEHAVIOURS: tuple[Behaviour, ...] = ("reliant", "aligned", "resisted")
@@ -42,12 +48,19 @@ BEHAVIOURS: tuple[Behaviour, ...] = ("reliant", "aligned", "resisted")
 
 @dataclass(frozen=True)
 class ProbeDirection:
-    """Where a detector reads, and along which direction, as long as the two classes lie apart along it."""
+    """Where a detector reads, and along which direction, as long as the two classes lie apart along it.
+
+    Attributes:
+        mean_state: of the reliant and aligned rows there.
+        permuted: directions of the same probe trained on permuted labels, as long.
+    """
 
     detector: str
     site: Site
     position: str
     vector: Tensor
+    mean_state: Tensor
+    permuted: tuple[Tensor, ...] = ()
 
 
 def run_directions(run: ModelRun) -> StageResult:
@@ -74,12 +87,14 @@ def _directions(run: ModelRun, folder: Path) -> DirectionsAccount:
     reasons: Counter[str] = Counter()
     chosen = choose(run, run.config.directions.items, BEHAVIOURS, "directions")
     tested, parts = 0, FinishedParts(folder)
+    warnings: list[str] = []
     for name in run.config.directions.detectors:
         found = _read_direction(run, name, chosen)
         if isinstance(found, str):
             reasons[found] += 1
             continue
         tested += 1
+        warnings += _unread(run, found, chosen)
         if unplaced := sum(_place(run, c, found.position) is None for c in chosen):
             reasons[f"{name}: {found.position} is not resolved, so not edited"] += unplaced
         effects += _redrawn(run, found, chosen, parts)
@@ -87,7 +102,22 @@ def _directions(run: ModelRun, folder: Path) -> DirectionsAccount:
     directions_table(folder).replace(effects)
     subspaces_table(folder).replace(subspaces)
     parts.clear()
-    return DirectionsAccount(tested=tested, dropped=dict(reasons))
+    for warning in warnings:
+        run.reporter.warn(f"  {warning}")
+    return DirectionsAccount(tested=tested, dropped=dict(reasons), warnings=tuple(warnings))
+
+
+def _unread(run: ModelRun, found: ProbeDirection, chosen: Sequence[Chosen]) -> list[str]:
+    """A warning where no later token can read the edited state: it is written after the last attention has read."""
+    last = len(decoder_blocks(run.loaded.model)) - 1
+    if found.site.layer < last or found.site.component == "resid_pre":
+        return []
+    where = f"{found.detector}: {found.site} lies above the last attention"
+    if run.config.directions.reach == "onward":
+        return [f"{where}, so an edit changes the logits of each token alone, and nothing that is computed later"]
+    places = [(c, at) for c in chosen if (at := _place(run, c, found.position)) is not None]
+    idle = sum(at < len(c.rollouts["hinted"].prompt_ids) - 1 for c, at in places)
+    return [f"{where}, and in {idle} of {len(places)} rows no token is drawn from {found.position}: nothing can change"]
 
 
 def _read_direction(run: ModelRun, detector: str, chosen: Sequence[Chosen]) -> ProbeDirection | str:
@@ -102,15 +132,37 @@ def _read_direction(run: ModelRun, detector: str, chosen: Sequence[Chosen]) -> P
     vector = torch.from_numpy(saved.probe.direction_).double()
     unit = vector / vector.norm()
     projected: dict[str, list[float]] = {"reliant": [], "aligned": []}
+    seen: list[Tensor] = []
     placed = [(c, at) for c in chosen if (at := _place(run, c, position)) is not None]
     rows = [_ids(c.rollouts["hinted"]) for c, _ in placed]
     for indices, states in capture(run.loaded, rows, [[at] for _, at in placed], [site]):
         for k, i in enumerate(indices):
-            projected.get(placed[i][0].label.behaviour, []).append(float(states[site][k, 0].double() @ unit))
+            if placed[i][0].label.behaviour in projected:
+                seen.append(states[site][k, 0].double())
+                projected[placed[i][0].label.behaviour].append(float(seen[-1] @ unit))
     if not all(projected.values()):
         return f"{detector}: its position is resolved in no reliant or in no aligned row"
     apart = abs(np.mean(projected["reliant"]) - np.mean(projected["aligned"]))
-    return ProbeDirection(detector, site, position, (unit * float(apart)).float())
+    permuted = _permuted(run, saved, site, float(apart))
+    mean_state = torch.stack(seen).mean(0).float()
+    return ProbeDirection(detector, site, position, (unit * float(apart)).float(), mean_state, permuted)
+
+
+def _permuted(run: ModelRun, saved: SavedProbe, site: Site, length: float) -> tuple[Tensor, ...]:
+    """Directions of the same estimator at the same place, trained on labels permuted by group; of a given length."""
+    position = saved.card.position
+    rows = with_positions(labelled_rows(run), [position])
+    if saved.card.notes["detector"] == "probe_before_cot":
+        rows = one_per_prompt(rows)[0]
+    contrast = rows.contrast()
+    (x,) = activation_cells(store_of(run), rows.hinted_at, [site], [position]).values()
+    rng = stream(run.config.seed, "permuted directions", saved.card.notes["detector"])
+    found = []
+    for labels in permuted_labels(contrast, run.config.directions.controls, rng).T:
+        vector = torch.from_numpy(clone(saved.probe).fit(x, labels).direction_).double()
+        if vector.norm() > 0:
+            found.append((vector / vector.norm() * length).float())
+    return tuple(found)
 
 
 def _ids(rollout: Rollout) -> tuple[int, ...]:
@@ -123,8 +175,8 @@ def _place(run: ModelRun, chosen: Chosen, position: str) -> int | None:
 
 @dataclass(frozen=True)
 class _Trial:
-    edit: Literal["none", "ablate", "add"]
-    direction: Literal["probe", "random"]
+    edit: Literal["none", "ablate", "mean", "add"]
+    direction: Literal["probe", "random", "permuted"]
     scale: float | None
     vectors: tuple[Tensor, ...]
 
@@ -133,11 +185,14 @@ def _trials(run: ModelRun, found: ProbeDirection) -> list[_Trial]:
     settings = run.config.directions
     generator = torch.Generator().manual_seed(stable_int(run.config.seed, "random directions", found.detector) % 2**31)
     controls = tuple(orthogonal_directions(found.vector, settings.controls, generator))
+    edits: list[tuple[Literal["ablate", "mean", "add"], float | None]] = [("ablate", None), ("mean", None)]
+    edits += [("add", scale) for scale in settings.scales]
     trials = []
-    for scale in (None, *settings.scales):
-        edit: Literal["ablate", "add"] = "ablate" if scale is None else "add"
+    for edit, scale in edits:
         trials.append(_Trial(edit, "probe", scale, (found.vector,)))
         trials.append(_Trial(edit, "random", scale, controls))
+        if found.permuted:
+            trials.append(_Trial(edit, "permuted", scale, found.permuted))
     return trials
 
 
@@ -157,8 +212,9 @@ def _redrawn(
 
             def tried(trial: _Trial = trial) -> TrialPart:
                 done = []
+                mean = found.mean_state if trial.edit == "mean" else None
                 for vector in trial.vectors:
-                    done.append(complete_edited(run, places, found.site, vector, trial.scale, reach))
+                    done.append(complete_edited(run, places, found.site, vector, trial.scale, reach, mean))
                     tick(1)
                 return TrialPart(effects=tuple(_counted(run, found, rows, trial, done)))
 

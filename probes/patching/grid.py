@@ -67,6 +67,16 @@ class PatchEffects:
         runs = self.base[metric], self.source[metric], self.patched[cell][metric]
         return recovery(*runs, bootstrap, least_gap, least_total)
 
+    def take(self, rows: Sequence[int]) -> "PatchEffects":
+        """The effects on some of the pairs."""
+        chosen = list(rows)
+
+        def some(values: Mapping[Metric, Array]) -> dict[Metric, Array]:
+            return {metric: found[chosen] for metric, found in values.items()}
+
+        patched = {cell: some(values) for cell, values in self.patched.items()}
+        return PatchEffects(some(self.base), some(self.source), patched, self.unaligned, self.account)
+
     def to_frame(self, least_gap: float = 0.0, metric: Metric = "logit_difference") -> "pd.DataFrame":
         """A line per cell: where it is, its recovery, and of how many pairs; placebos have a ``control``."""
         import pandas as pd
