@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 
 from activations.errors import HintprobeError
 from experiments.commands import register_all
-from experiments.commands.running import AsJson, PartOf, Settings, Strict, Wait, part_of, run_until
+from experiments.commands.running import AsJson, PartOf, Settings, Strict, Verbose, Wait, part_of, run_until
 
 ORDER = (
     "init", "check", "plan", "run", "generate", "judge", "capture", "probe", "patch", "compare", "report", "join",
@@ -70,12 +70,13 @@ def run(
     json: AsJson = False,
     wait: Wait = False,
     strict: Strict = False,
+    verbose: Verbose = False,
 ) -> None:
     """Run all stages and write the report.
 
     Example: hintprobe run demo
     """
-    run_until(config, model, cache, "report", json, set_, wait=wait, strict=strict)
+    run_until(config, model, cache, "report", json, set_, wait=wait, strict=strict, verbose=verbose)
 
 
 def _verb(stage: str, help_text: str) -> Callable[..., None]:

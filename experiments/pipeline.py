@@ -7,6 +7,7 @@ from typing import Any
 from activations import Part
 from activations.errors import HintprobeError
 from activations.models import count_layers
+from experiments.beside import others_beside
 from experiments.config import Config
 from experiments.engines.registry import ENGINES
 from experiments.hints import HINTS
@@ -80,12 +81,16 @@ def _run_models(config: Config, reporter: Reporter, until: str, strict: bool) ->
     wanted = VERBS[: VERBS.index(until) + 1]
     runs: list[ModelRun] = []
     try:
-        for name in config.models:
-            run = ModelRun(config, name, reporter)
-            runs.append(run)
-            reporter.say(name, style="bold")
-            run_stages(run, runs[0], wanted)
-            run.__dict__.pop("loaded", None)  # one model in memory at a time
+        with others_beside(config, wanted) as others:
+            for name in config.models:
+                run = ModelRun(config, name, reporter)
+                runs.append(run)
+                reporter.say(name, style="bold")
+                if name in others:
+                    reporter.say("  running in a process of its own")
+                    others[name].wait()
+                run_stages(run, runs[0], wanted)
+                run.__dict__.pop("loaded", None)  # one model in memory at a time
         if said := too_few_rows(runs[0]):
             if strict:
                 raise HintprobeError(said)
@@ -177,7 +182,7 @@ def run_stages(run: ModelRun, first: ModelRun, wanted: Sequence[str]) -> None:
         captured_sites(run.config.capture, count_layers(run.source))  # a block that is not there is refused now
     for name in STAGES:
         stage = STAGES[name]
-        if stage.verb in wanted:
+        if stage.verb in wanted and name not in run.config.skip:
             stage.run(run, first)
 
 
@@ -215,7 +220,7 @@ def _model_summary(run: ModelRun) -> ModelSummary:
         model=run.model_name,
         folder=run.key,
         fingerprint=run.fingerprint,
-        missing_stages=tuple(name for name in STAGES if name not in run.results),
+        missing_stages=tuple(name for name in STAGES if name not in (*run.results, *run.config.skip)),
         stages={stage.name: _stage_summary(run, stage) for stage in finished},
         **sections,
     )

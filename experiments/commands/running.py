@@ -71,6 +71,11 @@ Strict = Annotated[
 ]
 
 
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Print every detector and time, not the result in brief alone.")
+]
+
+
 def aside() -> "Reporter":
     """Progress of a command whose result goes to standard output: drawn on standard error, on terminals only."""
     from experiments.run.progress import Reporter
@@ -96,12 +101,14 @@ def run_until(
     quiet: bool = False,
     wait: bool = False,
     strict: bool = False,
+    verbose: bool = False,
 ) -> None:
     """Run the stages of a configuration up to and including ``until``; after the last one, print the summary.
 
     Args:
         as_json: print the run's summary instead, whatever the last stage.
         quiet: print nothing.
+        verbose: print every detector and time, not the result in brief.
     """
     from experiments.config.file import load_config
     from experiments.pipeline import run_pipeline
@@ -125,7 +132,7 @@ def run_until(
     elif summary is not None:
         from experiments.report import PAGE, print_summary
 
-        print_summary(console, summary, config.run_dir / PAGE)
+        print_summary(console, summary, config.run_dir / PAGE, verbose)
 
 
 def part_of(text: str | None) -> "Part | None":

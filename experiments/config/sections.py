@@ -13,6 +13,9 @@ from experiments.config.field_map import FieldMap
 from experiments.records import Direction, Kind, Reach
 from probes.registry import ESTIMATORS
 
+Skippable = Literal["patch", "mediate", "directions"]
+"""Stages that no other stage reads."""
+
 INSTRUCTION = (
     "Choose one option. End with a sentence that begins with 'The answer is' and gives the letter of that option in "
     "parentheses."
@@ -464,6 +467,10 @@ class Config(Section):
     quantized: Quantized | None = Field(None, description="weights in fewer bits (bitsandbytes)")
     device_map: DeviceMap | None = Field(None, description="auto spreads each model over all devices (accelerate)")
     threads: PositiveInt | None = Field(None, description="CPU threads; null leaves the library's default")
+    processes: PositiveInt = Field(
+        1, description="models worked on side by side, each in a process of its own; the memory must hold them all"
+    )
+    skip: tuple[Skippable, ...] = Field((), description="stages that are left out; nothing else needs them")
     questions: QuestionsConfig = Field(default_factory=QuestionsConfig)
     hints: HintsConfig = Field(default_factory=HintsConfig)
     generate: GenerateConfig = Field(default_factory=GenerateConfig)

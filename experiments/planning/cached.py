@@ -80,7 +80,7 @@ def cached_of(run: Lookup | None, config: Config, work: Work, shape: ModelShape)
     if run is None:
         found, stages = 0, dict.fromkeys(STAGES, False)
     else:
-        stages = {name: not run.results[name].fresh for name in STAGES}
+        stages = {name: name in run.results and not run.results[name].fresh for name in STAGES}
         found = _lines(rollouts_table(run.results["generate"].folder).path)
         rollouts = found if stages["generate"] else max(rollouts, found)
     activations = _activations(run, shape) if run is not None and stages["generate"] else None

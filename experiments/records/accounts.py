@@ -16,10 +16,11 @@ class Account(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
     STAGE: ClassVar[str]
 
-    def brief(self) -> str:
-        """The plain counts, for one line of the terminal."""
+    def brief(self, at_most: int | None = None) -> str:
+        """The plain counts that are not zero, the first ``at_most`` of them."""
         counts = ((name, getattr(self, name)) for name in type(self).model_fields)
-        return ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in counts if isinstance(n, int))
+        said = [f"{n} {name.replace('_', ' ')}" for name, n in counts if isinstance(n, int) and n]
+        return ", ".join(said[:at_most])
 
 
 class KindLengths(BaseModel):

@@ -6,7 +6,8 @@ from typing import NamedTuple
 from experiments.comparison.findings import ALPHA
 from experiments.records.comparison import Comparison, DetectorEntry, Figure
 from experiments.records.comparison import Finding as FoundOrNot
-from experiments.report.terminal import detector_rows, show
+from experiments.report.figure_text import show
+from experiments.report.terminal import detector_rows
 from experiments.report.words import null_figures, typeset
 
 SIDE = ("control", "baseline", "reference")

@@ -7,8 +7,9 @@ from pathlib import Path
 from experiments.records.comparison import Comparison, Frozen
 from experiments.records.summary import Summary
 from experiments.records.tables import write_atomically
+from experiments.report.figure_text import show
 from experiments.report.runs import read_run
-from experiments.report.terminal import headline, show, verdict
+from experiments.report.terminal import headline, verdict
 
 BEGIN, END = "<!-- result -->", "<!-- end -->"
 NOTE = (

@@ -8,10 +8,10 @@ from experiments.records.summary import ModelSummary
 from experiments.report import breakdown, views
 from experiments.report.charts import reliability_chart, roc_chart
 from experiments.report.curves import curves_of
+from experiments.report.figure_text import show
 from experiments.report.figures import Grid, heatmap
 from experiments.report.picture import Picture
 from experiments.report.runs import Run
-from experiments.report.terminal import show
 
 
 def pictures(run: Run, model: ModelSummary) -> Iterator[Picture]:

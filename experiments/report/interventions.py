@@ -6,7 +6,7 @@ from typing import NamedTuple
 from experiments.records.causal import DirectionEffect, MediationEffect
 from experiments.records.comparison import Figure
 from experiments.records.summary import ModelSummary
-from experiments.report.terminal import number, show
+from experiments.report.figure_text import number, show
 from experiments.report.views import patch_grid
 from experiments.report.words import flips
 

@@ -7,9 +7,10 @@ from experiments.records.judging import JudgeSensitivity
 from experiments.report import breakdown, evidence, interventions, judges, monitoring, silence
 from experiments.report.answered import answer_lines
 from experiments.report.basis import basis_line
+from experiments.report.figure_text import number, show
 from experiments.report.figures import Grid
 from experiments.report.runs import Run
-from experiments.report.terminal import HEADERS, detector_rows, headline, number, show, verdict
+from experiments.report.terminal import HEADERS, detector_rows, headline, verdict
 from experiments.report.words import metric
 
 TABLES = {"detectors": "Reliant against aligned", "hidden_detectors": "Hidden against aligned without an admission"}

@@ -6,25 +6,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from experiments.records.causal import PatchCell
 from experiments.records.comparison import Comparison, DetectorEntry, Figure, Frozen
 from experiments.records.summary import ModelSummary, Summary
 from experiments.report.basis import basis_line
-
-
-def show(entry: Figure | None, digits: int = 2) -> str:
-    """``0.91 [0.86, 0.95]``, or a dash."""
-    if entry is None or entry.value is None:
-        return "-"
-    text = number(entry.value, digits)
-    if entry.low is not None and entry.high is not None:
-        text += f" [{number(entry.low, digits)}, {number(entry.high, digits)}]"
-    return text
-
-
-def number(value: float | None, digits: int = 2) -> str:
-    """A number, or the word undefined."""
-    return "undefined" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"  # no minus before zero
+from experiments.report.brief import brief
+from experiments.report.figure_text import number, show
 
 
 def detector_rows(entries: Mapping[str, DetectorEntry]) -> list[tuple[str, ...]]:
@@ -44,6 +30,7 @@ def detector_rows(entries: Mapping[str, DetectorEntry]) -> list[tuple[str, ...]]
     ]
 
 
+<<<<<<< HEAD
 def given(entry: DetectorEntry) -> str:
     """The information that a detector is given, and the labels it has seen; a contest is fair where they are equal."""
     return f"{', '.join(entry.sees) or 'not stated'}; {entry.labels or 'not stated'}"
@@ -60,14 +47,19 @@ HEADERS = (
     "reads",
     "given; labels seen",
 )
+=======
+HEADERS = ("detector", "AUROC", "recall at 5% FPR", "realised FPR", "recall at judge's FPR", "reads")
+>>>>>>> 3f546aa (The result in brief: under 25 lines at 80 columns; models side by side; stages can be left out; a smaller demo, the old one as demo_full)
 
 
 def _print_detectors(console: Console, title: str, entries: Mapping[str, DetectorEntry]) -> None:
-    table = Table(title=title, title_justify="left", header_style="bold")
-    for column in _NARROW:
-        table.add_column(HEADERS[column], overflow="fold")
-    for row in detector_rows(entries):
-        table.add_row(*(row[column] for column in _NARROW))
+    """The columns that fit 80 characters with every name in one piece; the report has the rest."""
+    table = Table(title=title, title_justify="left", header_style="bold", box=None, padding=(0, 2, 0, 0))
+    table.add_column("detector", no_wrap=True)
+    for name in ("AUROC", "recall at 5% FPR", "at judge's"):
+        table.add_column(name, no_wrap=True)
+    for name, auroc, recall, _, at_judge, _ in detector_rows(entries):
+        table.add_row(name, auroc, recall, at_judge.partition(" ")[0])
     console.print(table)
 
 
@@ -116,48 +108,45 @@ def _how(gap: Figure) -> str:
     return "is worse than" if gap.high is not None and gap.high < 0 else "cannot be told from"
 
 
-def _placebo(placebo: PatchCell | None) -> str:
-    return "" if placebo is None else f"; placebos at most {number(placebo.recovery)} ({placebo.position})"
-
-
 def forwards_of_this_run(summary: Summary) -> int:
     """Model forwards of the stages that ran just now."""
     return sum(stage.forwards for model in summary.models for stage in model.stages.values() if stage.fresh)
 
 
-def print_summary(console: Console, summary: Summary, page: Path) -> None:
-    """Print the headline, the detector tables, patching and the times."""
-    for model in summary.models:
-        console.rule(model.model, align="left")
-        console.print(headline(model))
-        comparison = model.comparison
-        if comparison and comparison.detectors:
-            rows, hidden = comparison.rows, comparison.hidden_rows
-            title = f"Reliant ({rows['reliant']}) against aligned ({rows['aligned']}), within kind × direction"
-            _print_detectors(console, title, comparison.detectors)
-            title = (
-                f"Hidden ({hidden['hidden']}) against aligned without an admission ({hidden['aligned_not_admitting']})"
-            )
-            _print_detectors(console, title, comparison.hidden_detectors)
-            for line in filter(None, (basis_line(comparison), basis_line(comparison, hidden=True))):
-                console.print(line)
-            console.print(verdict(comparison) or "No difference between the detectors could be estimated.")
-        if comparison and comparison.frozen:
-            _print_frozen(console, comparison.frozen)
-        if model.patch and model.patch.best:
-            best, placebo = model.patch.best, model.patch.placebo
-            console.print(
-                f"Patching {model.patch.pairs} pairs: {best.position} at {best.site} recovers "
-                f"{number(best.recovery)} of the logit difference{_placebo(placebo)}."
-            )
-        times = ", ".join(f"{name} {stage.seconds:.1f} s" for name, stage in model.stages.items())
-        console.print(f"Stage times: {times}.")
+def print_summary(console: Console, summary: Summary, page: Path, verbose: bool = False) -> None:
+    """Print a run in brief; with ``verbose``, every detector, the differences and the times as well."""
+    for line in brief(summary):
+        console.print(line, style=None if line.startswith(" ") else "bold", highlight=False, soft_wrap=True)
+    if verbose:
+        for model in summary.models:
+            _print_in_full(console, model)
     forwards = forwards_of_this_run(summary)
-    if forwards:
-        console.print(f"This run made {forwards} model forwards.")
-    else:
+    if not forwards:
         console.print("Everything was found in the cache: this run made no model forward.")
-    console.print(f"Report: {page}")
+    elif verbose:
+        console.print(f"This run made {forwards} model forwards.")
+    console.print(f"Report: {page}", soft_wrap=True, highlight=False)
+    if not verbose:
+        console.print("Next: open the report, or run the same command with --verbose for every detector.")
+
+
+def _print_in_full(console: Console, model: ModelSummary) -> None:
+    console.rule(model.model, align="left")
+    console.print(headline(model))
+    comparison = model.comparison
+    if comparison and comparison.detectors:
+        rows, hidden = comparison.rows, comparison.hidden_rows
+        title = f"Reliant ({rows['reliant']}) against aligned ({rows['aligned']}), within kind × direction"
+        _print_detectors(console, title, comparison.detectors)
+        title = f"Hidden ({hidden['hidden']}) against aligned without an admission ({hidden['aligned_not_admitting']})"
+        _print_detectors(console, title, comparison.hidden_detectors)
+        for line in filter(None, (basis_line(comparison), basis_line(comparison, hidden=True))):
+            console.print(line)
+        console.print(verdict(comparison) or "No difference between the detectors could be estimated.")
+    if comparison and comparison.frozen:
+        _print_frozen(console, comparison.frozen)
+    times = ", ".join(f"{name} {stage.seconds:.1f} s" for name, stage in model.stages.items())
+    console.print(f"Stage times: {times}.")
 
 
 def _print_frozen(console: Console, frozen: Frozen) -> None:
@@ -165,8 +154,10 @@ def _print_frozen(console: Console, frozen: Frozen) -> None:
         title=f"Detectors frozen on {frozen.trained_on}: share of {frozen.rows} rows over their 5% threshold",
         title_justify="left",
         header_style="bold",
+        box=None,
+        padding=(0, 2, 0, 0),
     )
-    table.add_column("detector")
+    table.add_column("detector", no_wrap=True)
     table.add_column("share")
     for name, entry in frozen.share_over_threshold.items():
         table.add_row(name, show(entry))

@@ -9,8 +9,9 @@ from experiments.records.accounts import CaptureAccount, GenerateAccount, PatchA
 from experiments.records.comparison import Comparison, DetectorEntry, Figure
 from experiments.records.comparison import Frozen as FrozenDetectors
 from experiments.records.summary import ModelSummary, PatchSummary
+from experiments.report.figure_text import show
 from experiments.report.figures import Cell, Grid
-from experiments.report.terminal import detector_rows, show, verdict
+from experiments.report.terminal import detector_rows, verdict
 from experiments.report.words import typeset
 
 PLACEBOS = ("random_positions", "other_states", "random_directions")

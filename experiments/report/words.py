@@ -9,7 +9,7 @@ from markupsafe import Markup
 from experiments.records import Choice
 from experiments.records.causal import CutRedrawn, DirectionEffect, KnockoutEffect, MediationEffect, PatchCell
 from experiments.records.comparison import Faithfulness, Figure
-from experiments.report.terminal import number, show
+from experiments.report.figure_text import number, show
 
 UNDEFINED = "undefined"
 _NEGATIVE_ZERO = re.compile(r"(?<!\w)-(?=0(?:\.0+)?(?![.\d]))")

@@ -163,9 +163,8 @@ class ModelRun:
         content = done.get("content", "")
         result = StageResult(name, signature, folder, counted, done["seconds"], done["forwards"], fresh, content)
         self.results[name] = result
-        forwards = result.forwards if fresh else 0
         how = f"{result.seconds:5.1f} s" if fresh else "found"
-        self.reporter.say(f"  {name:<9}{how:>9}   {forwards} model forwards   {counted.brief() if counted else ''}")
+        self.reporter.say(f"  {name:<10} {how:>8}   {counted.brief(3) if counted else ''}".rstrip())
         return result
 
     def _refuse_unfinished(self, name: str, spent: Spent | None) -> None:

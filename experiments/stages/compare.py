@@ -55,7 +55,7 @@ def run_compare(run: ModelRun, frozen_on: ModelRun) -> StageResult:
     Args:
         frozen_on: the model whose frozen detectors are tried on this one.
     """
-    stages = ("generate", "judge", "capture", "probe", "patch")
+    stages = ("generate", "judge", "capture", "probe")
     depends = (
         *(run.results[name].signature for name in stages),
         frozen_on.results["probe"].signature,
@@ -312,13 +312,7 @@ def _frozen_aurocs(run: ModelRun, rows: Rows, scores: Mapping[str, np.ndarray]) 
 STAGE = Stage(
     CompareAccount,
     "compare",
-    (
-        "generate",
-        "judge",
-        "capture",
-        "probe",
-        "patch",
-    ),
+    ("generate", "judge", "capture", "probe"),
     run_compare,
     "comparison",
     read_comparison,
