@@ -65,7 +65,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"hintprobe has no {name!r}")
     if name in _PACKAGES:
         return _package(name)
-    for package in _PACKAGES:
+    for package in reversed(_PACKAGES):  # the short way in Python stands before what it is made of
         module = _package(package)
         if name in getattr(module, "__all__", ()):
             return getattr(module, name)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from experiments.report import write_report
     from experiments.report.results import ModelResults, Results, read_results
     from experiments.report.trajectory import TrajectoryResults, read_trajectory
+    from experiments.scripting import TrainedProbe, capture, compare, load_model, patch, train_probe
 
 registration.register()
 
@@ -22,11 +23,17 @@ __all__ = [
     "Config",
     "ModelResults",
     "Results",
+    "TrainedProbe",
     "TrajectoryResults",
+    "capture",
+    "compare",
     "load_config",
+    "load_model",
+    "patch",
     "read_results",
     "read_trajectory",
     "run_pipeline",
+    "train_probe",
     "write_report",
 ]
 

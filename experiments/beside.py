@@ -9,6 +9,9 @@ from contextlib import contextmanager, suppress
 
 from activations.errors import HintprobeError
 from experiments.config import Config
+from experiments.run.model_run import ModelRun
+from experiments.run.threads import limited_threads
+from experiments.stages.running import run_stages
 
 _COMMAND = "from experiments.beside import work; work()"
 
@@ -56,9 +59,6 @@ def _start(config: Config, name: str, verbs: Sequence[str]) -> subprocess.Popen[
 
 def work() -> None:
     """What a process started here does: the stages of one model; the starter holds the run's lock."""
-    from experiments.pipeline import limited_threads, run_stages
-    from experiments.run.model_run import ModelRun
-
     given = json.load(sys.stdin)
     run = ModelRun(Config.model_validate(given["config"]), given["model"])
     with suppress(HintprobeError, KeyboardInterrupt), limited_threads(run.config.threads):  # the starter says why

@@ -9,11 +9,21 @@ from typer.core import TyperGroup
 
 from activations.errors import HintprobeError
 from experiments.commands import register_all
-from experiments.commands.running import AsJson, PartOf, Settings, Strict, Verbose, Wait, part_of, run_until
+from experiments.commands.running import (
+    AsJson,
+    PartOf,
+    Settings,
+    Strict,
+    Verbose,
+    Wait,
+    part_of,
+    run_until,
+    say_what_would_run,
+)
 
 ORDER = (
-    "init", "check", "plan", "run", "generate", "judge", "capture", "probe", "patch", "compare", "report", "join",
-    "train", "trajectory", "score", "faithfulness", "judges", "import", "cache", "reproduce", "organism",
+    "init", "check", "plan", "run", "generate", "judge", "capture", "probe", "patch", "compare", "report", "join", "ls",
+    "show", "train", "trajectory", "score", "faithfulness", "judges", "import", "cache", "reproduce", "organism",
 )  # fmt: skip
 """The story in the order in which it is told: prepare, run, stage by stage, then what stands alone."""
 
@@ -71,11 +81,17 @@ def run(
     wait: Wait = False,
     strict: Strict = False,
     verbose: Verbose = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say which stages would run and which are found, and run none.")
+    ] = False,
 ) -> None:
     """Run all stages and write the report.
 
     Example: hintprobe run demo
     """
+    if dry_run:
+        say_what_would_run(config, model, cache, set_)
+        return
     run_until(config, model, cache, "report", json, set_, wait=wait, strict=strict, verbose=verbose)
 
 

@@ -1,12 +1,11 @@
 """All stages of a run, model by model, and the summary that the report is made from."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from activations import Part
 from activations.errors import HintprobeError
-from activations.models import count_layers
 from experiments.beside import others_beside
 from experiments.config import Config
 from experiments.engines.registry import ENGINES
@@ -17,6 +16,7 @@ from experiments.prompts.positions import check_position
 from experiments.records.files import signed, unwritable, write_json
 from experiments.records.summary import SUMMARY, ModelSummary, StageSummary, Summary
 from experiments.report import PAGE, Run, write_report
+from experiments.run.folder import LOG, explain_folder
 from experiments.run.lock import LOCK, holding
 from experiments.run.model_run import ModelRun
 from experiments.run.part_folders import NoPartsError
@@ -24,9 +24,10 @@ from experiments.run.parts import Share
 from experiments.run.progress import Reporter
 from experiments.run.provenance import provenance
 from experiments.run.stage import Stage
+from experiments.run.threads import limited_threads
 from experiments.stages import STAGES, VERBS
-from experiments.stages.capture import captured_sites
 from experiments.stages.probe import too_few_rows
+from experiments.stages.running import run_stages
 
 
 def run_pipeline(
@@ -52,7 +53,7 @@ def run_pipeline(
         HeldError: another process is working on this run, and ``wait`` is off.
         HintprobeError: bad input. A summary of what was finished is written first.
     """
-    reporter = reporter or Reporter()
+    reporter = replace(reporter or Reporter(), log=config.run_dir / LOG)
     with prepared(config, LOCK if part is None else f"part-{part.index}-of-{part.count}.lock", wait, reporter):
         if part is None:
             return _run_models(config, reporter, until, strict)
@@ -73,6 +74,7 @@ def prepared(config: Config, lock: str, wait: bool, reporter: Reporter) -> Itera
         config.run_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise unwritable(config.run_dir, error) from error
+    explain_folder(config.run_dir)
     with holding(config.run_dir, lock, wait, reporter.say), limited_threads(config.threads):
         yield
 
@@ -174,32 +176,6 @@ def check_names(config: Config) -> None:
             f"There is no patch position named {unknown[0]!r}. Known: "
             f"{', '.join((*PROMPT_POSITIONS, *READOUT_POSITIONS))}."
         )
-
-
-def run_stages(run: ModelRun, first: ModelRun, wanted: Sequence[str]) -> None:
-    """Run the stages ``wanted`` of a model, in order; ``first`` is the model whose probes are frozen."""
-    if run.config.capture.layers is not None and "capture" in wanted:
-        captured_sites(run.config.capture, count_layers(run.source))  # a block that is not there is refused now
-    for name in STAGES:
-        stage = STAGES[name]
-        if stage.verb in wanted and name not in run.config.skip:
-            stage.run(run, first)
-
-
-@contextmanager
-def limited_threads(n: int | None) -> Iterator[None]:
-    """Limit torch's threads while a run lasts."""
-    if n is None:
-        yield
-        return
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def write_summary(config: Config, runs: Sequence[ModelRun]) -> Summary:

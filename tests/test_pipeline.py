@@ -199,3 +199,21 @@ def test_a_probe_stage_that_was_stopped_leaves_no_double_rows(letters_folder, tm
     (folder / "done.json").unlink()
     run_pipeline(settings, SILENT, until="probe")
     assert (folder / "scores.jsonl").read_text() == before
+
+
+def test_stages_can_be_left_out_and_models_worked_on_side_by_side(letters_folder, tmp_path):
+    """The same records as one process writes; what is left out is not missing, and the run says what it did."""
+    first, second = letters_folder("qwen3"), "organism:blind"
+    small = {"models": [first, second], "skip": ["mediate", "directions"], "questions": {"limit": 24}}
+    together = config(first, tmp_path / "a", **small, processes=2)
+    alone = config(first, tmp_path / "b", **small)
+    found = [run_pipeline(settings, SILENT) for settings in (together, alone)]
+    for model, other in zip(*(summary.models for summary in found), strict=True):
+        assert model.missing_stages == ()
+        assert "mediate" not in model.stages
+        for part in ("counts", "hint_effect", "faithfulness", "hidden_share", "findings"):
+            assert getattr(model.comparison, part) == getattr(other.comparison, part), part
+    assert not found[0].models[1].stages["generate"].fresh  # the other process made it
+    log = (together.run_dir / "run.log").read_text()
+    assert "running in a process of its own" in log
+    assert "report.html" in (together.run_dir / "README.txt").read_text()

@@ -22,7 +22,9 @@ ROOMS = (
     "comparison",
     "report",
     "stages",
+    "beside",  # models of one run in processes of their own
     "pipeline",
+    "scripting",  # the short way in Python
     "planning",
     "training",
     "organisms",

@@ -22,6 +22,7 @@ MODULES = (
     "judges",
     "importing",
     "report",
+    "looking",
     "reproduce",
     "organism",
 )

@@ -18,6 +18,7 @@ from experiments.run.console import PlainConsole as Console
 
 if TYPE_CHECKING:
     from activations import Part
+    from experiments.config import Config
     from experiments.run.progress import Reporter
 
 
@@ -89,6 +90,40 @@ def print_json(result: Any) -> None:
     sys.stdout.write(json.dumps(result, allow_nan=False) + "\n")
 
 
+def _config(
+    path: Path, model: str | None, cache: Path | None, settings: Sequence[str] | None, device: str | None = None
+) -> "Config":
+    """The configuration, with what the command line puts in its place."""
+    from experiments.config.file import load_config
+
+    overrides: dict[str, Any] = {"cache": cache, "device": device}
+    if model is not None:
+        overrides.update(models=(model,), limits={})
+    return load_config(path, settings or (), **overrides)
+
+
+def say_what_would_run(
+    config_path: Path, model: str | None, cache: Path | None, settings: Sequence[str] | None
+) -> None:
+    """Print, for each model, the stages that are found and those that would run."""
+    from experiments.pipeline import check_names
+    from experiments.planning.cached import Lookup, look_up
+    from experiments.stages import STAGES
+
+    config, console = _config(config_path, model, cache, settings), Console()
+    check_names(config)
+    first: Lookup | None = None
+    for name in config.models:
+        run = look_up(config, name, first)
+        first = first or run
+        console.print(name, style="bold")
+        for stage in STAGES:
+            found = run is not None and stage in run.results and not run.results[stage].fresh
+            state = "left out" if stage in config.skip else "found" if found else "would run"
+            console.print(f"  {stage:<10} {state}")
+    console.print(f"Run: {config.run_dir}", soft_wrap=True)
+
+
 def run_until(
     config_path: Path,
     model: str | None,
@@ -110,16 +145,12 @@ def run_until(
         quiet: print nothing.
         verbose: print every detector and time, not the result in brief.
     """
-    from experiments.config.file import load_config
     from experiments.pipeline import run_pipeline
     from experiments.run.progress import Reporter
 
     if part is not None and device is None:
         device = _own_gpu()
-    overrides: dict[str, Any] = {"cache": cache, "device": device}
-    if model is not None:
-        overrides.update(models=(model,), limits={})
-    config = load_config(config_path, settings or (), **overrides)
+    config = _config(config_path, model, cache, settings, device)
     console = Console()
     reporter = Reporter(None if as_json or quiet else console, Console(stderr=True))
     with stoppable():

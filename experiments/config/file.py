@@ -1,11 +1,12 @@
 """A configuration from its file: YAML, with settings of the command line on top, and errors that name the key."""
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from activations.errors import HintprobeError
 from experiments.config import Config
@@ -24,19 +25,37 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def explain(path: Path, error: ValidationError, listed: str = "docs/configuration.md") -> str:
-    """What is wrong with a file, key by key; ``listed`` says where its keys are."""
+def explain(
+    path: Path, error: ValidationError, listed: str = "docs/configuration.md", model: type[BaseModel] = Config
+) -> str:
+    """What is wrong with a file, key by key.
+
+    Args:
+        listed: where its keys are described.
+        model: what the file was read as; a misspelt key is answered with the nearest of its keys.
+    """
     problems = []
     for item in error.errors():
         where = ".".join(str(part) for part in item["loc"]) or "(top level)"
         if item["type"] == "extra_forbidden":
-            problems.append(f"unknown key `{where}`")
+            problems.append(f"unknown key `{where}`{_nearest(model, item['loc'])}")
         else:
             problems.append(f"`{where}`: {item['msg']} (given: {item['input']!r})")
     return (
         f"The config {path} is not valid: {'; '.join(problems)}. {listed} lists every key; correct the "
         "file and run again."
     )
+
+
+def _nearest(model: type[BaseModel], place: tuple[int | str, ...]) -> str:
+    """``; did you mean …?``, or nothing where no key of that section is near."""
+    for part in place[:-1]:
+        found = model.model_fields.get(str(part))
+        if found is None or not (isinstance(found.annotation, type) and issubclass(found.annotation, BaseModel)):
+            return ""
+        model = found.annotation
+    near = get_close_matches(str(place[-1]), model.model_fields, 1)
+    return f" (did you mean `{'.'.join(map(str, (*place[:-1], near[0])))}`?)" if near else ""
 
 
 def _set(data: dict[str, Any], setting: str) -> None:
@@ -97,7 +116,7 @@ def read_config(path: Path, settings: Sequence[str] = (), shipped: Path = SHIPPE
     return data
 
 
-def load_config(path: Path, settings: Sequence[str] = (), **overrides: Any) -> Config:
+def load_config(path: Path | str, settings: Sequence[str] = (), **overrides: Any) -> Config:
     """Read and check a config.
 
     Args:
@@ -108,7 +127,7 @@ def load_config(path: Path, settings: Sequence[str] = (), **overrides: Any) -> C
     Raises:
         HintprobeError: no such file, not YAML, an unknown key or an ill-typed value.
     """
-    path = shipped_config(path) or path
+    path = shipped_config(Path(path)) or Path(path)
     data = read_config(path, settings)
     try:
         return Config.model_validate({**data, **{k: v for k, v in overrides.items() if v is not None}})

@@ -12,13 +12,14 @@ from experiments.detectors import MAIN, labelled_rows
 from experiments.organisms.identity import Organism, find_organism
 from experiments.organisms.promises import load_promises
 from experiments.organisms.shares import auroc_figure, share
-from experiments.pipeline import limited_threads, write_summary
+from experiments.pipeline import write_summary
 from experiments.records.accounts import ProbeAccount
 from experiments.records.seeds import stream
 from experiments.records.tables import write_json
 from experiments.run.lock import holding
 from experiments.run.model_run import ModelRun
 from experiments.run.progress import Reporter
+from experiments.run.threads import limited_threads
 from experiments.stages.capture import run_capture
 from experiments.stages.compare import frozen_figures, read_comparison, run_compare
 from experiments.stages.generate import run_generate

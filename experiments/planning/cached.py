@@ -20,6 +20,7 @@ from experiments.run.finding import StillThere, found_in
 from experiments.run.model_run import A, ModelRun, Spent, StageResult
 from experiments.stages import STAGES, VERBS
 from experiments.stages.capture import captured_sites, places
+from experiments.stages.running import run_stages
 
 
 @dataclass
@@ -57,8 +58,6 @@ def look_up(config: Config, name: str, first: Lookup | None) -> Lookup | None:
     Raises:
         HintprobeError: the questions cannot be read, or a shard of the store is damaged.
     """
-    from experiments.pipeline import run_stages
-
     if not config.run_dir.is_dir() or (first is None and name != config.models[0]):
         return None
     run = Lookup(config, name)

@@ -1,6 +1,8 @@
 """Every table that a stage writes: its file's name and its record, given the stage's folder."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from experiments.records.causal import (
     CutRedrawn,
@@ -162,3 +164,31 @@ def directions_table(folder: Path) -> RecordTable[DirectionEffect]:
 def subspaces_table(folder: Path) -> RecordTable[SubspaceEffect]:
     """Patching along directions against patching whole states."""
     return RecordTable(folder / "subspaces.jsonl", SubspaceEffect)
+
+
+TABLES: dict[str, tuple[str, Callable[[Path], RecordTable[Any]]]] = {
+    "items": ("generate", items_table),
+    "rollouts": ("generate", rollouts_table),
+    "positions": ("capture", positions_table),
+    "verdicts": ("judge", verdicts_table),
+    "labels": ("judge", labels_table),
+    "reliance": ("judge", reliance_table),
+    "scores": ("probe", scores_table),
+    "other_scores": ("probe", other_scores_table),
+    "detectors": ("probe", detectors_table),
+    "other_detectors": ("probe", other_detectors_table),
+    "certainty": ("probe", certainty_table),
+    "targets": ("probe", targets_table),
+    "transfer": ("probe", transfer_table),
+    "kind_scores": ("probe", kind_scores_table),
+    "cot_scores": ("probe", cot_scores_table),
+    "cells": ("patch", cells_table),
+    "mediation": ("mediate", mediation_table),
+    "effects": ("mediate", effects_table),
+    "fresh": ("mediate", fresh_table),
+    "knockouts": ("mediate", knockouts_table),
+    "cut": ("mediate", cut_table),
+    "directions": ("directions", directions_table),
+    "subspaces": ("directions", subspaces_table),
+}
+"""Every table by name: the stage that writes it, and where it lies in that stage's folder."""

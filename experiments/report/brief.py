@@ -117,7 +117,8 @@ def why_not(finding: Finding) -> str:
         "does not tell reliant from resisted rows": finding.belief.p,
         **{f"not ahead of the {readable(name)}": lead.p for name, lead in finding.rivals.items()},
     }
-    worst = max(parts, key=lambda part: parts[part] if parts[part] is not None else 1.0)
+    known = {part: 1.0 if p is None else p for part, p in parts.items()}
+    worst = max(known, key=known.__getitem__)
     return f"p = {number(finding.p_holm, 2)}: {worst}"
 
 

@@ -8,11 +8,18 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
+from activations import ActivationStore, Site
 from activations.errors import HintprobeError
+from experiments.records import Condition
+from experiments.records.accounts import CaptureAccount
 from experiments.records.files import is_listed, read_checked
+from experiments.records.stages import TABLES
 from experiments.records.summary import ModelSummary
+from experiments.report.brief import brief
 from experiments.report.export import detector_rows_of
 from experiments.report.judges import reading_rows
 from experiments.report.monitoring import cascade_rows
@@ -22,19 +29,8 @@ from experiments.report.terminal import headline
 if TYPE_CHECKING:
     import xarray
 
-_TABLES = {
-    "items": "generate",
-    "rollouts": "generate",
-    "labels": "judge",
-    "reliance": "judge",
-    "verdicts": "judge",
-    "positions": "capture",
-    "scores": "probe",
-    "cells": "patch",
-}
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ModelResults:
     """What a run found of one model."""
 
@@ -50,21 +46,21 @@ class ModelResults:
         """One of the run's record tables, a row per record, with the columns that docs/format.md lists.
 
         Args:
-            name: items, rollouts, labels, reliance, verdicts, positions, scores or cells (of patching).
+            name: one of :data:`experiments.records.stages.TABLES`, such as items, rollouts, labels, scores, cells.
 
         Raises:
             HintprobeError: there is no such table, or the stage that writes it has not run.
         """
-        if name not in _TABLES:
-            raise HintprobeError(f"There is no table {name!r}. Known: {', '.join(_TABLES)}.")
-        stage = _TABLES[name]
+        if name not in TABLES:
+            raise HintprobeError(f"There is no table {name!r}. Known: {', '.join(TABLES)}.")
+        stage, table = TABLES[name]
         if stage not in self.summary.stages:
             raise HintprobeError(
                 f"The table {name!r} is written by the stage {stage!r}, which has not run on {self.name}. Run "
                 f"`hintprobe {stage} CONFIG` first."
             )
         folder = self.run.folder / self.summary.folder / self.summary.stages[stage].folder
-        path = folder / f"{name}.jsonl"
+        path = table(folder).path
         # Ids may look like numbers and dates; nothing is to be guessed.
         if not path.exists() and not is_listed(path):
             return pd.DataFrame()
@@ -92,6 +88,43 @@ class ModelResults:
             wide = scores.pivot(index="rollout_id", columns="detector", values="probability")
             frame = frame.join(wide.add_prefix("p_"))
         return frame
+
+    def activations(
+        self, site: str, position: str, condition: Condition = "hinted"
+    ) -> tuple[Float[np.ndarray, "row width"], pd.DataFrame]:
+        """The captured activations of the labelled rollouts, and their labels, row for row.
+
+        Args:
+            site: such as ``resid_post.3``.
+            position: a named position of ``capture.positions``, such as ``cot_0.5``.
+            condition: hinted, or the run of the same item and index without the hint (``unhinted``).
+
+        Returns:
+            ``[row, width]`` in float32, and :attr:`rows` of the same rows with a column ``stratum`` (kind and
+            direction). Rollouts that lack the position are left out.
+
+        Raises:
+            HintprobeError: nothing was captured, or not at this site or position.
+        """
+        account = self.summary.account(CaptureAccount)
+        if account is None:
+            raise HintprobeError(f"Nothing of {self.name} was captured. Run `hintprobe capture CONFIG` first.")
+        if site not in account.sites:
+            raise HintprobeError(f"The site {site!r} was not captured. There are: {', '.join(account.sites)}.")
+        records, rows = self.run.records(self.summary), self.rows
+        ids = [name if condition == "hinted" else records.partner(name, condition).id for name in rows.index]
+        places = [records.positions.get(name) for name in ids]
+        kept = [(k, at) for k, at in enumerate(places) if at is not None and position in at.tokens]
+        if not kept:
+            known = sorted({name for at in places if at is not None for name in at.tokens})
+            raise HintprobeError(
+                f"No {condition} rollout has the position {position!r}. There are: {', '.join(known) or 'none'}."
+            )
+        store = ActivationStore(self.run.folder.parent.parent / "store").named(account.store)
+        entries = [(bytes.fromhex(at.row_hash), at.tokens[position]) for _, at in kept]
+        frame = rows.iloc[[k for k, _ in kept]].copy()
+        frame["stratum"] = frame["kind"] + " " + frame["direction"]
+        return store.read(Site.parse(site), entries).float().numpy(), frame
 
     @property
     def detectors(self) -> pd.DataFrame:
@@ -146,6 +179,9 @@ class ModelResults:
             ) from error
         return xarray.DataArray(self.validation(detector), name="validation AUROC")
 
+    def __repr__(self) -> str:
+        return "\n".join(brief(self.run.summary.model_copy(update={"models": (self.summary,)})))
+
     def _repr_html_(self) -> str:
         table = self.detectors
         shown = table[["table", "detector", "auroc", "auroc_low", "auroc_high"]] if len(table) else table
@@ -157,7 +193,7 @@ def _depth(site: str) -> tuple[int, str]:
     return (int(layer), component) if component != "resid_pre" else (int(layer), "")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Results:
     """A run, model by model: iterate over it, or index it by a model's name."""
 
@@ -182,6 +218,9 @@ class Results:
     def detectors(self) -> pd.DataFrame:
         """The detector tables of all models."""
         return pd.DataFrame([row for model in self for row in detector_rows_of(self.run, model.summary)])
+
+    def __repr__(self) -> str:
+        return "\n".join(brief(self.run.summary))
 
     def _repr_html_(self) -> str:
         return "".join(f"<h3>{escape(model.name)}</h3>{model._repr_html_()}" for model in self)

@@ -30,14 +30,11 @@ def detector_rows(entries: Mapping[str, DetectorEntry]) -> list[tuple[str, ...]]
     ]
 
 
-<<<<<<< HEAD
 def given(entry: DetectorEntry) -> str:
     """The information that a detector is given, and the labels it has seen; a contest is fair where they are equal."""
     return f"{', '.join(entry.sees) or 'not stated'}; {entry.labels or 'not stated'}"
 
 
-_NARROW = (0, 1, 2, 4)
-"""What fits a terminal of 80 columns; the report has the rest."""
 HEADERS = (
     "detector",
     "AUROC",
@@ -47,9 +44,6 @@ HEADERS = (
     "reads",
     "given; labels seen",
 )
-=======
-HEADERS = ("detector", "AUROC", "recall at 5% FPR", "realised FPR", "recall at judge's FPR", "reads")
->>>>>>> 3f546aa (The result in brief: under 25 lines at 80 columns; models side by side; stages can be left out; a smaller demo, the old one as demo_full)
 
 
 def _print_detectors(console: Console, title: str, entries: Mapping[str, DetectorEntry]) -> None:
@@ -58,7 +52,7 @@ def _print_detectors(console: Console, title: str, entries: Mapping[str, Detecto
     table.add_column("detector", no_wrap=True)
     for name in ("AUROC", "recall at 5% FPR", "at judge's"):
         table.add_column(name, no_wrap=True)
-    for name, auroc, recall, _, at_judge, _ in detector_rows(entries):
+    for name, auroc, recall, _, at_judge, *_ in detector_rows(entries):
         table.add_row(name, auroc, recall, at_judge.partition(" ")[0])
     console.print(table)
 
@@ -127,7 +121,8 @@ def print_summary(console: Console, summary: Summary, page: Path, verbose: bool 
         console.print(f"This run made {forwards} model forwards.")
     console.print(f"Report: {page}", soft_wrap=True, highlight=False)
     if not verbose:
-        console.print("Next: open the report, or run the same command with --verbose for every detector.")
+        console.print(f"Next: hintprobe show {page.parent}   (one item in full)", soft_wrap=True, highlight=False)
+        console.print("      the same command with --verbose   (every detector)", highlight=False)
 
 
 def _print_in_full(console: Console, model: ModelSummary) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -38,19 +38,29 @@ class Reporter:
     Attributes:
         aside: where what has to be known is said (damage that was found, a run without probes) if there is no console.
         notes: what shows a note beside each bar that is open, the innermost last.
+        log: file that every line is added to, with its time.
     """
 
     console: Console | None = None
     aside: Console | None = None
     notes: list[Callable[[str], None]] = field(default_factory=list, repr=False, compare=False)
+    log: Path | None = None
 
     def say(self, text: str, style: str | None = None) -> None:
         """Print one line."""
+        self._write(text)
         if self.console:
             self.console.print(text, style=style)
 
+    def _write(self, text: str) -> None:
+        if self.log is not None:
+            # A log that cannot be written stops no run.
+            with suppress(OSError), self.log.open("a", encoding="utf-8") as file:
+                file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {visible(text)}\n")
+
     def warn(self, text: str) -> None:
         """Print what has to be known, whatever else is silent."""
+        self._write(text)
         if console := self.console or self.aside:
             console.print(text)
 

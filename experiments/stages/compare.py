@@ -246,6 +246,9 @@ def frozen_figures(run: ModelRun, frozen_on: ModelRun, rows: Rows, rng: np.rando
     reliant and aligned rows, the frozen scores are also held against them.
     """
     answered = rows.take(lambda i: rows.labels[i].hinted_answer == rows.labels[i].target)
+    if not len(answered):
+        refused = f"no hinted rollout of {run.model_name} answers h"
+        return Frozen(trained_on=frozen_on.model_name, rows=0, share_over_threshold={}, refused=refused)
     folder = saved_folder(frozen_on.results["probe"].folder, MAIN)
     scores: dict[str, np.ndarray] = {}
     fired: dict[str, np.ndarray] = {}

@@ -248,4 +248,4 @@ def load_training_config(path: Path, settings: Sequence[str] = (), **overrides: 
     try:
         return TrainingConfig.model_validate({**data, **{k: v for k, v in overrides.items() if v is not None}})
     except ValidationError as error:
-        raise HintprobeError(explain(path, error, DOCS)) from error
+        raise HintprobeError(explain(path, error, DOCS, TrainingConfig)) from error

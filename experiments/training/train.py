@@ -5,11 +5,11 @@ from typing import Any
 from activations import fingerprint, load_model
 from activations.errors import HintprobeError
 from experiments.judges import build_judges
-from experiments.pipeline import limited_threads
 from experiments.records.tables import write_json
 from experiments.run.known_models import resolve_model
 from experiments.run.lock import LOCK, holding
 from experiments.run.progress import Reporter
+from experiments.run.threads import limited_threads
 from experiments.training.config import TrainingConfig
 from experiments.training.grpo import Scorer, make_trainer
 from experiments.training.libraries import kept_random_states, quiet, require_libraries

@@ -11,13 +11,14 @@ from activations.errors import HintprobeError
 from experiments.comparison.faithfulness import METRIC_ROWS, metrics_of_sums
 from experiments.detectors import Rows
 from experiments.detectors.training import Trained
-from experiments.pipeline import check_names, limited_threads
+from experiments.pipeline import check_names
 from experiments.records.seeds import stream
 from experiments.records.tables import write_atomically
 from experiments.records.trajectory import Trajectory
 from experiments.run.lock import LOCK, holding
 from experiments.run.progress import Reporter
 from experiments.run.provenance import provenance
+from experiments.run.threads import limited_threads
 from experiments.training.checkpoints import locate_checkpoints
 from experiments.training.config import TrainingConfig
 from experiments.training.environments import environment_of

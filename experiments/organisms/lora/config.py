@@ -114,4 +114,4 @@ def load_lora_config(path: Path, settings: Sequence[str] = ()) -> LoraConfig:
     try:
         return LoraConfig.model_validate(data)
     except ValidationError as error:
-        raise HintprobeError(explain(path, error, "docs/making_an_organism.md")) from error
+        raise HintprobeError(explain(path, error, "docs/making_an_organism.md", LoraConfig)) from error
