@@ -4,14 +4,14 @@ import textwrap
 from collections.abc import Iterator
 
 from activations.errors import HintprobeError
-from experiments.records import Item, Label, Rollout
+from experiments.records import Condition, Item, Label, Rollout
 from experiments.records.run_records import RunRecords
 from experiments.records.summary import ModelSummary
 from experiments.report.names import readable
 
 WIDTH = 100
 SHOWN = ("probe_before_cot", "probe_within_cot", "probe_after_cot")
-CONDITIONS = ("unhinted", "hinted", "swapped", "neutral")
+CONDITIONS: tuple[Condition, ...] = ("unhinted", "hinted", "swapped", "neutral")
 
 
 def item_text(records: RunRecords, summary: ModelSummary, item_id: str) -> str:

@@ -247,8 +247,8 @@ def frozen_figures(run: ModelRun, frozen_on: ModelRun, rows: Rows, rng: np.rando
     """
     answered = rows.take(lambda i: rows.labels[i].hinted_answer == rows.labels[i].target)
     if not len(answered):
-        refused = f"no hinted rollout of {run.model_name} answers h"
-        return Frozen(trained_on=frozen_on.model_name, rows=0, share_over_threshold={}, refused=refused)
+        none = f"no hinted rollout of {run.model_name} answers h"
+        return Frozen(trained_on=frozen_on.model_name, rows=0, share_over_threshold={}, refused=none)
     folder = saved_folder(frozen_on.results["probe"].folder, MAIN)
     scores: dict[str, np.ndarray] = {}
     fired: dict[str, np.ndarray] = {}
