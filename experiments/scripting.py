@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 import activations
-from activations import LoadedModel, Site
+from activations import Decoding, LoadedModel, Site
 from activations.errors import HintprobeError
 from activations.models import Dtype
 from activations.sites import decoder_blocks
@@ -190,32 +190,56 @@ def patch(
     model: LoadedModel,
     base: str,
     source: str,
-    answers: tuple[str, str],
+    answers: tuple[str, str] | None = None,
     sites: Sequence[str] | None = None,
     chat: bool = True,
+    max_new_tokens: int = 256,
 ) -> "pd.DataFrame":
-    """Put the states of one prompt's run into another's, token by token, and see which answer comes out.
+    """Put the states of one prompt's run into another's, token by token, and see what comes out.
 
     Args:
         base, source: prompts of equal length in tokens.
-        answers: how each of them goes on; the first token of each is read.
+        answers: how each of them goes on; the first token of each is read. By default both are completed greedily, and
+            the token in which they first differ is read.
         sites: such as ``resid_pre.3``; by default the input of every block.
+        max_new_tokens: where the search for that token ends.
 
     Returns:
-        Site by token: the share of the logit difference that is recovered. 0 is the base run, 1 the source run.
+        Site by token, of the tokens from the first that differs: the share of the logit difference that is recovered.
+        0 is the base run, 1 the source run.
 
     Raises:
-        HintprobeError: prompts of other lengths, answers that begin alike, or a site that the model lacks.
+        HintprobeError: prompts of other lengths, completions or answers that are the same, or a site that the model
+            lacks.
     """
-    ids = [token_ids(model, text, chat) for text in (base, source)]
-    first = [token_ids(model, answer, chat=False)[0] for answer in answers]
-    words = {f"{k} {model.tokenizer.decode([token])!r}": (k,) for k, token in enumerate(ids[0])}
-    pair = PatchPair(ids[0], ids[1], first[0], first[1], words, group="pair")
+    rows = [token_ids(model, text, chat) for text in (base, source)]
+    if answers is None:
+        rows, first = _until_they_differ(model, rows, max_new_tokens)
+    else:
+        first = [token_ids(model, answer, chat=False)[0] for answer in answers]
+    start = next((k for k, (a, b) in enumerate(zip(*rows, strict=False)) if a != b), 0)
+    words = {f"{k} {model.tokenizer.decode([rows[0][k]])!r}": (k,) for k in range(start, len(rows[0]))}
+    pair = PatchPair(rows[0], rows[1], first[0], first[1], words, group="pair")
     wanted = [Site.parse(site) for site in sites or every_block(model)]
     if sites is None:
         wanted = [Site(site.layer, "resid_pre") for site in wanted]
     frame = patch_pairs(model, [pair], wanted).to_frame()
     return frame.pivot(index="site", columns="position", values="recovery").reindex(columns=list(words))
+
+
+def _until_they_differ(
+    model: LoadedModel, rows: Sequence[tuple[int, ...]], max_new_tokens: int
+) -> tuple[list[tuple[int, ...]], list[int]]:
+    """Both prompts with the completion that they share, and the token after it in each."""
+    decoding = Decoding(max_new_tokens=max_new_tokens)
+    a, b = (completion.ids for completion in activations.generate(model, rows, decoding))
+    k = next((k for k, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), None)
+    if k is None:
+        raise HintprobeError(
+            f"Both prompts are completed alike for {min(len(a), len(b))} tokens, so there is no difference to patch. "
+            "Give prompts that are answered differently, or the answers to read."
+        )
+    return [(*rows[0], *a[:k]), (*rows[1], *b[:k])], [a[k], b[k]]
 
 
 def compare(

@@ -132,7 +132,7 @@ def test_the_model_can_be_overridden(capsys, monkeypatch, tmp_path, tiny_folder)
     config = write(tmp_path, questions={"limit": 6}, generate={"max_new_tokens": 2})
     code, out, _ = hintprobe(capsys, monkeypatch, "generate", config, "--model", tiny_folder("llama"))
     assert code == 0
-    assert "model forwards" in out
+    assert "24 rollouts" in out
     assert list((tmp_path / "c" / "runs" / "t").glob("model-*/generate-*/rollouts.jsonl"))
 
 
