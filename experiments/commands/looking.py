@@ -68,15 +68,18 @@ def show(
     ] = None,
     model: Annotated[str | None, typer.Option("--model", help="Which model of the run; by default the first.")] = None,
     every: Annotated[bool, typer.Option("--list", help="List the items and what became of them.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Print one item in full: question, hint, answers, behaviour, verdicts, chain of thought.
+    """Print one item of a run in full.
+
+    The question, the hint, every answer, the behaviour, the verdicts and the chain of thought.
 
     Example: hintprobe show demo
     """
-    from experiments.report.item_text import first_silent, item_text
+    from experiments.report.item_text import first_silent, item_records, item_text
     from experiments.report.runs import read_run
 
-    found = read_run(run if run.exists() else RUNS / run)
+    found = read_run(run if run.is_dir() else RUNS / run)
     models = {summary.model: summary for summary in found.summary.models}
     chosen = model or next(iter(models))
     if chosen not in models:
@@ -84,8 +87,14 @@ def show(
     records = found.records(models[chosen])
     console = PlainConsole(soft_wrap=True, highlight=False)
     if every:
-        for label in records.labels.values():
-            console.print(f"{label.item_id}  {label.kind}  {label.direction}  {label.behaviour}")
+        labels = list(records.labels.values())
+        if as_json:
+            print_json([label.model_dump(mode="json") for label in labels])
+        else:
+            console.print("\n".join(f"{x.item_id}  {x.kind}  {x.direction}  {x.behaviour}" for x in labels))
         return
     name = item or first_silent(records, models[chosen])
+    if as_json:
+        print_json(item_records(records, models[chosen], name))
+        return
     console.print(item_text(records, models[chosen], name).rstrip())

@@ -1,10 +1,11 @@
 """One item of a run as plain text: the question, the hint, every condition's answers, and who noticed what."""
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from activations.errors import HintprobeError
-from experiments.records import Condition, Item, Label, Rollout
+from experiments.records import Condition, Item, Label, Record, Rollout
 from experiments.records.run_records import RunRecords
 from experiments.records.summary import ModelSummary
 from experiments.report.names import readable
@@ -20,13 +21,34 @@ def item_text(records: RunRecords, summary: ModelSummary, item_id: str) -> str:
     Raises:
         HintprobeError: there is no such item.
     """
+    item = _item(records, summary, item_id)
+    hinted = records.rollout(item_id, "hinted")
+    label = records.labels.get(hinted.id) if hinted and "judge" in summary.stages else None
+    return "\n".join(_lines(records, summary, item, hinted, label)) + "\n"
+
+
+def item_records(records: RunRecords, summary: ModelSummary, item_id: str) -> dict[str, Any]:
+    """The same as JSON values: the item, its rollouts, labels and verdicts.
+
+    Raises:
+        HintprobeError: there is no such item.
+    """
+    item = _item(records, summary, item_id)
+    rollouts = [rollout for condition in CONDITIONS for rollout in records.rollouts_of(item_id, condition)]
+    judged = "judge" in summary.stages
+    labels = [records.labels[r.id] for r in rollouts if r.id in records.labels] if judged else []
+    verdicts = [verdict for r in rollouts for verdict in records.verdicts_on(r.id)] if judged else []
+    tables: dict[str, Sequence[Record]] = {"rollouts": rollouts, "labels": labels, "verdicts": verdicts}
+    listed = {name: [row.model_dump(mode="json") for row in rows] for name, rows in tables.items()}
+    return {"model": summary.model, "item": item.model_dump(mode="json"), **listed}
+
+
+def _item(records: RunRecords, summary: ModelSummary, item_id: str) -> Item:
     if item_id not in records.items:
         near = [name for name in records.items if item_id in name][:5]
         hint = f" Did you mean {', '.join(near)}?" if near else " `hintprobe show RUN --list` lists them."
         raise HintprobeError(f"{summary.model} was not asked an item {item_id!r}.{hint}")
-    hinted = records.rollout(item_id, "hinted")
-    label = records.labels.get(hinted.id) if hinted and "judge" in summary.stages else None
-    return "\n".join(_lines(records, summary, records.items[item_id], hinted, label)) + "\n"
+    return records.items[item_id]
 
 
 def first_silent(records: RunRecords, summary: ModelSummary) -> str:
