@@ -1,6 +1,7 @@
 """All stages of a run, model by model, and the summary that the report is made from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 

@@ -17,11 +17,11 @@ from experiments.records.comparison import Figure
 from experiments.report import Run
 from experiments.report.breakdown import strata
 from experiments.report.evidence import findings, leaders, targets
+from experiments.report.figure_text import show
 from experiments.report.markdown import as_markdown
 from experiments.report.page import render
 from experiments.report.panels import PANELS
 from experiments.report.silence import complement, hidden_shares
-from experiments.report.terminal import show
 
 
 def text_of(model=None):

@@ -5,9 +5,9 @@ from typing import Any
 
 from experiments.records.comparison import Comparison, DetectorEntry
 from experiments.records.summary import ModelSummary
+from experiments.report.figure_text import show
 from experiments.report.panel import Panel
 from experiments.report.runs import Run
-from experiments.report.terminal import show
 
 HEAD = ("detector", "flags at", "sensitivity", "specificity", "g-mean²", "g-mean², confirmed rows", "confirmed rows")
 CURVE = ("judged", "rows", "tokens", "recall", "at random rows", "realised FPR", "AUROC")
