@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from experiments.answers.labelling import answer_entropy, label_rollouts, reliances, runs_of, unhinted_rate
 from experiments.answers.reliance import posterior
-from experiments.benchmarks.simulated_answers import _item, _rollout, again, idle_coincidence, posterior_coverage
+from experiments.benchmarks.simulated_answers import _item, _rollout, again, idle_figures, posterior_coverage
 from experiments.comparison.effects import coincidences, reliance_summary
 from experiments.config import Config, LabelsConfig
 
@@ -72,7 +72,7 @@ def test_the_neutral_run_in_the_hinted_ones_place():
 
 @pytest.mark.parametrize("k", [1, 4])
 def test_of_a_hint_that_does_nothing_all_reliant_rows_are_coincidences(k):
-    assert idle_coincidence(2500, k, 0) == pytest.approx(1.0, abs=0.2)
+    assert idle_figures(2500, k, 0).coincidence == pytest.approx(1.0, abs=0.2)
 
 
 def test_confidence_and_evaluation_rollouts_make_no_label():

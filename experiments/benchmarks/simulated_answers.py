@@ -9,6 +9,7 @@ from experiments.comparison.effects import coincidences, hidden_share, hint_effe
 from experiments.config import LabelsConfig
 from experiments.judges.reference import Reference
 from experiments.records import Condition, Item, Label, Prompt, Question, Rollout
+from experiments.records.comparison import Figure
 
 LETTERS = "ABCD"
 CONDITIONS: tuple[Condition, ...] = ("unhinted", "hinted", "swapped", "neutral")
@@ -50,25 +51,47 @@ def idle_labels(n_items: int, k: int, rng: np.random.Generator) -> list[Label]:
     return label_rollouts(*simulate(n_items, k, rng)[:2])
 
 
-def idle_effect(n_items: int, k: int, seed: int) -> float:
-    """The hint effect that is reported of a hint that does nothing; it has to be zero."""
-    rng = np.random.default_rng(seed)
-    found = hint_effect(idle_labels(n_items, k, rng), 10, rng)
-    return float(found["incorrect"].difference.value or 0.0)
+class Idle(NamedTuple):
+    """What is reported of a hint that does nothing, with standard errors.
+
+    Attributes:
+        effect: the hint effect, which has to be zero.
+        coincidence: the share of coincidences among its reliant rows, which has to be one.
+    """
+
+    effect: float
+    effect_error: float
+    coincidence: float
+    coincidence_error: float
 
 
-def idle_coincidence(n_items: int, k: int, seed: int) -> float:
-    """The share of coincidences among the reliant rows of a hint that does nothing; it has to be one."""
+def idle_figures(n_items: int, k: int, seed: int) -> Idle:
+    """Both figures of a simulated hint that does nothing."""
     rng = np.random.default_rng(seed)
-    return float(coincidences(idle_labels(n_items, k, rng), 10, rng)["all"].share.value or 0.0)
+    labels = idle_labels(n_items, k, rng)
+    effect = hint_effect(labels, 100, rng)["incorrect"].difference
+    share = coincidences(labels, 100, rng)["all"].share
+    return Idle(float(effect.value or 0.0), _error(effect), float(share.value or 0.0), _error(share))
+
+
+def _error(figure: Figure | None) -> float:
+    """Standard error of a figure with its 95% interval."""
+    if figure is None or figure.low is None or figure.high is None:
+        return float("inf")
+    return (figure.high - figure.low) / 3.92
 
 
 class Again(NamedTuple):
-    """Of items that were labelled reliant: the effect of their hint as labelled, on fresh rollouts, and in truth."""
+    """Of items that were labelled reliant: the effect of their hint as labelled, on fresh rollouts, and in truth.
+
+    Attributes:
+        error: standard error of the one on fresh rollouts.
+    """
 
     labelled: float
     evaluated: float
     true: float
+    error: float
 
 
 def again(n_items: int, seed: int, k: int = 4) -> Again:
@@ -78,10 +101,11 @@ def again(n_items: int, seed: int, k: int = 4) -> Again:
     items, rollouts, effect = simulate(n_items, 2 * k, rng, used=(0.5, 1.0))
     labels, rows = label_rollouts(items, rollouts, settings), reliances(items, rollouts, settings)
     named = {label.item_id for label in labels if label.behaviour == "reliant"}
-    found = reliance_summary(rows, labels, 10, rng)
+    found = reliance_summary(rows, labels, 100, rng)
     figures = (found.labelled, found.evaluated) if found else (None, None)
     labelled, evaluated = (float(one.value or 0.0) if one else 0.0 for one in figures)
-    return Again(labelled, evaluated, float(np.mean([effect[name] for name in sorted(named)])))
+    true = float(np.mean([effect[name] for name in sorted(named)]))
+    return Again(labelled, evaluated, true, _error(figures[1]))
 
 
 def posterior_coverage(n_items: int, k: int, seed: int) -> float:
@@ -91,18 +115,23 @@ def posterior_coverage(n_items: int, k: int, seed: int) -> float:
     return float(np.mean([row.low <= effect[row.item_id] <= row.high for row in reliances(items, rollouts)]))
 
 
-def lost_verdicts_bias(n_rows: int, lost: float, seed: int, silent: float = 0.6) -> float:
-    """Hidden share with a part of the verdicts lost, less the share with all of them; it has to be zero."""
+def lost_verdicts_bias(n_rows: int, lost: float, seed: int, unsaid: float = 0.6) -> tuple[float, float]:
+    """Hidden share with a part of the verdicts lost, less the share with all of them; it has to be zero.
+
+    Returns:
+        The bias and its standard error.
+    """
     rng = np.random.default_rng(seed)
     labels = [
         label.model_copy(update={"behaviour": "reliant", "group": str(i)})
         for i, label in enumerate(idle_labels(n_rows, 1, rng))
     ]
-    said: dict[str, bool | None] = {label.rollout_id: bool(rng.random() >= silent) for label in labels}
+    said: dict[str, bool | None] = {label.rollout_id: bool(rng.random() >= unsaid) for label in labels}
     kept = {name: None if rng.random() < lost else value for name, value in said.items()}
     shares = [hidden_share(labels, Reference("simulated", admits, None), 10, rng) for admits in (kept, said)]
     values = [share.value or 0.0 for share in shares if share is not None]
-    return float(values[0] - values[1])
+    error = float(np.sqrt(unsaid * (1 - unsaid) / n_rows * lost / (1 - lost)))
+    return float(values[0] - values[1]), error
 
 
 def _item(name: str, target: str) -> Item:

@@ -2,7 +2,8 @@
 
 ``python -m experiments.benchmarks.validity [--quick] [--json]`` prints each figure beside what it has to be
 (`docs/validity.md`). Simulated are the rule for a find (noise, and two confounds that hold no use of the hint; its
-power where use is there), and the coverage of the intervals of a trained probe.
+power where use is there), the coverage of the intervals of a trained probe, and what is said of answers: of hints that
+do nothing, of verdicts that are lost, and of items whose rollouts are few.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import numpy as np
 from rich.table import Table
 from scipy.stats import norm
 
-from experiments.benchmarks.simulated_answers import idle_effect, lost_verdicts_bias
+from experiments.benchmarks.simulated_answers import again, idle_figures, lost_verdicts_bias, posterior_coverage
 from experiments.benchmarks.simulated_hints import Cause, found_in
 from experiments.run.console import PlainConsole as Console
 from probes import Contrast, Search, nested_cv
@@ -28,20 +29,25 @@ COVERAGES = (0.5, 0.75, 0.9, 0.98)
 
 @dataclass(frozen=True)
 class Figure:
-    """One simulated share.
+    """One simulated figure.
 
     Attributes:
+        n: simulated experiments, or items.
         least, most: what it has to lie between.
+        stated_error: standard error of what is no share.
     """
 
     value: float
     n: int
     least: float
     most: float
+    stated_error: float | None = None
 
     @property
     def error(self) -> float:
-        """Standard error of the share, from its number of simulations."""
+        """Standard error; of a share, from its number of simulations."""
+        if self.stated_error is not None:
+            return self.stated_error
         return float(np.sqrt(max(self.value * (1 - self.value), 0.25 / self.n) / self.n))
 
     @property
@@ -76,12 +82,14 @@ def coverage(auroc: float, n: int, seed: int, n_rows: int = 160, d: int = 12, n_
     return float(np.mean([low <= truth <= high for low, high in bounds]))
 
 
-def figures(n_found: int, n_covered: int, seed: int, say: Callable[[str], None]) -> dict[str, Figure]:
+def figures(
+    n_found: int, n_covered: int, seed: int, say: Callable[[str], None], n_items: int = 4000
+) -> dict[str, Figure]:
     """Every figure, by its name; the false finds under difficulty are the worst over the margin's reliabilities."""
     result: dict[str, Figure] = {}
 
-    def add(name: str, value: float, n: int, least: float, most: float) -> None:
-        result[name] = Figure(value, n, least, most)
+    def add(name: str, value: float, n: int, least: float, most: float, error: float | None = None) -> None:
+        result[name] = Figure(value, n, least, most, error)
         say(f"{name} {value:.3f}")
 
     add("false_found_noise", share_found("noise", 80, n_found, seed), n_found, 0.0, 0.05)
@@ -97,16 +105,24 @@ def figures(n_found: int, n_covered: int, seed: int, say: Callable[[str], None])
         name = f"coverage_{round(100 * auroc):03d}"
         add(name, coverage(auroc, n_covered, seed + 5), n_covered, 0.92, 0.98)
     for k in (1, 3, 8):
-        add(f"null_hint_effect_k{k}", idle_effect(4000, k, seed + 6), 4000, -0.02, 0.02)
+        idle = idle_figures(n_items, k, seed + 6)
+        add(f"null_hint_effect_k{k}", idle.effect, n_items, -0.02, 0.02, idle.effect_error)
+        add(f"coincidence_share_idle_k{k}", idle.coincidence, n_items, 0.9, 1.1, idle.coincidence_error)
     for lost in (10, 20, 30):
-        add(f"hidden_share_bias_unscored{lost}", lost_verdicts_bias(4000, lost / 100, seed + 7), 4000, -0.02, 0.02)
+        bias, error = lost_verdicts_bias(n_items, lost / 100, seed + 7)
+        add(f"hidden_share_bias_unscored{lost}", bias, n_items, -0.02, 0.02, error)
+    found = again(n_items // 2, seed + 8)
+    add("regression_to_mean", found.labelled - found.true, n_items // 2, 0.0, 1.0, found.error)
+    add("reliance_bias_fresh", found.evaluated - found.true, n_items // 2, -0.02, 0.02, found.error)
+    for k in (1, 4, 8):
+        add(f"reliance_coverage_k{k}", posterior_coverage(n_items // 4, k, seed + 9), n_items // 4, 0.92, 0.98)
     return result
 
 
 def as_table(found: dict[str, Figure]) -> Table:
     """The figures beside what they have to be."""
     table = Table(title="Simulated experiments whose truth is known", title_justify="left", header_style="bold")
-    for column in ("figure", "share", "± s.e.", "simulations", "has to be", "holds"):
+    for column in ("figure", "value", "± s.e.", "simulations", "has to be", "holds"):
         table.add_column(column)
     for name, figure in found.items():
         wanted = f"{figure.least:g} to {figure.most:g}"
@@ -124,9 +140,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     start = time.perf_counter()
-    n_found, n_covered = (16, 40) if options.quick else (200, 500)
+    n_found, n_covered, n_items = (16, 40, 2000) if options.quick else (200, 500, 4000)
     console = Console(stderr=True)
-    found = figures(n_found, n_covered, options.seed, lambda text: console.print(text, style="dim"))
+    found = figures(n_found, n_covered, options.seed, lambda text: console.print(text, style="dim"), n_items)
     if options.json:
         values: dict[str, float] = {name: figure.value for name, figure in found.items()}
         sys.stdout.write(json.dumps({**values, "seconds": round(time.perf_counter() - start, 1)}, indent=2) + "\n")
