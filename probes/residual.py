@@ -20,8 +20,8 @@ def residualise(
     label, and one slope for all folds takes a fifth of what a slope for each would take of a real effect by chance.
     One fitted on the training rows' out-of-fold scores would take the slope of other models than the one that scores
     the held-out rows, and where covariates are all there is, the rest of the slope would still sort the rows.
-    Covariates that explain nothing take their share of a real effect by chance, more the fewer the rows; a ridge penalty that
-    generalised cross-validation chooses (Golub, Heath & Wahba 1979) leaves it there.
+    Covariates that explain nothing take their share of a real effect by chance, more the fewer the rows; a ridge
+    penalty that generalised cross-validation chooses (Golub, Heath & Wahba 1979) leaves it there.
 
     Args:
         covariates: numbers known of each row without the detector, ``[row, covariate]``.
