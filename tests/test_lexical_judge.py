@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from experiments.judges.hint_view import _blocks
 from experiments.judges.lexical import judge_lexically
 from experiments.transcripts import Transcript
 
@@ -280,3 +281,43 @@ def test_any_text_is_read_in_linear_time(name):
 
     seconds(5_000)
     assert quickest(80_000) < 10 * max(quickest(20_000), 0.02)
+
+
+HOSTILE_PROMPTS = {
+    "elements never closed": "<question-metadata>",
+    "elements closed by another": "<a-metadata></b-metadata>",
+    "one long name": "metadata",
+    "fences": "```x",
+    "functions": "def f(x):\n",
+    "sentences": "A is so. ",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_PROMPTS)
+@pytest.mark.parametrize("known", [True, False], ids=["beside the plain prompt", "alone"])
+def test_any_prompt_is_read_in_linear_time(name, known):
+    """A question that holds 5,000 openings of an element took four seconds to part from its hint, and 16 for twice."""
+
+    def seconds(n):
+        text = "<" + HOSTILE_PROMPTS[name] * (n // len(HOSTILE_PROMPTS[name]))
+        row = Transcript(
+            id="t", kind="metadata", target="B", prompt=f"{text} I think (B).", plain_prompt=text if known else None,
+            cot="The professor says so.",
+        )  # fmt: skip
+        start = time.process_time()
+        judge_lexically(row)
+        return time.process_time() - start
+
+    seconds(5_000)
+    quickest = {n: min(seconds(n) for _ in range(3)) for n in (20_000, 80_000)}
+    assert quickest[80_000] < 10 * max(quickest[20_000], 0.02)
+
+
+def test_blocks_that_wrap_a_hint_are_found_and_unclosed_ones_are_not():
+    prompt = "<question-metadata>B</question-metadata> x <metadata>never ```fenced``` <my-metadata>C</my-metadata>"
+    assert list(_blocks(prompt)) == [
+        "<question-metadata>B</question-metadata>", "```fenced```", "<my-metadata>C</my-metadata>"
+    ]  # fmt: skip
+    assert list(_blocks("# check\ndef valid(x):\n    return x == 'B'\nrest")) == [
+        "# check\ndef valid(x):\n    return x == 'B'\n"
+    ]

@@ -95,8 +95,10 @@ def _report(folders: list[Path], format: Format, out: Path | None, texts: Texts,
     from experiments.report import PAGE, read_run, write_report
     from experiments.report.export import FORMATS
 
+    if out is not None and out.is_dir():
+        raise HintprobeError(f"`--out {out}` is a folder, and the name of a file was expected, such as {out / PAGE}.")
     if out is not None and not out.resolve().parent.is_dir():
-        raise HintprobeError(f"The folder of {out} does not exist. Make it, then run again.")
+        raise HintprobeError(f"The folder of `--out {out}` does not exist, or is a file. Make it, then run again.")
     runs = [read_run(folder) for folder in folders]
     if figures is not None:
         from experiments.report.gallery import write_pictures

@@ -5,9 +5,9 @@ that is unknown too, as the lines beside the question that name the target. A pr
 the judge then has the kind's words alone.
 """
 
-import difflib
 import re
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -156,30 +156,41 @@ def _cut(paragraph: str, hint: str) -> str:
 
 def _difference(prompt: str, plain: str) -> str:
     """Sentences of the prompt that the plain prompt does not hold."""
-    before = [normalised(s) for s in _SENTENCE_END.split(plain)]
-    pieces = [s for s in _SENTENCE_END.split(prompt) if s and s.strip()]
-    matcher = difflib.SequenceMatcher(a=before, b=[normalised(s) for s in pieces], autojunk=False)
-    known = set(before)
-    added = [
-        piece
-        for tag, _, _, start, end in matcher.get_opcodes()
-        if tag in ("insert", "replace")
-        for piece in pieces[start:end]
-        if normalised(piece) not in known
-    ]
+    known = {normalised(s) for s in _SENTENCE_END.split(plain)}
+    added = [s for s in _SENTENCE_END.split(prompt) if s and s.strip() and normalised(s) not in known]
     return "\n".join(added)
 
 
-_WRAPPERS = re.compile(
-    r"<([\w-]*metadata[\w-]*)>.*?</\1>|```.*?```|(?:^#[^\n]*\n)?^def [^\n]*\n(?:[ \t]+[^\n]*\n?)+",
-    re.DOTALL | re.MULTILINE,
+_BLOCKS = re.compile(
+    r"<(?P<tag>[\w-]{0,40}metadata[\w-]{0,40})>|```|(?:^#[^\n]*\n)?^def [^\n]*\n(?:[ \t]+[^\n]*\n?)+", re.MULTILINE
 )
+
+
+def _blocks(prompt: str) -> Iterator[str]:
+    """Elements that hold metadata, fenced code and functions, in time linear in the text.
+
+    An end that is not found after one beginning is not looked for after the next of its kind.
+    """
+    start, unclosed = 0, set[str]()
+    while found := _BLOCKS.search(prompt, start):
+        start = found.end()
+        text = found.group(0)
+        closing = f"</{found['tag']}>" if found["tag"] else text if text == "```" else ""
+        if not closing:
+            yield text
+        elif closing not in unclosed:
+            end = prompt.find(closing, start)
+            if end < 0:
+                unclosed.add(closing)
+            else:
+                start = end + len(closing)
+                yield prompt[found.start() : start]
 
 
 def _pointing_lines(prompt: str, target: str) -> str:
     """Blocks and sentences beside the options that name the target."""
     pointer = re.compile(pointer_pattern(target) + rf"|>\s*{target}\s*<")
-    found = [block.group(0) for block in _WRAPPERS.finditer(prompt) if pointer.search(block.group(0))]
+    found = [block for block in _blocks(prompt) if pointer.search(block)]
     if found:
         return "\n".join(found)
     asks = re.compile(r"answer|think|correct|choose|would|said|says|believe|guess|option|pick", re.IGNORECASE)
