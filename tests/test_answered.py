@@ -1,10 +1,15 @@
 """Which completions state an answer: lines for a terminal, and the panel of the report."""
 
-from report_summary import model_summary
+import io
+from pathlib import Path
 
-from experiments.records.summary import ModelSummary
+from report_summary import model_summary, run_summary
+from rich.console import Console
+
+from experiments.records.summary import ModelSummary, Summary
 from experiments.report.answered import answer_lines, rates, worst_cases
 from experiments.report.basis import basis_line
+from experiments.report.terminal import print_summary
 
 
 def asked():
@@ -38,3 +43,11 @@ def test_an_older_run_has_nothing_to_say():
     assert answer_lines(model) == []
     assert worst_cases(model.comparison) == []
     assert basis_line(model.comparison) is None
+
+
+def test_the_full_terminal_says_them():
+    out = io.StringIO()
+    summary = Summary.model_validate({**run_summary(), "models": [asked().model_dump(mode="json")]})
+    print_summary(Console(file=out, width=200), summary, Path("report.html"), verbose=True)
+    assert "Completions that state an answer:" in out.getvalue()
+    assert "(between 0.40 and 0.80)" in out.getvalue()

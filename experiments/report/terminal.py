@@ -8,6 +8,7 @@ from rich.table import Table
 
 from experiments.records.comparison import Comparison, DetectorEntry, Figure, Frozen
 from experiments.records.summary import ModelSummary, Summary
+from experiments.report.answered import answer_lines
 from experiments.report.basis import basis_line
 from experiments.report.brief import brief
 from experiments.report.figure_text import number, show
@@ -128,6 +129,8 @@ def print_summary(console: Console, summary: Summary, page: Path, verbose: bool 
 def _print_in_full(console: Console, model: ModelSummary) -> None:
     console.rule(model.model, align="left")
     console.print(headline(model))
+    for line in answer_lines(model):
+        console.print(line, highlight=False)
     comparison = model.comparison
     if comparison and comparison.detectors:
         rows, hidden = comparison.rows, comparison.hidden_rows
