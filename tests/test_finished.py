@@ -1,7 +1,6 @@
-"""Long stages keep what is finished: parts are made once, batches are bounded, and progress moves inside a batch."""
+"""Long stages keep what is finished: rows are made once, batches are bounded, and progress moves inside a batch."""
 
 import io
-import json
 
 import pytest
 import torch
@@ -11,44 +10,17 @@ from small_run import SMALL
 from activations import Decoding, generate, pending
 from activations.batching import bounded
 from experiments.config import Config
-from experiments.records.causal import PatchPart
-from experiments.records.stages import cells_table, cut_table, knockouts_table
+from experiments.records.stages import cells_table, cut_table, cuts_table, knockouts_table, patched_table
 from experiments.run import progress
-from experiments.run.finished import FinishedParts
 from experiments.run.model_run import ModelRun
 from experiments.run.progress import Reporter
 from experiments.stages import mediate, patch
 from experiments.stages.generate import run_generate
 from experiments.stages.judge import run_judge
 
-PART = PatchPart(cells=(), n_cells=3, whole=1, work=0.25, unaligned={"x": 1}, gap={"base": 1.5})
-
-
-def test_a_part_is_made_once_and_a_damaged_one_again(tmp_path):
-    made = []
-
-    def make():
-        made.append(1)
-        return PART
-
-    assert (
-        FinishedParts(tmp_path).made("a", PatchPart, make) == FinishedParts(tmp_path).made("a", PatchPart, make) == PART
-    )
-    assert len(made) == 1
-    path = tmp_path / "finished" / "a.json"
-    sound = path.read_text()
-    for damaged in (sound.replace("0.25", "0.26"), sound[:20], "[]", "", '{"part": {}}'):
-        path.write_text(damaged)
-        assert FinishedParts(tmp_path).made("a", PatchPart, make) == PART
-    assert len(made) == 6
-    FinishedParts(tmp_path).made("b", PatchPart, make)
-    assert len(made) == 7
-    FinishedParts(tmp_path).clear()
-    assert not list(tmp_path.iterdir())
-
 
 def settings(cache):
-    # Two parts of either stage: two directions of patching, two spans that are cut.
+    # Two steps of either stage: two directions of patching, two spans that are cut.
     changed = {
         "questions": {"source": "organism-world", "limit": 30},
         "generate": {"max_new_tokens": 48},
@@ -74,33 +46,34 @@ def judged(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("module", "step", "stage", "tables"),
+    ("module", "step", "stage", "kept", "tables"),
     [
-        (patch, "_effects", patch.run_patch, (cells_table,)),
-        (mediate, "written_again", mediate.run_mediate, (knockouts_table, cut_table)),
+        (patch, "patch_pairs", patch.run_patch, patched_table, (cells_table,)),
+        (mediate, "cut_rows", mediate.run_mediate, cuts_table, (knockouts_table, cut_table)),
     ],
     ids=["patch", "mediate"],
 )
-def test_a_stage_that_is_stopped_goes_on_after_its_last_finished_part(judged, monkeypatch, module, step, stage, tables):
-    """Whatever was stopped, the numbers are those of a run that was not, and no finished part is computed twice."""
+def test_a_stage_that_is_stopped_goes_on_after_its_last_finished_step(
+    judged, monkeypatch, module, step, stage, kept, tables
+):
+    """Whatever was stopped, the numbers are those of a run that was not, and no finished step is computed twice."""
     inner, calls, stop_at = getattr(module, step), [], [2]
 
-    def counted(*arguments):
+    def counted(*arguments, **named):
         calls.append(1)
         if len(calls) == stop_at[0]:
             raise KeyboardInterrupt
-        return inner(*arguments)
+        return inner(*arguments, **named)
 
     monkeypatch.setattr(module, step, counted)
     with pytest.raises(KeyboardInterrupt):
         stage(judged)
-    (left,) = judged.folder.glob(f"{stage.__name__.removeprefix('run_')}-*/finished")
-    assert len(list(left.iterdir())) == 1
+    (left,) = judged.folder.glob(f"{stage.__name__.removeprefix('run_')}-*")
+    assert kept(left).read()
     folder = stage(judged).folder
     resumed = [table(folder).read() for table in tables]
     assert all(resumed)
     in_one_go = len(calls) - 1  # the call that was stopped is made again, and none else
-    assert not left.exists()
     for path in folder.iterdir():
         if path.name != "fresh.jsonl" and path.is_file():
             path.unlink()
@@ -170,7 +143,3 @@ def test_the_log_and_the_bar_move_while_no_row_ends(tiny, monkeypatch):
     with shown.bar("generate", 2):
         shown.step(7, 64, 24)
     assert "24 rows at token 7 of at most 64" in drawn.getvalue()
-
-
-def test_a_part_holds_no_number_that_json_changes():
-    assert PatchPart.model_validate(json.loads(PART.model_dump_json())) == PART

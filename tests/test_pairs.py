@@ -1,7 +1,6 @@
 """Rollouts become pairs whose tokens correspond; what cannot be paired has a reason."""
 
 import dataclasses
-from types import SimpleNamespace
 
 import pytest
 from test_positions import make
@@ -14,7 +13,7 @@ POSITIONS = ("pointer", "hint_end", "question_end", "prompt_end", "readout-1", "
 
 
 def maker(tokenizer, comparison, readout="first_divergence", positions=POSITIONS):
-    return PairMaker(SimpleNamespace(tokenizer=tokenizer), comparison, readout, positions)
+    return PairMaker(tokenizer, comparison, readout, positions)
 
 
 def runs(tokenizer, condition, kind="sycophancy"):
@@ -37,10 +36,9 @@ def test_a_swapped_pair_is_aligned_token_by_token(kind, tokenizer):
     assert len(pair.base_ids) == len(pair.source_ids)
     assert pair.base_ids[-1] == pair.source_ids[-1], "both end with the completion they share"
     assert {tokenizer.decode([t]).strip() for t in (pair.base_token, pair.source_token)} <= set("ABCD")
-    loaded = SimpleNamespace(tokenizer=tokenizer)
-    assert parts_at_letter(loaded, item, hinted, pair)
+    assert parts_at_letter(tokenizer, item, hinted, pair)
     earlier = dataclasses.replace(pair, base_ids=pair.base_ids[:-1], source_ids=pair.source_ids[:-1], positions={})
-    assert not parts_at_letter(loaded, item, hinted, earlier)
+    assert not parts_at_letter(tokenizer, item, hinted, earlier)
     differ = {k for k, (a, b) in enumerate(zip(pair.base_ids, pair.source_ids, strict=True)) if a != b}
     assert differ == set(pair.positions["pointer"]), "the two prompts differ in the pointer alone"
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from activations import HintprobeError, Part
 from experiments.cli import app
 from experiments.config import Config
-from experiments.pipeline import run_pipeline
+from experiments.pipeline import join_parts, run_pipeline
 from experiments.run.parts import added, n_units, unit_of
 from experiments.run.progress import Reporter
 
@@ -137,3 +137,41 @@ def test_counts_of_parts_add_up():
     both = {"engine": {"engine": "server", "usage": {"requests": 5}, "exact": True}, "cost": 0.75}
     assert added([one, two]) == both
     assert added([]) == {}
+
+
+CAUSAL = {
+    "models": ["organism:unfaithful"],
+    "threads": 1,
+    "questions": {"limit": 42},
+    "hints": {"kinds": ["sycophancy", "metadata"]},
+    "generate": {"max_new_tokens": 48},
+    "capture": {"positions": ["prompt_end"]},
+    "probe": {
+        "outer_folds": 2, "inner_folds": 2, "c_grid": [0.03], "permutations": 0, "control_tasks": 0, "transfer": False,
+        "early_answering": [], "targets": ["reliant"], "along_cot": 0, "min_per_class": 4,
+    },
+    "patch": {"pairs": 3, "regenerate": 1, "positions": ["prompt_end", "readout"]},
+    "mediate": {"items": 2, "draws": 1, "cut": ["pointer"]},
+    "directions": {"detectors": ["probe_before_cot"], "items": 2, "scales": [], "controls": 1, "reach": "token"},
+    "compare": {"bootstrap": 100},
+}  # fmt: skip
+
+
+def test_the_causal_stages_in_parts_are_those_of_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("experiments.run.parts._FINE", 2)  # several units of very few rows
+    runs = [Config.model_validate({"name": "t", "cache": tmp_path / name, **CAUSAL}) for name in ("whole", "parts")]
+    whole, parts = runs
+    run_pipeline(whole, SILENT, "probe")
+    shutil.copytree(whole.cache, parts.cache)
+    run_pipeline(whole, SILENT, "patch")
+    for index in (1, 0):
+        run_pipeline(parts, SILENT, "patch", Part(index, 2))
+    for stage in ("patch", "mediate", "directions"):
+        assert tables(parts, stage) == tables(whole, stage)
+        assert marker(parts, stage)["account"] == marker(whole, stage)["account"]
+        assert all(tables(whole, stage).values())
+    assert not list(parts.run_dir.glob("*/parts/*")), "joined"
+    assert join_parts(parts, SILENT) == {"organism:unfaithful": [*_FINISHED]}
+
+
+_FINISHED = ("generate", "judge", "capture", "probe", "patch", "mediate", "directions")

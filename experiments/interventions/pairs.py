@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from activations import LoadedModel
 from experiments.prompts.positions import locate, prompt_places
 from experiments.records import Item, Label, Rollout
 from experiments.records.causal import PatchSource
@@ -20,12 +19,13 @@ class PairMaker:
     """Makes the patch pair of one hinted rollout, or says why there is none.
 
     Attributes:
+        tokenizer: the model's.
         comparison: the run whose states are the source.
         readout: where both runs are read; both share the hinted completion up to there.
         positions: names that are patched; ``readout-1`` is the token before the readout.
     """
 
-    loaded: LoadedModel
+    tokenizer: Any
     comparison: PatchSource
     readout: Readout
     positions: tuple[str, ...]
@@ -64,7 +64,7 @@ class PairMaker:
             return "the completions do not diverge" if shared is None else (shared, source.completion_ids[shared])
         answers = []
         for rollout in (hinted, source):
-            found, missing = locate(self.loaded.tokenizer, item, rollout, ("pre_answer",))
+            found, missing = locate(self.tokenizer, item, rollout, ("pre_answer",))
             if missing:
                 return f"pre_answer: {missing['pre_answer']}"
             answers.append(found["pre_answer"] + 1 - len(rollout.prompt_ids))
@@ -76,12 +76,12 @@ class PairMaker:
         A mark that moves stands at two places, the hinted and the swapped run's; both are patched together.
         """
         names = tuple(name for name in self.positions if name in PROMPT_POSITIONS)
-        here, missing = locate(self.loaded.tokenizer, item, hinted, names)
+        here, missing = locate(self.tokenizer, item, hinted, names)
         if missing:
             return f"{next(iter(missing))} is not resolved"
         there = here
         if self.comparison == "swapped":
-            there, _ = locate(self.loaded.tokenizer, item, source, names)
+            there, _ = locate(self.tokenizer, item, source, names)
         found = {name: tuple(sorted({here[name], there.get(name, here[name])})) for name in names}
         for name in self.positions:
             if name in READOUT_POSITIONS:
@@ -96,7 +96,7 @@ class PairMaker:
         """Question with question, the prompt's common end and the shared completion token by token."""
         spans = []
         for rollout in (hinted, source):
-            places = prompt_places(self.loaded.tokenizer, rollout)
+            places = prompt_places(self.tokenizer, rollout)
             spans.append({name: places[name] for name in ("question",) if name in places})
         tail = _common_end(hinted.prompt_ids, source.prompt_ids)
         for found, rollout, ids in zip(spans, (hinted, source), (base_ids, source_ids), strict=True):
@@ -105,9 +105,9 @@ class PairMaker:
         return Alignment.of_spans(len(base_ids), len(source_ids), spans[0], spans[1])
 
 
-def parts_at_letter(loaded: LoadedModel, item: Item, hinted: Rollout, pair: PatchPair) -> bool:
+def parts_at_letter(tokenizer: Any, item: Item, hinted: Rollout, pair: PatchPair) -> bool:
     """Whether the token that a pair is read for is the letter of the hinted run's answer."""
-    found, _ = locate(loaded.tokenizer, item, hinted, ("pre_answer",))
+    found, _ = locate(tokenizer, item, hinted, ("pre_answer",))
     return found.get("pre_answer") == len(pair.base_ids) - 1
 
 

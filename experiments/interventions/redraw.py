@@ -38,10 +38,14 @@ def fresh_seed(run: ModelRun, item: Item, index: int) -> int:
 
 
 def draw_fresh(
-    run: ModelRun, draws: Sequence[Draw], temperature: float, table: RecordTable[Rollout], tick: Tick
+    run: ModelRun,
+    draws: Sequence[Draw],
+    temperature: float,
+    table: RecordTable[Rollout],
+    done: dict[str, Rollout],
+    tick: Tick,
 ) -> dict[str, Rollout]:
-    """Draw what the table does not hold yet, and keep it there batch by batch."""
-    done = {rollout.id: rollout for rollout in table.resume()}
+    """Draw what is not done yet, and keep it in the table and in ``done``, batch by batch."""
     left = [draw for draw in draws if draw.id not in done]
     tick(len(draws) - len(left))
 

@@ -14,9 +14,66 @@ PatchSource = Literal["swapped", "neutral", "unhinted"]
 Outcome = Literal["logit_difference", "probability"]
 
 
+class PatchedCell(Record):
+    """One pair with one cell patched; null where the pair lacks the cell."""
+
+    site: str = Field(description="component and layer")
+    head: int | None = Field(description="one head of head_z; null for the whole width")
+    position: str = Field(description="named position")
+    control: Control | None = Field(description="placebo; null for the patch itself")
+    metrics: tuple[float, ...] | None = Field(
+        description="logit difference (nats), probability of the base run's token, of the source run's, KL divergence "
+        "from the base run (nats), and 1 where the answer changed"
+    )
+
+
+class PatchRow(Record):
+    """One pair of runs, cell by cell, before anything is averaged."""
+
+    key_fields = ("comparison", "direction", "rollout_id")
+    comparison: PatchSource = Field(description="whose states are exchanged with the hinted run's")
+    direction: Literal["noising", "denoising"] = Field(description="as in PatchCell")
+    rollout_id: str = Field(description="the hinted run")
+    base: tuple[float, ...] = Field(description="the same metrics of the run that is patched, untouched")
+    source: tuple[float, ...] = Field(description="and of the run whose states are put in")
+    cells: tuple[PatchedCell, ...] = Field(description="every cell of the grid, in its order")
+
+
+class CutRow(Record):
+    """One fresh completion with attention cut along one path, before anything is averaged."""
+
+    key_fields = ("item_id", "behaviour", "span", "path", "keys")
+    item_id: str = Field(description="the item")
+    behaviour: Behaviour = Field(description="behaviour of its hinted rollout, by which it was chosen")
+    span: CutSpan = Field(description="as in KnockoutEffect")
+    path: Path = Field(description="as in KnockoutEffect")
+    keys: Keys = Field(description="as in KnockoutEffect")
+    has_text: bool = Field(description="tokens stand before the answer part")
+    untouched: float = Field(description="logit difference of h, in nats, nothing cut and the text fixed")
+    cut: float | None = Field(description="the same with the path cut; null where it holds no token")
+    before: str | None = Field(description="answer of the completion as it was drawn")
+    answer: str | None = Field(description="answer where it is drawn again with the path cut")
+
+
+class DirectionRow(Record):
+    """One item completed again under one edit, before anything is averaged."""
+
+    key_fields = ("item_id", "behaviour", "detector", "edit", "direction", "scale", "draw")
+    item_id: str = Field(description="the item")
+    behaviour: Behaviour = Field(description="behaviour of its hinted rollout, by which it was chosen")
+    detector: str = Field(description="detector whose direction it is")
+    edit: Literal["none", "ablate", "mean", "add"] = Field(description="as in DirectionEffect")
+    direction: Literal["probe", "random", "permuted"] = Field(description="as in DirectionEffect, one direction a row")
+    scale: float | None = Field(description="as in DirectionEffect")
+    draw: int = Field(description="number of the direction among those of its kind, from 0")
+    answer: str | None = Field(description="answer; null where none could be read")
+    verbalized: bool | None = Field(description="it admits to the hint; null where that could not be scored")
+
+
 class MediationRow(Record):
     """One item in its four cells."""
 
+    key_fields = ("item_id", "behaviour", "treatment")
     item_id: str = Field(description="the item")
     behaviour: Behaviour = Field(description="behaviour of its hinted rollout, by which it was chosen")
     treatment: Treatment = Field(description="prompt set against the unhinted one; `neutral` is the placebo")
@@ -178,30 +235,7 @@ class PatchCell(Record):
     unpatched: int = Field(description="pairs left out because they lack the cell (no partner token)")
 
 
-class CutPart(Record):
-    """Attention to one span cut in the items of one behaviour: a part of the mediate stage while it is at work."""
-
-    fixed: tuple[KnockoutEffect, ...]
-    again: tuple[CutRedrawn, ...]
-
-
-class TrialPart(Record):
-    """One edit along one probe's direction: a part of the directions stage while it is at work."""
-
-    effects: tuple[DirectionEffect, ...]
-
-
-class PatchPart(Record):
-    """One grid of patched cells: a part of the patch stage while it is at work."""
-
-    cells: tuple[PatchCell, ...]
-    n_cells: int
-    whole: int
-    work: float
-    unaligned: dict[str, int]
-    gap: dict[str, float]
-
-
 CAUSAL_RECORDS: tuple[type[Record], ...] = (
-    MediationRow, MediationEffect, KnockoutEffect, CutRedrawn, DirectionEffect, SubspaceEffect, PatchRedrawn,
+    PatchRow, PatchedCell, MediationRow, MediationEffect, CutRow, KnockoutEffect, CutRedrawn, DirectionRow,
+    DirectionEffect, SubspaceEffect, PatchRedrawn,
 )  # fmt: skip

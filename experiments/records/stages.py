@@ -6,12 +6,15 @@ from typing import Any
 
 from experiments.records.causal import (
     CutRedrawn,
+    CutRow,
     DirectionEffect,
+    DirectionRow,
     KnockoutEffect,
     MediationEffect,
     MediationRow,
     PatchCell,
     PatchRedrawn,
+    PatchRow,
     SubspaceEffect,
 )
 from experiments.records.detectors import (
@@ -166,6 +169,21 @@ def subspaces_table(folder: Path) -> RecordTable[SubspaceEffect]:
     return RecordTable(folder / "subspaces.jsonl", SubspaceEffect)
 
 
+def patched_table(folder: Path) -> RecordTable[PatchRow]:
+    """Pairs with every cell patched."""
+    return RecordTable(folder / "pairs.jsonl", PatchRow)
+
+
+def cuts_table(folder: Path) -> RecordTable[CutRow]:
+    """Completions with attention cut."""
+    return RecordTable(folder / "cuts.jsonl", CutRow)
+
+
+def edited_table(folder: Path) -> RecordTable[DirectionRow]:
+    """Items completed again under each edit."""
+    return RecordTable(folder / "edited.jsonl", DirectionRow)
+
+
 TABLES: dict[str, tuple[str, Callable[[Path], RecordTable[Any]]]] = {
     "items": ("generate", items_table),
     "rollouts": ("generate", rollouts_table),
@@ -182,12 +200,16 @@ TABLES: dict[str, tuple[str, Callable[[Path], RecordTable[Any]]]] = {
     "transfer": ("probe", transfer_table),
     "kind_scores": ("probe", kind_scores_table),
     "cot_scores": ("probe", cot_scores_table),
+    "pairs": ("patch", patched_table),
     "cells": ("patch", cells_table),
+    "redrawn": ("patch", redrawn_table),
     "mediation": ("mediate", mediation_table),
+    "cuts": ("mediate", cuts_table),
     "effects": ("mediate", effects_table),
     "fresh": ("mediate", fresh_table),
     "knockouts": ("mediate", knockouts_table),
     "cut": ("mediate", cut_table),
+    "edited": ("directions", edited_table),
     "directions": ("directions", directions_table),
     "subspaces": ("directions", subspaces_table),
 }

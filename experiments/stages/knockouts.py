@@ -1,6 +1,7 @@
 """Part of the mediation: attention to the hint cut path by path, on the fresh CoTs and while they are written again."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +11,13 @@ from activations import Completion
 from experiments.interventions.redraw import Draw, up_to_answer
 from experiments.prompts.positions import answer_part, prompt_places
 from experiments.records import LETTERS, Behaviour, Item, Label, Rollout
-from experiments.records.causal import CutRedrawn, CutSpan, KnockoutEffect
+from experiments.records.causal import CutRedrawn, CutRow, CutSpan, KnockoutEffect
+from experiments.records.seeds import stream
 from experiments.run.model_run import ModelRun
 from experiments.run.sampling import decoding_of
 from probes import SHARE, Bootstrap, cluster_bootstrap
-from probes.knockout import KEYS, PATHS, CutRow, Keys, Path, knock_out, placebo_window, regenerate
+from probes.knockout import KEYS, PATHS, Keys, Path, knock_out, placebo_window, regenerate
+from probes.knockout import CutRow as CutPlan
 from probes.mediation import Continuation
 
 
@@ -26,7 +29,7 @@ class Cut:
     draw: Draw
     drawn: Rollout
     text: Continuation
-    row: CutRow
+    row: CutPlan
 
     @property
     def rival(self) -> int:
@@ -37,67 +40,82 @@ class Cut:
         return LETTERS.index(letter if letter is not None else others[0])
 
 
-def plan_cuts(
-    run: ModelRun, span: CutSpan, rows: Sequence[tuple[Item, Label, Rollout]], rng: np.random.Generator
-) -> list[Cut]:
+def plan_cuts(run: ModelRun, span: CutSpan, rows: Sequence[tuple[Item, Label, Rollout]]) -> list[Cut]:
     """What is cut from each fresh hinted completion; those without a readable answer or room for a placebo are out."""
-    tokenizer = run.loaded.tokenizer
+    tokenizer = run.tokenizer
     cuts = []
     for item, label, drawn in rows:
         text, begins = up_to_answer(tokenizer, item, drawn), answer_part(tokenizer, drawn)
         place = prompt_places(tokenizer, drawn).get(span)
+        rng = stream(run.config.seed, "placebo window", run.model_name, item.id, span)
         placebo = placebo_window(len(drawn.prompt_ids), place, rng) if place else None
         if isinstance(text, str) or begins is None or place is None or placebo is None:
             continue
-        row = CutRow(drawn.prompt_ids, drawn.completion_ids, begins, tuple(place), placebo)
+        row = CutPlan(drawn.prompt_ids, drawn.completion_ids, begins, tuple(place), placebo)
         cuts.append(Cut(label, Draw(drawn.id, item, drawn, drawn.seed), drawn, text, row))
     return cuts
 
 
-def fixed_text(
-    run: ModelRun, span: CutSpan, behaviour: Behaviour, cuts: Sequence[Cut], rng: np.random.Generator
-) -> list[KnockoutEffect]:
-    """Drop of the logit difference along each path, the text staying as it was drawn."""
-    bootstrap = cluster_bootstrap([cut.label.group for cut in cuts], run.config.compare.bootstrap, rng)
-    found = knock_out(
-        run.loaded,
-        [cut.row for cut in cuts],
-        [cut.text for cut in cuts],
-        [LETTERS.index(cut.label.target) for cut in cuts],
-        [cut.rival for cut in cuts],
-        run.config.mediate.token_budget,
-    )
-    effects = []
-    for (path, keys), values in found.cut.items():
-        drop = bootstrap.mean(found.base - values)
-        effects.append(
-            KnockoutEffect(
-                behaviour=behaviour, span=span, path=path, keys=keys, n=len(cuts), value=drop.value, low=drop.low,
-                high=drop.high,
-            )
-        )  # fmt: skip
-    return effects
-
-
-def written_again(
-    run: ModelRun, span: CutSpan, behaviour: Behaviour, cuts: Sequence[Cut], rng: np.random.Generator
-) -> list[CutRedrawn]:
-    """Answers when the completion is drawn again, with its own seed, along each cut path."""
-    bootstrap = cluster_bootstrap([cut.label.group for cut in cuts], run.config.compare.bootstrap, rng)
-    before = [cut.drawn.answer for cut in cuts]
-    result = []
+def cut_rows(run: ModelRun, span: CutSpan, rows: Sequence[tuple[Item, Label, Rollout]]) -> list[CutRow]:
+    """Completions with attention to the span cut along each path: with the text as it was drawn, and written again."""
+    cuts = plan_cuts(run, span, rows)
+    if not cuts:
+        return []
+    targets = [LETTERS.index(cut.label.target) for cut in cuts]
+    texts, rivals = [cut.text for cut in cuts], [cut.rival for cut in cuts]
+    fixed = knock_out(run.loaded, [cut.row for cut in cuts], texts, targets, rivals, run.config.mediate.token_budget)
+    found = []
     for path in PATHS:
-        if path == "text" and not any(cut.row.answer_from for cut in cuts):
-            continue
         for keys in KEYS:
-            answers = _answers(run, cuts, path, keys)
-            counted = answer_shares([cut.label for cut in cuts], answers, before, bootstrap)
-            result.append(CutRedrawn(behaviour=behaviour, span=span, path=path, keys=keys, **counted))
-    return result
+            answers = _written_again(run, cuts, path, keys)
+            values = fixed.cut.get((path, keys))
+            found += [
+                CutRow(
+                    item_id=cut.label.item_id, behaviour=cut.label.behaviour, span=span, path=path, keys=keys,
+                    has_text=bool(cut.row.answer_from), untouched=float(fixed.base[k]),
+                    cut=None if values is None else float(values[k]), before=cut.drawn.answer, answer=answers[k],
+                )
+                for k, cut in enumerate(cuts)
+            ]  # fmt: skip
+    return found
+
+
+def _written_again(run: ModelRun, cuts: Sequence[Cut], path: Path, keys: Keys) -> list[str | None]:
+    """Answers when the completions are drawn again, each with its own seed; where there is no text, none is cut."""
+    answers = [cut.drawn.answer for cut in cuts]
+    at = [k for k, cut in enumerate(cuts) if path != "text" or cut.row.answer_from]
+    for k, answer in zip(at, _answers(run, [cuts[k] for k in at], path, keys) if at else [], strict=True):
+        answers[k] = answer
+    return answers
+
+
+Cell = tuple[Behaviour, CutSpan, Path, Keys]
+
+
+def cut_effects(
+    rows: Sequence[CutRow], label_of: Mapping[tuple[str, Behaviour], Label], n_resamples: int, rng: np.random.Generator
+) -> tuple[list[KnockoutEffect], list[CutRedrawn]]:
+    """Per behaviour, span, path and choice of keys: the drop of the logit difference, and the answers."""
+    cells: dict[Cell, list[CutRow]] = defaultdict(list)
+    for row in rows:
+        cells[row.behaviour, row.span, row.path, row.keys].append(row)
+    fixed: list[KnockoutEffect] = []
+    again: list[CutRedrawn] = []
+    for (behaviour, span, path, keys), of_it in cells.items():
+        labels = [label_of[row.item_id, row.behaviour] for row in of_it]
+        bootstrap = cluster_bootstrap([label.group for label in labels], n_resamples, rng)
+        common: dict[str, Any] = {"behaviour": behaviour, "span": span, "path": path, "keys": keys}
+        if any(row.cut is not None for row in of_it):
+            drop = bootstrap.mean(np.array([0.0 if row.cut is None else row.untouched - row.cut for row in of_it]))
+            fixed.append(KnockoutEffect(**common, n=len(of_it), value=drop.value, low=drop.low, high=drop.high))
+        if path != "text" or any(row.has_text for row in of_it):
+            answers, before = [row.answer for row in of_it], [row.before for row in of_it]
+            again.append(CutRedrawn(**common, **answer_shares(labels, answers, before, bootstrap)))
+    return fixed, again
 
 
 def _answers(run: ModelRun, cuts: Sequence[Cut], path: Path, keys: Keys) -> list[str | None]:
-    tokenizer = run.loaded.tokenizer
+    tokenizer = run.tokenizer
     temperature = cuts[0].drawn.temperature
     decoding = decoding_of(run, temperature)
 

@@ -1,9 +1,9 @@
 """Stage 5: put the states of the run without this hint into the hinted run, cell by cell, with placebos beside."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,28 +13,31 @@ from activations.sites import Site, decoder_blocks
 from experiments.interventions.pairs import PairMaker, candidates, parts_at_letter
 from experiments.interventions.patched import away_from_readout, redraw_patched
 from experiments.records import Label, Rollout
-from experiments.records.accounts import PatchAccount
-from experiments.records.causal import PatchCell, PatchPart, PatchRedrawn, PatchSource
+from experiments.records.accounts import Gap, PatchAccount
+from experiments.records.causal import PatchCell, PatchRedrawn, PatchSource
 from experiments.records.seeds import stream
-from experiments.records.stages import cells_table, redrawn_table
+from experiments.records.stages import cells_table, patched_table, redrawn_table
 from experiments.records.summary import PatchSummary
-from experiments.run.finished import FinishedParts
 from experiments.run.model_run import ModelRun, StageResult
+from experiments.run.parts import added
+from experiments.run.progress import Tick
+from experiments.run.sharing import split
 from experiments.run.stage import Stage
-from probes import Bootstrap, cluster_bootstrap
-from probes.estimates import LEAST_TOTAL
-from probes.patching import Control, PatchEffects, PatchPair, n_cells, patch_pairs
+from experiments.stages.patch_cells import Grid, cells_of, distances, effects_of, parted, row_of
+from probes import cluster_bootstrap
+from probes.patching import Control, PatchPair, n_cells, patch_pairs
 
-Direction = Literal["noising", "denoising"]
+_CELLS = 16
+"""Forwards that a pair's cells are worth, roughly."""
 
 
-def run_patch(run: ModelRun) -> StageResult:
+def run_patch(run: ModelRun) -> StageResult | None:
     """Patch a model's reliant rows, or find that done."""
     settings = run.config.patch.model_dump(exclude={"token_budget"})
     depends = (
         run.results["judge"].signature, settings, run.config.compare.bootstrap, run.config.seed, run.config.numerics,
     )  # fmt: skip
-    return run.stage(PatchAccount, depends, lambda folder: _patch(run, folder), uses_model=True)
+    return split(run, PatchAccount, depends, lambda folder: _Patching(run, folder), uses_model=True)
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def _pairs(run: ModelRun, comparison: PatchSource, reasons: Counter[str], rng: n
     records = run.records
     rows = candidates(list(records.labels.values()), comparison)
     settings = run.config.patch
-    maker = PairMaker(run.loaded, comparison, settings.readout, settings.positions)
+    maker = PairMaker(run.tokenizer, comparison, settings.readout, settings.positions)
     pairs: list[_Made] = []
     for k in rng.permutation(len(rows)):
         other = records.sibling(rows[k].rollout_id, comparison)
@@ -64,152 +67,133 @@ def _pairs(run: ModelRun, comparison: PatchSource, reasons: Counter[str], rng: n
         if isinstance(pair, str):
             reasons[f"{comparison}: {pair}"] += 1
         else:
-            pairs.append(_Made(pair, rows[k], hinted, other, parts_at_letter(run.loaded, item, hinted, pair)))
+            pairs.append(_Made(pair, rows[k], hinted, other, parts_at_letter(run.tokenizer, item, hinted, pair)))
         if len(pairs) == settings.pairs:
             break
     return pairs
 
 
-def _sites(run: ModelRun) -> list[Site]:
-    n_layers = len(decoder_blocks(run.loaded.model))
-    return [Site(layer, component) for component in run.config.patch.components for layer in range(n_layers)]
+@dataclass
+class _Patching:
+    """The patching at work. A row is one pair in one grid: a comparison and a direction."""
 
+    run: ModelRun
+    folder: Path
+    title: str = "patch"
+    batched: bool = True
 
-def _patch(run: ModelRun, folder: Path) -> PatchAccount:
-    reasons: Counter[str] = Counter()
-    parts, cells, redrawn = FinishedParts(folder), list[PatchCell](), list[PatchRedrawn]()
-    account: dict[str, Any] = {"pairs": 0, "cells": 0, "whole_forwards": 0, "work": 0.0, "unaligned": {}}
-    for comparison in run.config.patch.comparisons:
-        made = _pairs(run, comparison, reasons, stream(run.config.seed, "patch", run.model_name, comparison))
-        letters = [one.at_letter for one in made]
-        account["pairs"] += len(made)
-        account.setdefault("at_letter", {})[comparison] = sum(letters)
-        if len(made) < 2:
-            continue
-        for direction in run.config.patch.directions:
-            grid = partial(_grid_of, run, made, comparison, direction)
-            part = parts.made(f"{comparison}-{direction}", PatchPart, grid)
-            cells += part.cells
-            _add(account, comparison, direction, part)
-        if run.config.patch.regenerate:
-            redrawn += redraw_patched(run, comparison, cells, made, run.config.patch.regenerate)
-    cells_table(folder).replace(cells)
-    redrawn_table(folder).replace(redrawn)
-    parts.clear()
-    return PatchAccount.model_validate({**account, "dropped": dict(reasons)})
+    def __post_init__(self) -> None:
+        run, settings = self.run, self.run.config.patch
+        self.reasons: Counter[str] = Counter()
+        self.found = {
+            c: _pairs(run, c, self.reasons, stream(run.config.seed, "patch", run.model_name, c))
+            for c in settings.comparisons
+        }
+        grids: list[Grid] = [(c, d) for c, pairs in self.found.items() if len(pairs) > 1 for d in settings.directions]
+        self.grids = {
+            grid: [made.pair if grid[1] == "noising" else made.pair.reversed() for made in self.found[grid[0]]]
+            for grid in grids
+        }
+        self.rows = [(grid, k) for grid, pairs in self.grids.items() for k in range(len(pairs))]
+        items = self.run.records.items
+        self.keys: Sequence[str] = [items[self._label(grid, k).item_id].question.id for grid, k in self.rows]
+        self.forwards = _CELLS * len(self.rows)
+        self.table = patched_table(self.folder)
+        self.done = {(row.comparison, row.direction, row.rollout_id): row for row in self.table.resume()}
+        self.run.reporter.say_lost(self.table.path, self.table.lost)
+        self.cost: dict[str, float] = {}
 
+    def _label(self, grid: Grid, k: int) -> Label:
+        return self.found[grid[0]][k].label
 
-def _grid_of(run: ModelRun, made: Sequence[_Made], comparison: PatchSource, direction: Direction) -> PatchPart:
-    rng = stream(run.config.seed, "patch", run.model_name, comparison, direction)
-    pairs, letters = [one.pair for one in made], [one.at_letter for one in made]
-    chosen = pairs if direction == "noising" else [pair.reversed() for pair in pairs]
-    effects = _effects(run, chosen, rng)
-    bootstrap = cluster_bootstrap([pair.group for pair in chosen], run.config.compare.bootstrap, rng)
-    common, least_gap = {"comparison": comparison, "direction": direction}, run.config.patch.least_gap
-    return PatchPart(
-        cells=(
-            *_cells(effects, bootstrap, least_gap, {**common, "diverges": "all"}, _distances(chosen)),
-            *_parted(effects, bootstrap, least_gap, common, letters),
-        ),
-        n_cells=effects.account.cells,
-        whole=effects.account.whole,
-        work=effects.account.work,
-        unaligned=dict(effects.unaligned),
-        gap={
-            "base": float(effects.base["logit_difference"].mean()),
-            "source": float(effects.source["logit_difference"].mean()),
-        },
-    )
+    def _key(self, grid: Grid, k: int) -> tuple[PatchSource, Literal["noising", "denoising"], str]:
+        return *grid, self._label(grid, k).rollout_id
 
+    @cached_property
+    def sites(self) -> list[Site]:
+        """What is patched."""
+        n_layers = len(decoder_blocks(self.run.loaded.model))
+        return [Site(layer, component) for component in self.run.config.patch.components for layer in range(n_layers)]
 
-def _effects(run: ModelRun, pairs: Sequence[PatchPair], rng: np.random.Generator) -> PatchEffects:
-    settings, sites = run.config.patch, _sites(run)
-    # Placebos of another question need two questions.
-    controls = [c for c in settings.controls if c != "other_states" or len({pair.group for pair in pairs}) > 1]
-    total = n_cells(run.loaded, pairs, sites, settings.heads, controls)
-    with run.reporter.bar("patch", total) as tick:
-        return patch_pairs(
-            run.loaded,
-            pairs,
-            sites,
-            heads=settings.heads,
-            controls=controls,
-            rng=rng,
-            token_budget=settings.token_budget,
-            on_cells=tick,
+    def _controls(self, pairs: Sequence[PatchPair]) -> list[Control]:
+        """Placebos of another question need two questions."""
+        several = len({pair.group for pair in pairs}) > 1
+        return [c for c in self.run.config.patch.controls if c != "other_states" or several]
+
+    def ticks(self, rows: Sequence[int]) -> int:
+        """Cells at most."""
+        heads, run = self.run.config.patch.heads, self.run
+        chosen = [(pairs, [k for g, k in map(self.rows.__getitem__, rows) if g == grid])
+                  for grid, pairs in self.grids.items()]  # fmt: skip
+        return sum(
+            n_cells(run.loaded, [pairs[k] for k in of_it], self.sites, heads, self._controls(pairs))
+            for pairs, of_it in chosen
+            if of_it
         )
 
+    def do(self, rows: Sequence[int], tick: Tick) -> None:
+        """Patch some pairs, each with every cell; the others of their grid lend placebos their states."""
+        settings, chosen = self.run.config.patch, [self.rows[row] for row in rows]
+        for grid, pairs in self.grids.items():
+            of_it = [k for g, k in chosen if g == grid]
+            if all(self._key(grid, k) in self.done for k in of_it):
+                continue
+            effects = patch_pairs(
+                self.run.loaded,
+                pairs,
+                self.sites,
+                heads=settings.heads,
+                controls=self._controls(pairs),
+                rng=stream(self.run.config.seed, "placebos", self.run.model_name, *grid),
+                token_budget=settings.token_budget,
+                on_cells=tick,
+                rows=of_it,
+            )
+            self.cost = added([self.cost, asdict(effects.account)])
+            new = [row_of(effects, grid, self._label(grid, k), k) for k in of_it]
+            self.table.append(new)
+            self.done.update({(row.comparison, row.direction, row.rollout_id): row for row in new})
 
-def _add(account: dict[str, Any], comparison: PatchSource, direction: Direction, part: PatchPart) -> None:
-    """Enter what a grid cost, what its pairs lacked, and how far its two runs are apart."""
-    account["cells"] += part.n_cells
-    account["whole_forwards"] += part.whole
-    account["work"] += part.work
-    if part.unaligned:
-        account["unaligned"][comparison] = part.unaligned
-    account.setdefault("gaps", {})[f"{comparison} {direction}"] = part.gap
+    def close(self) -> dict[str, Any]:
+        """What the cells cost."""
+        return {"cost": dict(self.cost)}
 
-
-def _cells(
-    effects: PatchEffects,
-    bootstrap: Bootstrap,
-    least_gap: float,
-    common: Mapping[str, Any],
-    distances: Mapping[str, float],
-) -> Iterator[PatchCell]:
-    for cell, found in effects.patched.items():
-        own = effects.recovery(cell, bootstrap, least_gap, least_total=LEAST_TOTAL["logit_difference"])
-        probability = effects.recovery(cell, metric="probability", least_total=LEAST_TOTAL["probability"])
-        yield PatchCell(
-            **common,
-            site=str(cell.site),
-            head=cell.head,
-            position=cell.position,
-            to_readout=distances.get(cell.position),
-            control=cell.control,
-            recovery=_number(own.ratio),
-            low=own.low,
-            high=own.high,
-            probability=_number(probability.ratio),
-            kl=_mean(found["kl"]),
-            flips=_mean(found["flip"]),
-            n=own.n,
-            small_gap=own.small_gap,
-            unpatched=own.unpatched,
+    def finish(self, counts: Mapping[str, Any]) -> PatchAccount:
+        """Every cell over all pairs."""
+        config, cost = self.run.config, counts["cost"]
+        self.table.replace([self.done[self._key(grid, k)] for grid, k in self.rows])
+        cells, unaligned, gaps = list[PatchCell](), dict[str, dict[str, int]](), dict[str, Gap]()
+        least_gap = config.patch.least_gap
+        for (comparison, direction), pairs in self.grids.items():
+            rows = [self.done[self._key((comparison, direction), k)] for k in range(len(pairs))]
+            effects = effects_of(rows, pairs)
+            rng = stream(config.seed, "patch resamples", self.run.model_name, comparison, direction)
+            bootstrap = cluster_bootstrap([pair.group for pair in pairs], config.compare.bootstrap, rng)
+            common = {"comparison": comparison, "direction": direction}
+            cells += cells_of(effects, bootstrap, least_gap, {**common, "diverges": "all"}, distances(pairs))
+            letters = [made.at_letter for made in self.found[comparison]]
+            cells += parted(effects, bootstrap, least_gap, common, letters)
+            if effects.unaligned:
+                unaligned[comparison] = dict(effects.unaligned)
+            base, source = (runs["logit_difference"].mean() for runs in (effects.base, effects.source))
+            gaps[f"{comparison} {direction}"] = Gap(base=float(base), source=float(source))
+        cells_table(self.folder).replace(cells)
+        redrawn_table(self.folder).replace(self._redrawn(cells))
+        return PatchAccount(
+            pairs=sum(map(len, self.found.values())),
+            cells=cost.get("cells", 0),
+            whole_forwards=cost.get("whole", 0),
+            work=round(cost.get("work", 0.0), 6),  # added up in another order by other parts
+            unaligned=unaligned,
+            gaps=gaps,
+            at_letter={c: sum(made.at_letter for made in pairs) for c, pairs in self.found.items()},
+            dropped=dict(self.reasons),
         )
 
-
-def _parted(
-    effects: PatchEffects, bootstrap: Bootstrap, least_gap: float, common: Mapping[str, Any], letters: Sequence[bool]
-) -> Iterator[PatchCell]:
-    """The cells, placebos apart, over pairs that part at the answer's letter and over the others, where there are both.
-
-    Where completions part at the letter, all reasoning stands in the text that both runs share, and a recovery says
-    where the answer is read off, not where the hint acts.
-    """
-    if all(letters) or not any(letters):
-        return
-    named = replace(effects, patched={cell: found for cell, found in effects.patched.items() if cell.control is None})
-    for value, name in ((True, "letter"), (False, "other")):
-        rows = [k for k, letter in enumerate(letters) if letter == value]
-        yield from _cells(named.take(rows), bootstrap.take(rows), least_gap, {**common, "diverges": name}, {})
-
-
-def _distances(pairs: Sequence[PatchPair]) -> dict[str, float]:
-    """Median tokens from each named position to the readout."""
-    names = dict.fromkeys(name for pair in pairs for name in pair.positions)
-    return {
-        name: float(np.median([len(p.base_ids) - 1 - max(p.positions[name]) for p in pairs if name in p.positions]))
-        for name in names
-    }
-
-
-def _mean(values: np.ndarray[Any, Any]) -> float | None:
-    return float(np.nanmean(values)) if not np.isnan(values).all() else None
-
-
-def _number(value: float) -> float | None:
-    return value if np.isfinite(value) else None
+    def _redrawn(self, cells: Sequence[PatchCell]) -> list[PatchRedrawn]:
+        """Answers under the cells that recover most of all pairs, which runs the model."""
+        n, pairs = self.run.config.patch.regenerate, {c: self.found[c] for c, _ in self.grids}
+        return [row for c, made in pairs.items() for row in redraw_patched(self.run, c, cells, made, n)] if n else []
 
 
 def patch_summary(run: ModelRun) -> PatchSummary:
@@ -250,4 +234,4 @@ def _size(cell: PatchCell) -> float:
     return abs(cell.recovery or 0.0)
 
 
-STAGE = Stage(PatchAccount, "patch", ("judge",), lambda run, _: run_patch(run), "patch", patch_summary)
+STAGE = Stage(PatchAccount, "patch", ("judge",), lambda run, _: run_patch(run), "patch", patch_summary, parts=True)

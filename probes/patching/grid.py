@@ -106,6 +106,7 @@ def patch_pairs(
     token_budget: int = 8192,
     only: Collection[Cell] | None = None,
     on_cells: Callable[[int], None] | None = None,
+    rows: Sequence[int] | None = None,
 ) -> PatchEffects:
     """Put the source run's states into the base run at every (site, position), and read the result.
 
@@ -118,6 +119,8 @@ def patch_pairs(
         token_budget: padded tokens of the runs kept at a time; memory grows with it.
         only: cells of the grid to run; by default all.
         on_cells: called with how many cells were done.
+        rows: which of the pairs to run; the others only lend their states to placebos, and their results are NaN. What
+            is drawn for a pair depends on ``rng`` and its place alone, not on which rows are run.
 
     Raises:
         HintprobeError: no pairs, a site or head the model lacks, states or logits that are not finite.
@@ -131,21 +134,24 @@ def patch_pairs(
     patched = {key: {metric: np.full(len(pairs), np.nan) for metric in METRICS} for key in keys}
     account = Account()
     partners = other_pairs(pairs, rng) if "other_states" in controls and rng is not None else None
-    for indices in by_length([max(len(p.base_ids), len(p.source_ids)) for p in pairs], token_budget):
+    seeds = [int(seed) for seed in rng.integers(2**62, size=len(pairs))] if rng is not None else []
+    run = list(range(len(pairs)) if rows is None else rows)
+    lengths = [max(len(pairs[i].base_ids), len(pairs[i].source_ids)) for i in run]
+    for planned in by_length(lengths, token_budget):
+        indices = [run[k] for k in planned]
         batch = _Batch.run(loaded, pairs, indices, partners, sites)
-        rows = list(range(len(indices)))
         for where, kept in ((base, batch.base), (source, batch.source)):
-            _write(where, indices, measure(kept.logits, batch.reference, rows))
-        patches, owners = _patches(batch, keys, rng)
+            _write(where, indices, measure(kept.logits, batch.reference, list(range(len(indices)))))
+        patches, owners = _patches(batch, keys, [seeds[i] for i in indices] if seeds else None)
         for done, logits in run_patches(batch.base, patches, account):
-            rows = [patches[k].row for k in done]
-            found = measure(logits, batch.reference, rows)
-            for at, (k, row) in enumerate(zip(done, rows, strict=True)):
+            of_batch = [patches[k].row for k in done]
+            found = measure(logits, batch.reference, of_batch)
+            for at, (k, row) in enumerate(zip(done, of_batch, strict=True)):
                 for metric, values in found.items():
                     patched[owners[k]][metric][indices[row]] = values[at]
             if on_cells:
                 on_cells(len(done))
-    unaligned = sum((Counter(pair.aligned.unaligned) for pair in pairs), Counter())
+    unaligned = sum((Counter(pairs[i].aligned.unaligned) for i in run), Counter())
     return PatchEffects(base, source, patched, dict(unaligned), account)
 
 
@@ -233,19 +239,18 @@ def _states(kept: KeptRun, row: int, cell: Cell, positions: Sequence[int]) -> Te
     return part_of(kept, cell.site, cell.head, kept.state(cell.site)[row, columns])
 
 
-def _patches(batch: _Batch, keys: Sequence[Cell], rng: np.random.Generator | None) -> tuple[list[Patch], list[Cell]]:
-    """Every cell of every pair that has it, and whose patch each is."""
-    generator = torch.Generator()
-    if rng is not None:
-        generator.manual_seed(int(rng.integers(2**62)))
+def _patches(batch: _Batch, keys: Sequence[Cell], seeds: Sequence[int] | None) -> tuple[list[Patch], list[Cell]]:
+    """Every cell of every pair that has it, and whose patch each is; a pair's placebos are drawn with its own seed."""
     matched: dict[tuple[int, str], tuple[int, ...] | None] = {}
     patches: list[Patch] = []
     owners: list[Cell] = []
     for row, pair in enumerate(batch.pairs):
+        rng, generator = np.random.default_rng(seeds[row] if seeds else 0), torch.Generator()
+        generator.manual_seed(seeds[row] if seeds else 0)
         for cell in keys:
             if cell.position not in pair.positions or pair.source_positions(cell.position) is None:
                 continue
-            if cell.control == "random_positions" and (row, cell.position) not in matched and rng is not None:
+            if cell.control == "random_positions" and (row, cell.position) not in matched:
                 matched[row, cell.position] = matched_positions(pair, cell.position, rng)
             found = _states_for(batch, row, cell, matched.get((row, cell.position)), generator)
             if found is not None:
