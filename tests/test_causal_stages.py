@@ -97,7 +97,9 @@ def test_fresh_texts_are_kept_and_never_those_that_chose_the_rows(mediated):
     folder = run.results["mediate"].folder
     drawn = fresh_table(folder).read()
     assert {r.temperature for r in drawn} == {0.7} == {run.results["mediate"].account.temperature}
-    assert len({r.id for r in drawn}) == len(drawn) == 36 * 3
+    items = sum(run.results["mediate"].account.chosen.values())
+    assert items > 30
+    assert len({r.id for r in drawn}) == len(drawn) == items * 3
     seeds = {r.item_id.split(":")[0]: r.seed for r in drawn}
     assert len(set(seeds.values())) == len(seeds)
     rows = mediation_table(folder).read()
