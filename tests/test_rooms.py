@@ -20,6 +20,7 @@ ROOMS = (
     "interventions",  # reruns with something changed
     "detectors",
     "comparison",
+    "inspecting",  # a task of Inspect
     "report",
     "stages",
     "beside",  # models of one run in processes of their own

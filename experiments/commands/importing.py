@@ -1,5 +1,6 @@
 """``hintprobe import``: transcripts of others, so that judges and metrics work on them."""
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -49,13 +50,21 @@ def _is_array(file: Path) -> bool:
 
 def uses(found: "Imported") -> dict[str, str]:
     """What each later command can do with imported transcripts."""
+    from experiments.transcripts.as_run import unfit
+
     rows = found.transcripts
     hinted = sum(t.hinted_answer is not None and t.unhinted_answer is not None for t in rows)
     repeats = sum(bool(t.unhinted_repeats) for t in rows)
     readable = sum(t.has_reasoning and not t.truncated for t in rows)
+    reasons = Counter(reason for t in rows if (reason := unfit(t)) is not None)
+    fit = f"{len(rows) - reasons.total()} of {len(rows)}"
+    why = "; ".join(f"{n}: {reason}" for reason, n in reasons.most_common())
     return {
         "judge, judges label, judges train": f"{readable} of {len(rows)}: not cut, and with a chain of thought",
         "faithfulness": f"{hinted} of {len(rows)}: both answers known; {repeats} with repeats for natural flips",
+        "capture, probe (generate.transcripts in a configuration)": f"{fit} can be read by a model"
+        + (f" ({why})" if why else "")
+        + "; without swapped runs, patch and directions have no pairs",
         "score": "takes a saved probe to lines with `prompt_text` (or `messages`) and `completion`, not to these",
     }
 

@@ -132,6 +132,11 @@ class GenerateConfig(Section):
     )
     token_budget: int = Field(32_768, description="padded tokens per batch, in-process", gt=0)
     server: Endpoint = Field(default_factory=Endpoint, description="the server to ask")
+    transcripts: Path | None = Field(
+        None,
+        description="transcripts of others (`hintprobe import`) in place of questions, hints and completions: "
+        "the model reads what was written. There are no swapped and neutral runs, so reliance is removal alone",
+    )
 
     @property
     def stated_sampling(self) -> dict[str, float]:

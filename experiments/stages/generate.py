@@ -28,6 +28,7 @@ from experiments.run.progress import Tick
 from experiments.run.sampling import decoding_of, sampling_of, truncations
 from experiments.run.sharing import split
 from experiments.run.stage import Stage
+from experiments.stages.read_transcripts import run_transcripts
 
 _SECOND_PASS: tuple[Condition, ...] = ("hinted", "swapped", "neutral")
 
@@ -55,6 +56,8 @@ class _Request:
 def run_generate(run: ModelRun) -> StageResult | None:
     """Generate all rollouts of a model, or find them. Questions are read and checked before any model is loaded."""
     config = run.config
+    if config.generate.transcripts is not None:
+        return run_transcripts(run, config.generate.transcripts)
     check_room(run.source, config.generate)
     questions, dropped = load_questions(config.questions, run.limit, config.seed)
     asked = stable_int(*(question.model_dump_json() for question in questions))

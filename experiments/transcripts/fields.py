@@ -14,7 +14,7 @@ from activations.errors import HintprobeError
 from experiments.answers.parser import parse_answer, split_completion
 from experiments.questions.fields import stem_group
 from experiments.records import LETTERS
-from experiments.transcripts.record import Transcript, first_problem
+from experiments.transcripts.record import Transcript, completion_of, first_problem
 
 Row = Mapping[str, Any]
 Names = str | tuple[str, ...]
@@ -49,6 +49,9 @@ class TranscriptMap(BaseModel):
     group: Names = Field((), description="what rows of one question share; else a hash of the unhinted prompt")
     unhinted_answer: str | None = Field(None, description="answer without the hint; else parsed from the unhinted row")
     hinted_answer: str | None = Field(None, description="answer with the hint; else parsed from the answer")
+    unhinted_text: str | None = Field(
+        None, description="what the model wrote without the hint; else the text of the unhinted row"
+    )
     truncated: str | None = Field(None, description="whether the completion was cut")
     plain_prompt: Names = Field((), description="the prompt without its hint")
     source: str | None = Field(None, description="who or what gives the hint")
@@ -159,6 +162,13 @@ def _texts(row: Row, fields: TranscriptMap) -> tuple[str | None, str, bool]:
     return split.cot, split.answer_text, not split.closed
 
 
+def _whole_text(row: Row, fields: TranscriptMap) -> str | None:
+    """Thinking and answer of a row as one text; None where it has neither."""
+    cot, answer, _ = _texts(row, fields)
+    text = completion_of(cot if (cot or "").strip() else None, answer)
+    return text if text.strip() else None
+
+
 def _answer(row: Row, fields: TranscriptMap, name: str, text: str, n_options: int | None) -> str | None:
     if getattr(fields, name) is not None:
         value = _value(row, fields, name)
@@ -250,6 +260,7 @@ def _transcript(number: int, row: Row, own: list[Row], fields: TranscriptMap, pa
             gold=gold,
             unhinted_answer=told if fields.unhinted_answer else (repeats[0] if repeats else None),
             hinted_answer=None if unclosed else _answer(row, fields, "hinted_answer", answer_text, n_options),
+            unhinted_text=_value(row, fields, "unhinted_text") or (_whole_text(own[0], fields) if own else None),
             unhinted_repeats=tuple(repeats[1:]),
         )
     except ValidationError as error:

@@ -14,6 +14,7 @@ INSPECT_MAP = TranscriptMap.model_validate(
         "target": "metadata.target",
         "prompt": "prompt",
         "hint_text": "metadata.hint_text",
+        "source": "metadata.source",
         "plain_prompt": "metadata.plain_prompt",
         "cot": "reasoning",
         "answer_text": "answer_text",
@@ -22,6 +23,7 @@ INSPECT_MAP = TranscriptMap.model_validate(
         "n_options": "choices",
         "group": "metadata.group",
         "unhinted_answer": "metadata.unhinted_answer",
+        "unhinted_text": "metadata.unhinted_text",
         "truncated": "truncated",
         "error": "error",
     }
@@ -54,16 +56,20 @@ def inspect_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, {**_sample_row(sample), "model": log.eval.model, "task": log.eval.task}
 
 
-def _sample_row(sample: Any) -> dict[str, Any]:
+def completion_parts(output: Any) -> tuple[str | None, str, bool]:
+    """Chain of thought and visible answer of an output of Inspect, and whether the thinking was closed."""
     from experiments.answers.parser import split_completion
 
-    message = sample.output.choices[0].message if sample.output.choices else None
+    message = output.choices[0].message if output.choices else None
     reasoning, answer = _parts(message) if message is not None else (None, "")
-    if reasoning is None:
-        split = split_completion(answer)
-        reasoning, answer, closed = split.cot, split.answer_text, split.closed
-    else:
-        closed = True
+    if reasoning is not None:
+        return reasoning, answer.strip(), True
+    split = split_completion(answer)
+    return split.cot, split.answer_text.strip(), split.closed
+
+
+def _sample_row(sample: Any) -> dict[str, Any]:
+    reasoning, answer, closed = completion_parts(sample.output)
     stop = sample.output.choices[0].stop_reason if sample.output.choices else "unknown"
     targets = [sample.target] if isinstance(sample.target, str) else list(sample.target)
     return {
@@ -72,9 +78,9 @@ def _sample_row(sample: Any) -> dict[str, Any]:
         "prompt": _seen(sample),
         "completion": sample.output.completion,
         "reasoning": reasoning,
-        "answer_text": answer.strip(),
+        "answer_text": answer,
         "gold": targets[0] if targets else None,
-        "choices": sample.choices,
+        "choices": sample.choices or (sample.metadata or {}).get("n_options"),
         "truncated": stop in ("max_tokens", "model_length") or not closed,
         "error": sample.error.message if sample.error else None,
         "metadata": dict(sample.metadata or {}),

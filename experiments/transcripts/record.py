@@ -68,6 +68,11 @@ class Transcript(Record):
         return len(_WORD.findall(_STATEMENT.sub(" ", self.answer_text))) >= _LEAST_WORDS
 
 
+def completion_of(cot: str | None, answer: str) -> str:
+    """A chain of thought and an answer as a model of most families writes them."""
+    return answer if cot is None else f"<think>\n{cot.strip()}\n</think>\n\n{answer.strip()}"
+
+
 def hint_of(rollout: Rollout) -> str | None:
     """The hint's text in a rollout's prompt."""
     span = rollout.prompt.spans.get("hint")
