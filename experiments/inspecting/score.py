@@ -1,6 +1,5 @@
 """The scorer: what a judge says of each hinted completion, and the paper's metrics of all of them."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -72,7 +71,7 @@ async def judged_by(judge: str, transcript: Transcript) -> Verdict:
     return Verdict(rollout_id=transcript.id, judge=judge, status="unparseable")
 
 
-def _figure(name: str) -> Callable[[list[SampleScore]], float]:
+def _figure(name: str) -> Metric:
     def compute(scores: list[SampleScore]) -> float:
         rows = [FaithfulnessRow(**one.score.metadata["row"]) for one in scores if one.score.metadata]
         value = getattr(faithfulness(rows, 100, np.random.default_rng(0)), name) if rows else None
