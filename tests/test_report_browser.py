@@ -65,7 +65,7 @@ def test_console_is_quiet_and_filters_filter(open_page, tmp_path):
 def test_model_text_is_shown_as_text(open_page, tmp_path):
     page = open_page(make_run(tmp_path, 6, cots=(ATTACK, RIGHT_TO_LEFT), hint=ATTACK, quote=ATTACK))
     page.locator(".rows button").first.click()
-    shown = page.locator(".turn.model .text").first
+    shown = page.locator("#browser .turn.model .text").first
     assert ATTACK in shown.inner_text()
     assert page.locator(".detail .m-quote").inner_text() == ATTACK
     assert page.locator(".detail .m-hint").inner_text() == ATTACK
@@ -188,3 +188,38 @@ def test_nothing_scrolls_the_page_sideways(open_page, tmp_path, width):
     page.evaluate("document.querySelectorAll('details').forEach((fold) => (fold.open = true))")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.said == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1400, 390])
+def test_the_page_meets_wcag_aa(open_page, tmp_path, scheme, width):
+    """Every rule of axe-core for WCAG 2.1 A and AA, on a desktop and a telephone, in both colour schemes."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="extra `dev`: axe is not installed")
+    page = open_page(make_run(tmp_path, 18), color_scheme=scheme, viewport={"width": width, "height": 900})
+    rules = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}}
+    found = axe.Axe().run(page, options=rules).response["violations"]
+    assert [(one["id"], [node["target"] for node in one["nodes"]][:3]) for one in found] == []
+
+
+def test_nothing_overflows_a_telephone_and_the_way_stays_in_sight(open_page, tmp_path):
+    page = open_page(make_run(tmp_path, 18), viewport={"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.evaluate("document.querySelector('section details.panel').scrollIntoView()")
+    page.mouse.wheel(0, 600)
+    assert page.locator("nav").first.bounding_box()["y"] < 800
+
+
+def test_an_item_that_no_filter_shows_is_not_kept_beside_an_empty_list(open_page, tmp_path):
+    page = open_page(make_run(tmp_path, 18))
+    page.fill("input[name=text]", "no such words")
+    assert page.locator(".detail").inner_text() == "No rollout matches."
+
+
+def test_figures_can_be_saved_and_the_tables_downloaded(open_page, tmp_path):
+    page = open_page(make_run(tmp_path, 18))
+    drawn = page.locator("figure svg.figure").count()
+    assert drawn > 0
+    assert page.locator("a.save[download$='.svg']").count() == drawn
+    with page.expect_download() as waiting:
+        page.click("a[download='detectors.csv']")
+    assert "probe_before_cot" in waiting.value.path().read_text()

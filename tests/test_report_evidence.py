@@ -37,7 +37,7 @@ def summary_with(**changes):
 def test_findings_say_what_the_rule_took():
     text = text_of()
     for expected in (
-        "probe_before_cot Not found activations",
+        "probe before the CoT Not found activations",
         "whole searches on permuted labels passedp = 0.015; largest AUROC 0.63 in 3 searches",
         "ahead of prompt_words failedby 0.22 [−0.05, 0.44], p = 0.091",
         "belief-matched control passedp = 0.002; AUROC 0.72 [0.64, 0.79] of reliant against resisted rows",
@@ -59,7 +59,7 @@ def test_a_find_is_only_what_the_comparison_calls_one():
     assert finding.found
     assert [criterion.word for criterion in finding.criteria] == ["failed", "failed", "not tested", "passed"]
     assert "no resisted row" in finding.criteria[2].says
-    assert "probe_before_cot Found activations" in text_of(model)
+    assert "probe before the CoT Found activations" in text_of(model)
     assert "nothing that could have been found" in text_of(summary_with(findings={}))
 
 
@@ -213,7 +213,7 @@ def test_a_winner_is_marked_only_where_the_differences_hold(case):
     assert leaders(compared(found)) == expected
     text = text_of(summary_with(**found))
     html = render([Run(Path("nowhere"), typed(run_summary(summary_with(**found))))])
-    marked = re.findall(r'<th>([^ ]+) <span class="badge">ahead</span>', html.replace("<wbr>", ""))
+    marked = re.findall(r'<th data-detector="(\w+)">[^<]+ <span class="badge">ahead</span>', html)
     assert marked == expected * 2  # in the table of AUROCs and in that of thresholds
     if expected:
         assert f"Marked as ahead: {expected[0]}." in text
@@ -235,12 +235,12 @@ def test_controls_and_baselines_are_folded_and_complete():
     html = render([Run(Path("nowhere"), typed(run_summary(model)))])
     first = html[html.index("Reliant against aligned</h4>") : html.index("Where nothing is admitted")]
     open_part, folded = first.split('<details class="side">')
-    names = {part: set(re.findall(r"<tr[^>]*><th>(\w+)", text.replace("<wbr>", "").replace("\n", "")))
+    names = {part: set(re.findall(r'<th data-detector="(\w+)">', text))
              for part, text in (("open", open_part), ("folded", folded))}  # fmt: skip
     assert names["open"] >= {"judge_lexical", "probe_before_cot", "prompt_words"}  # the best baseline stays
     controls = {"probe_before_cot_residual", "probe_before_cot_new_kind", "probe_before_cot_new_direction"}
     assert names["folded"] >= controls | {"cot_length"}
-    assert names["open"] & names["folded"] == {"detector"}  # the heading
+    assert names["open"] & names["folded"] == set()  # the heading
     assert "4 controls and baselines" in folded
 
 

@@ -79,6 +79,7 @@
   const form = root.querySelector("form");
   let matching = [];
   let shown = 0;
+  let current = null;
 
   for (const field of FIELDS) {
     const select = form.elements[field];
@@ -102,6 +103,7 @@
   }
 
   function open(item, button) {
+    current = item;
     list.querySelector("[aria-current]")?.removeAttribute("aria-current");
     button?.setAttribute("aria-current", "true");
     const heading = el("h4", {}, item.id);
@@ -126,6 +128,10 @@
     list.scrollTop = 0;
     more();
     count.textContent = `${matching.length} of ${items.length}`;
+    if (current && !matching.includes(current)) {
+      current = null;
+      detail.replaceChildren(el("p", { className: "none" }, matching.length ? "Choose a rollout to read it." : "No rollout matches."));
+    }
     root.dataset.filterMs = (performance.now() - started).toFixed(1);
   }
 
@@ -146,6 +152,22 @@
   const linked = /#item=(.+)$/.exec(location.hash);
   const first = (linked && items.find((item) => item.id === decodeURIComponent(linked[1]))) || items[0];
   if (first) open(first, list.querySelector(`[data-id="${CSS.escape(first.id)}"]`));
+  // Every figure can be saved as a file and cited: the drawing is the one on the page.
+  for (const figure of document.querySelectorAll("figure")) {
+    const drawing = figure.querySelector("svg.figure");
+    if (!drawing) continue;
+    const copy = drawing.cloneNode(true);
+    copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
+    const title = figure.querySelector("figcaption")?.textContent.trim().replace(/\s+/g, " ") ?? "figure";
+    const save = el("a", { className: "save", download: `${document.title.split(":")[0]}-figure.svg` }, "save as SVG");
+    save.href = URL.createObjectURL(new Blob([copy.outerHTML], { type: "image/svg+xml" }));
+    const cite = el("button", { className: "save", type: "button" }, "copy citation");
+    cite.addEventListener("click", async () => {
+      await navigator.clipboard?.writeText(`${title.slice(0, 200)} (hintprobe report ${document.title}, ${document.body.dataset.cite})`);
+      cite.textContent = "copied";
+    });
+    figure.append(el("p", { className: "soft" }, save, " ", cite));
+  }
   root.hidden = false;
   root.dataset.readyMs = performance.now().toFixed(1);
 })();

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-from experiments.records import Label, Prompt, Rollout, Verdict
+from experiments.records import Condition, Label, Prompt, Rollout, Verdict
 from experiments.records.run_records import RunRecords
 from experiments.records.summary import ModelSummary
 from experiments.report.runs import Run
@@ -17,6 +17,9 @@ BUDGET = 4_000_000
 
 NOT_TO_BE_SPREAD = ("gpqa",)
 """Sources whose authors ask that questions are not put on the web, where a model could be trained on them."""
+
+BESIDE: tuple[Condition, ...] = ("unhinted", "swapped")
+"""The runs that a label is decided by, shown beside the hinted one."""
 
 Texts = Literal["auto", "show", "hide"]
 Entry = dict[str, Any]
@@ -37,7 +40,8 @@ def page_items(runs: Sequence[Run], texts: Texts, budget: int = BUDGET) -> dict[
     }
 
 
-def _withheld(source: str, texts: Texts) -> bool:
+def is_withheld(source: str, texts: Texts) -> bool:
+    """May the texts of this source not stand in the page?"""
     return texts == "hide" or (texts == "auto" and any(name in source.casefold() for name in NOT_TO_BE_SPREAD))
 
 
@@ -61,7 +65,7 @@ def entries_of(run: Run, model: ModelSummary, texts: Texts) -> list[Entry]:
 
 def _with_texts(records: RunRecords, label: Label, texts: Texts) -> bool:
     item = records.items.get(label.item_id)
-    return not _withheld(item.question.source if item else "", texts)
+    return not is_withheld(item.question.source if item else "", texts)
 
 
 def _scores(records: RunRecords) -> dict[str, list[Score]]:
@@ -95,10 +99,11 @@ def _entry(
     }
     if with_texts:
         quotes = [verdict.quote for verdict in verdicts if verdict.quote]
-        twin = records.sibling(label.rollout_id, "unhinted")
         entry["runs"] = [_run(records.rollouts[label.rollout_id], quotes, scores)]
-        if twin is not None:
-            entry["runs"].append(_run(twin, ()))
+        for condition in BESIDE:
+            twin = records.sibling(label.rollout_id, condition)
+            if twin is not None:
+                entry["runs"].append(_run(twin, ()))
     return entry
 
 

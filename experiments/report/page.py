@@ -12,8 +12,9 @@ from markupsafe import Markup
 from experiments.records.comparison import Comparison, DetectorEntry
 from experiments.records.summary import ModelSummary
 from experiments.records.tables import write_atomically
-from experiments.report import breakdown, browser, evidence, silence, views
+from experiments.report import breakdown, browser, evidence, first_screen, silence, views
 from experiments.report.basis import basis_line
+from experiments.report.export import FORMATS
 from experiments.report.figures import whisker
 from experiments.report.gallery import pictures
 from experiments.report.panels import PANELS
@@ -54,18 +55,37 @@ def render(runs: Sequence[Run], texts: browser.Texts = "auto") -> str:
         script_hash=base64.b64encode(digest).decode(),
         title=", ".join(dict.fromkeys(run.summary.name for run in runs)),
         runs=runs,
-        models=_models(environment, runs),
+        cite=_cited(runs),
+        downloads=_downloads(runs),
+        models=_models(environment, runs, texts),
         items={**browser.page_items(runs, texts), "script": Markup(script)},
     )
 
 
-def _models(environment: Environment, runs: Sequence[Run]) -> list[dict[str, Any]]:
+def _cited(runs: Sequence[Run]) -> str:
+    """What a citation of a figure names: the commit or the version, and the models by their fingerprints."""
+    known = runs[0].summary.provenance
+    models = ", ".join(f"{model.model} {model.fingerprint[:8]}" for run in runs for model in run.summary.models)
+    return f"hintprobe {(known.commit or 'of no commit')[:12]}; {models}"
+
+
+def _downloads(runs: Sequence[Run]) -> list[tuple[str, str]]:
+    """Files that the page holds: name, and content as a data address."""
+    found = {"detectors.csv": ("text/csv", FORMATS["csv"](runs)), "report.md": ("text/markdown", FORMATS["md"](runs))}
+    return [
+        (name, f"data:{kind};base64,{base64.b64encode(text.encode()).decode()}") for name, (kind, text) in found.items()
+    ]
+
+
+def _models(environment: Environment, runs: Sequence[Run], texts: browser.Texts) -> list[dict[str, Any]]:
     pairs = [(run, model) for run in runs for model in run.summary.models]
     found = []
     for k, (run, model) in enumerate(pairs, 1):
         view = _model_view(model, run)
         panels = list(_panels(environment, view, model, run))
-        found.append({**view, "panels": panels, "title": _title(model, run, runs), "anchor": f"model-{k}"})
+        one = first_screen.example(run, model, texts)
+        about = {"panels": panels, "title": _title(model, run, runs), "anchor": f"model-{k}", "example": one}
+        found.append({**view, **about})
     return found
 
 
@@ -98,6 +118,7 @@ def _compared(comparison: Comparison, config: Mapping[str, Any]) -> dict[str, An
     """What the page says of a finished comparison."""
     found = evidence.findings(comparison)
     return {
+        "first": {"bars": first_screen.bars(comparison), "sentences": first_screen.sentences(comparison)},
         "verdicts": views.verdicts(comparison),
         "shares": silence.hidden_shares(comparison),
         "flips": silence.natural_flips(comparison),

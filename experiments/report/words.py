@@ -10,6 +10,7 @@ from experiments.records import Choice
 from experiments.records.causal import CutRedrawn, DirectionEffect, KnockoutEffect, MediationEffect, PatchCell
 from experiments.records.comparison import Faithfulness, Figure
 from experiments.report.figure_text import number, show
+from experiments.report.names import readable
 
 UNDEFINED = "undefined"
 _NEGATIVE_ZERO = re.compile(r"(?<!\w)-(?=0(?:\.0+)?(?![.\d]))")
@@ -105,6 +106,7 @@ FILTERS = {
     "percent": percent,
     "plain": plain,
     "breakable": breakable,
+    "readable": readable,
     "chosen_cells": chosen_cells,
     "present": present,
     "null_figures": null_figures,
