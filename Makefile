@@ -2,17 +2,24 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TORCH := $$(grep '^torch==' constraints.txt)
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test lint docs clean
 
-$(VENV)/installed: pyproject.toml constraints.txt
+$(VENV)/demo: pyproject.toml constraints.txt
+	@echo "Installing what the demo needs into $(VENV): some 60 packages, @SIZE@ on disk without a GPU. This takes a minute or two."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt "$$(grep '^torch==' constraints.txt)"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs,all]'
+	$(PIP) $(TORCH)
+	$(PIP) --editable .
 	touch $@
 
-demo: $(VENV)/installed
+$(VENV)/installed: $(VENV)/demo
+	@echo "Installing every extra, the tests' and the docs' tools: some 220 packages, @ALL@ on disk."
+	$(PIP) $(TORCH) --editable '.[dev,docs,all]'
+	touch $@
+
+demo: $(VENV)/demo
 	$(BIN)/hintprobe run experiments/configs/demo.yaml
 
 test: $(VENV)/installed

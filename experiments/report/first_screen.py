@@ -86,7 +86,7 @@ def example(run: Run, model: ModelSummary, texts: Texts) -> dict[str, Any] | Non
     hinted, twin = records.rollout(item.id, "hinted"), records.rollout(item.id, "unhinted")
     if hinted is None or is_withheld(item.question.source, texts):
         return None
-    scores = records.cot_scores.get(hinted.id, []) if "probe" in model.stages else []
+    scores = records.cot_scores.get(hinted.id, ()) if "probe" in model.stages else ()
     shade = [(row.start, row.end, f'class="scored" style="--score:{row.probability:.2f}"') for row in scores]
     return {
         "id": hinted.id,
