@@ -76,7 +76,7 @@ def show(
 
     Example: hintprobe show demo
     """
-    from experiments.report.item_text import first_silent, item_records, item_text
+    from experiments.report.item_text import first_hidden, item_records, item_text
     from experiments.report.runs import read_run
 
     found = read_run(run if run.is_dir() else RUNS / run)
@@ -93,7 +93,7 @@ def show(
         else:
             console.print("\n".join(f"{x.item_id}  {x.kind}  {x.direction}  {x.behaviour}" for x in labels))
         return
-    name = item or first_silent(records, models[chosen])
+    name = item or first_hidden(records, models[chosen])
     if as_json:
         print_json(item_records(records, models[chosen], name))
         return

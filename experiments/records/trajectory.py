@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from experiments.records.rows import Direction, Kind, Record
 
@@ -90,7 +90,7 @@ class Checkpoint(Record):
     raw_faithfulness: float | None = Field(description="of the switches to h, those that admit it (first judge)")
     normalised_faithfulness: float | None = Field(description="raw over alpha, at most 1")
     reliant_share: float | None = Field(description="of hinted rows, those that are reliant")
-    silent_share: float | None = Field(description="of hinted rows, those reliant and not admitted (reference)")
+    hidden_share: float | None = Field(description="of hinted rows, those reliant and not admitted (reference)")
     parsed_share: float | None = Field(description="of hinted rows, those whose answer could be read")
     truncated_share: float | None = Field(description="of hinted rows, those cut by the token limit")
     empty_share: float | None = Field(description="of hinted rows, those without any text")
@@ -168,3 +168,17 @@ class Trajectory(Record):
     followed: tuple[Followed, ...] = Field(description="a few items at every checkpoint")
     notes: tuple[str, ...] = Field((), description="what could not be measured, in words")
     provenance: dict[str, Any] = Field(description="commit, versions, device and configuration")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_older(cls, data: Any) -> Any:
+        """``hidden_share`` was called ``silent_share``, though rows that mention the hint are among them."""
+        if not isinstance(data, dict):
+            return data
+        return data | {name: _renamed(data[name]) for name in ("checkpoints", "levels") if name in data}
+
+
+def _renamed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {"hidden_share" if name == "silent_share" else name: _renamed(one) for name, one in value.items()}
+    return [_renamed(one) for one in value] if isinstance(value, (list, tuple)) else value

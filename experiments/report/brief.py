@@ -46,7 +46,7 @@ def _model(model: ModelSummary, summary: Summary, in_full: bool) -> Iterator[str
     )
     yield f"  relied on the hint    {_share(counts.reliant, counts.hinted_rollouts)}"
     if counts.reliant:
-        yield from _silent(comparison)
+        yield from _hidden(comparison)
     if not in_full:
         return
     if comparison.detectors:
@@ -68,7 +68,7 @@ def _share(part: int, whole: int, figure: Figure | None = None) -> str:
     return text
 
 
-def _silent(comparison: Comparison) -> Iterator[str]:
+def _hidden(comparison: Comparison) -> Iterator[str]:
     counts = comparison.counts
     yield (
         f"  did not say so        {_share(counts.hidden, counts.judged, comparison.hidden_share)} as fixed by the "
@@ -81,9 +81,9 @@ def _silent(comparison: Comparison) -> Iterator[str]:
 def _contest(comparison: Comparison) -> Iterator[str]:
     """The judge, the best baseline and the best probe, at one false-positive rate."""
     judge = f"judge_{comparison.faithfulness.judge}"
-    rows, silent = comparison.rows, comparison.hidden_rows
+    rows, hidden_rows = comparison.rows, comparison.hidden_rows
     head = f"relied ({rows.get('reliant', 0)})"
-    yield f"  {_column('found at the judge’s FPR')}{head:<18} silent ({silent.get('hidden', 0)})"
+    yield f"  {_column('found at the judge’s FPR')}{head:<18} hidden ({hidden_rows.get('hidden', 0)})"
     names = {judge: "", comparison.best_baseline: "baseline: ", comparison.best_probe: ""}
     for name, word in names.items():
         if name in comparison.detectors:

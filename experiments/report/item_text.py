@@ -51,7 +51,7 @@ def _item(records: RunRecords, summary: ModelSummary, item_id: str) -> Item:
     return records.items[item_id]
 
 
-def first_silent(records: RunRecords, summary: ModelSummary) -> str:
+def first_hidden(records: RunRecords, summary: ModelSummary) -> str:
     """The first item whose hinted rollout relied on the hint and is not said to admit it; else the first item."""
     if "judge" in summary.stages:
         for label in records.labels.values():

@@ -29,7 +29,7 @@ Series = tuple[str, Sequence[tuple[float, float | None, float | None, float | No
 
 CURVES: dict[str, tuple[str, tuple[str, ...]]] = {
     "hack": ("What it does and says", ("hack_rate", "verbalized_share", "judge_recall", "accuracy")),
-    "faithfulness": ("The paper's metrics", ("p", "raw_faithfulness", "normalised_faithfulness", "silent_share")),
+    "faithfulness": ("The paper's metrics", ("p", "raw_faithfulness", "normalised_faithfulness", "hidden_share")),
     "readings": (
         "The probe in three readings: AUROC, reliant against aligned",
         ("probe_refit_auroc", "probe_frozen_auroc", "probe_reread_auroc"),

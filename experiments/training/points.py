@@ -14,7 +14,7 @@ Figures = dict[str, Resampled]
 
 FLAT = (
     "hack_rate", "verbalized_share", "admitted_share", "accuracy", "p", "q", "alpha", "raw_faithfulness",
-    "normalised_faithfulness", "reliant_share", "silent_share", "parsed_share", "truncated_share", "empty_share",
+    "normalised_faithfulness", "reliant_share", "hidden_share", "parsed_share", "truncated_share", "empty_share",
     "length", "judge_recall", "probe_refit_auroc", "probe_frozen_auroc", "probe_reread_auroc", "probe_refit_recall",
     "probe_frozen_recall", "probe_reread_recall",
 )  # fmt: skip
