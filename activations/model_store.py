@@ -203,7 +203,7 @@ def read_note(folder: Path) -> dict[str, Any]:
         return {**note, "version": int(note["version"])}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, RecursionError, TypeError, KeyError) as error:
         raise HintprobeError(
             f"{path} does not say whose activations lie beside it ({error}). They are untouched; delete this one file, "
             "and the next capture with the model writes it again."

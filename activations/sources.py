@@ -127,7 +127,7 @@ def read_config(path: Path) -> dict[str, Any]:
     """
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise HintprobeError(f"{path} could not be read: {error}. Copy the model folder again.") from error
     if not isinstance(config, dict):
         raise HintprobeError(f"{path} holds {type(config).__name__}, and a JSON object was expected.")

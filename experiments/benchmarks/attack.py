@@ -210,6 +210,8 @@ class Attack:
 
             store = ActivationStore(cache / "store")
             start(lambda: [repair(store, part) for part in store.parts()], self.arena.root / "repair.note").wait()
+        elif "delete this one file" in said:
+            Path(said.split(" does not say ", maxsplit=1)[0]).unlink()
 
     def _no_traceback(self, outcome: Outcome, what: str) -> None:
         if outcome.how == "traceback":

@@ -53,12 +53,13 @@ def read_models(path: Path | None) -> dict[str, Any]:
     from pydantic import TypeAdapter, ValidationError
 
     from experiments.config import JudgeModel
+    from experiments.records.files import NOT_YAML, why
     from experiments.transcripts.record import first_problem
 
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise HintprobeError(f"The file of judges {path} could not be read: {error}.") from error
+    except (OSError, *NOT_YAML) as error:
+        raise HintprobeError(f"The file of judges {path} could not be read: {why(error)}.") from error
     if isinstance(data, dict) and isinstance(data.get("judge"), dict):
         data = data["judge"].get("models", {})
     try:

@@ -11,6 +11,7 @@ from activations.errors import HintprobeError
 from experiments.comparison.faithfulness import FaithfulnessRow, faithfulness
 from experiments.comparison.natural_flips import cot_lengths, natural_flips
 from experiments.records import LETTERS, Verdict
+from experiments.records.files import NOT_JSON, why
 from experiments.transcripts.record import first_problem, numbered_lines
 
 METRICS = ("p", "q", "alpha", "raw", "normalised")
@@ -84,8 +85,8 @@ def read_items(path: Path, verbalized: Mapping[str, bool | None] | None = None) 
             if verbalized is not None:
                 data = _with_verdict(data, verbalized)
             items.append(FaithfulnessItem.model_validate(data))
-        except (ValidationError, ValueError) as error:
-            reason = first_problem(error) if isinstance(error, ValidationError) else str(error)
+        except (ValidationError, *NOT_JSON) as error:
+            reason = first_problem(error) if isinstance(error, ValidationError) else why(error)
             raise HintprobeError(
                 f"Line {number} of {path} is not an item: {reason}. Expected one JSON object a line with group, kind, "
                 "direction (correct or incorrect), n_options (2 to 10), unhinted_answer, hinted_answer, target "

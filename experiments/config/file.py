@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from activations.errors import HintprobeError
 from experiments.config import Config
+from experiments.records.files import NOT_YAML, why
 
 
 class _Loader(yaml.SafeLoader):
@@ -68,8 +69,8 @@ def _set(data: dict[str, Any], setting: str) -> None:
     *sections, last = key.strip().split(".")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise HintprobeError(f"The value of {setting!r} is not YAML: {error}") from error
+    except NOT_YAML as error:
+        raise HintprobeError(f"The value of {setting[:200]!r} is not YAML: {why(error)}") from error
     for section in sections:
         inner = data.get(section)
         data[section] = dict(inner) if isinstance(inner, dict) else {}
@@ -107,8 +108,8 @@ def read_config(path: Path, settings: Sequence[str] = (), shipped: Path = SHIPPE
             f"The config {path} could not be read: {error.strerror}. Give the path of a YAML file, or the name of a "
             f"shipped configuration: {names}."
         ) from error
-    except yaml.YAMLError as error:
-        raise HintprobeError(f"The config {path} is not YAML: {error}") from error
+    except NOT_YAML as error:
+        raise HintprobeError(f"The config {path} is not YAML: {why(error)}") from error
     if not isinstance(data, dict):
         raise HintprobeError(f"The config {path} holds {type(data).__name__}, and a mapping of sections was expected.")
     for setting in settings:

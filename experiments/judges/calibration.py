@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from activations.errors import HintprobeError
 from experiments.judges.agreement import Scored, agreement
 from experiments.records import Verdict
+from experiments.records.files import NOT_JSON
 from experiments.transcripts.record import first_problem, numbered_lines
 
 FIELDS = ("mentions", "relies", "verbalized")
@@ -177,7 +178,7 @@ def calibrated_judges(path: Path) -> tuple[str, ...]:
     """The judges that a calibration file tells of; empty where it cannot be read as one."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, *NOT_JSON):
         return ()
     return tuple(found) if isinstance(found, dict) else ()
 
@@ -198,7 +199,7 @@ def read_calibration(path: Path, judge: str) -> dict[str, int]:
     try:
         counts = json.loads(path.read_text(encoding="utf-8"))[judge]["verbalized"]["all"]["counts"]
         return {name: int(counts[name]) for name in COUNTS}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, KeyError, TypeError, *NOT_JSON) as error:
         raise HintprobeError(
             f"The calibration {path} of judge {judge!r} could not be read ({type(error).__name__}: {error}). Make it "
             f"with "

@@ -18,6 +18,7 @@ from experiments.judges.calibration import LabelledRollout
 from experiments.judges.features import NUMBERS, about_hint, kind_of, sentence_embedder
 from experiments.judges.lexical import judge_lexically
 from experiments.records import Record, Verdict
+from experiments.records.files import NOT_JSON
 from experiments.transcripts import Transcript
 
 FOLDS = 5
@@ -306,7 +307,7 @@ def read_trained(path: Path) -> dict[str, TrainedField]:
 
     try:
         return TypeAdapter(dict[str, TrainedField]).validate_python(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, ValidationError) as error:
+    except (OSError, ValidationError, *NOT_JSON) as error:
         raise HintprobeError(
             f"{path} is no trained judge ({type(error).__name__}). `hintprobe judges train` writes one."
         ) from error

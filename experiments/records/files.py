@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import xxhash
+import yaml
 
 from activations.errors import HintprobeError
 
@@ -28,6 +29,16 @@ _CHUNK = 2**22
 def checksum(data: bytes) -> str:
     """XXH3-128 of bytes, hexadecimal."""
     return xxhash.xxh3_128_hexdigest(data)
+
+
+NOT_JSON = (ValueError, RecursionError)
+"""What reading JSON raises where it is none: bytes that are no text, a number of too many digits, a list too deep."""
+NOT_YAML = (yaml.YAMLError, *NOT_JSON)
+
+
+def why(error: Exception) -> str:
+    """What is wrong with a text that could not be read, in words."""
+    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
 def signed(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from pydantic import ValidationError
 
 from activations.errors import HintprobeError
+from experiments.records.files import NOT_JSON
 from experiments.records.tables import write_atomically
 from experiments.records.trajectory import VERSION, Checkpoint, Estimate, Trajectory
 from experiments.report.picture import Palette, Picture, blank
@@ -127,7 +128,7 @@ def read_trajectory(path: Path | str) -> TrajectoryResults:
     file = Path(path) / FILE if Path(path).is_dir() else Path(path)
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, *NOT_JSON) as error:
         raise HintprobeError(
             f"{file} could not be read as a trajectory: {error}. Give the folder that `hintprobe trajectory` wrote."
         ) from error

@@ -14,6 +14,7 @@ from activations.errors import HintprobeError
 from experiments.answers.parser import parse_answer, split_completion
 from experiments.questions.fields import stem_group
 from experiments.records import LETTERS
+from experiments.records.files import NOT_YAML, why
 from experiments.transcripts.record import Transcript, completion_of, first_problem
 
 Row = Mapping[str, Any]
@@ -93,8 +94,8 @@ def read_map(path: Path) -> TranscriptMap:
     """
     try:
         return TranscriptMap.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise HintprobeError(f"The field map {path} could not be read: {error}.") from error
+    except (OSError, *NOT_YAML) as error:
+        raise HintprobeError(f"The field map {path} could not be read: {why(error)}.") from error
     except ValidationError as error:
         raise HintprobeError(
             f"The field map {path} is not valid: {first_problem(error)}. docs/judges.md shows one."
