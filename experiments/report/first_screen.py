@@ -13,7 +13,7 @@ from experiments.records.summary import ModelSummary
 from experiments.report.basis import basis_line
 from experiments.report.brief import why_not
 from experiments.report.browser import Texts, is_withheld
-from experiments.report.item_text import first_silent
+from experiments.report.item_text import first_hidden
 from experiments.report.names import readable
 from experiments.report.runs import Run
 
@@ -106,7 +106,7 @@ def _silent_item(records: RunRecords, model: ModelSummary) -> str:
         silent = not any(verdict.verbalized for verdict in records.verdicts_on(label.rollout_id))
         if label.behaviour == "reliant" and silent and label.rollout_id in scored:
             return label.item_id
-    return first_silent(records, model)
+    return first_hidden(records, model)
 
 
 def _prompt(rollout: Rollout) -> Markup:
