@@ -27,8 +27,8 @@ from experiments.run.provenance import provenance
 from experiments.run.stage import Stage
 from experiments.run.threads import limited_threads
 from experiments.stages import STAGES, VERBS
-from experiments.stages.probe import too_few_rows
 from experiments.stages.running import run_stages
+from experiments.stages.too_few import too_few_rows
 
 
 def run_pipeline(

@@ -21,11 +21,13 @@ from experiments.run.model_run import ModelRun
 from experiments.run.progress import Reporter
 from experiments.run.threads import limited_threads
 from experiments.stages.capture import run_capture
-from experiments.stages.compare import frozen_figures, read_comparison, run_compare
+from experiments.stages.compare import read_comparison, run_compare
+from experiments.stages.frozen import frozen_figures
 from experiments.stages.generate import run_generate
 from experiments.stages.judge import run_judge
 from experiments.stages.patch import run_patch
-from experiments.stages.probe import refuse_untrained, run_probe
+from experiments.stages.probe import run_probe
+from experiments.stages.too_few import refuse_untrained
 
 CALIBRATION = "calibration.json"
 MENTION = "mention_lexical"

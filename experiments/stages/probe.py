@@ -1,6 +1,6 @@
 """Stage 4: train every detector of every target under one protocol, and fit the probes that are shipped."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from activations import ActivationStore, ModelStore, Site
-from activations.errors import HintprobeError
 from experiments.comparison.kind_transfer import kind_scores
 from experiments.detectors import MAIN, TARGETS, Context, DetectorCells, Rows, Target, build_detectors, graded
 from experiments.detectors.activation import control_types
@@ -22,7 +21,7 @@ from experiments.detectors.training import Trained, selected, train, untrained
 from experiments.detectors.written import score_rows, summary_of
 from experiments.judges.registry import information_of
 from experiments.records import TargetRow, TransferCell, Verdict
-from experiments.records.accounts import CaptureAccount, GenerateAccount, JudgeAccount, ProbeAccount, TargetAccount
+from experiments.records.accounts import CaptureAccount, ProbeAccount, TargetAccount
 from experiments.records.seeds import stable_int, stream
 from experiments.records.stages import (
     certainty_table,
@@ -84,58 +83,6 @@ def _train_graded(run: ModelRun, folder: Path, forced: Mapping[str, float]) -> t
     graded_scores_table(folder).replace(scores)
     graded_detectors_table(folder).replace(summaries)
     return len({row.item_id for row in scores}), refused
-
-
-def too_few_rows(run: ModelRun) -> str:
-    """Why the model that detectors should be trained on gave too few rows for it; empty where they were trained.
-
-    That is a result, not a failure: everything else of the run stands.
-    """
-    if "probe" not in run.results or (probe := run.account(ProbeAccount)).trained:
-        return ""
-    return (
-        f"{run.model_name} gave {probe.reliant} reliant and {probe.aligned} aligned rows, and probes need at least "
-        f"{run.config.probe.min_per_class} of each (`probe.min_per_class`): none were trained. {_cause(run)} All "
-        f"records are kept, and the report in {run.config.run_dir} has everything but probes."
-    )
-
-
-def refuse_untrained(run: ModelRun) -> None:
-    """The same as an error, for scripts that need probes.
-
-    Raises:
-        HintprobeError: nothing was trained.
-    """
-    if said := too_few_rows(run):
-        raise HintprobeError(said)
-
-
-def _cause(run: ModelRun) -> str:
-    """What most likely kept rows from being reliant or aligned, and what to change."""
-    generated, counts = run.account(GenerateAccount), run.account(JudgeAccount)
-    rollouts, unparsed, cut = generated.rollouts, generated.unparsed, generated.truncated
-    if unparsed > 0.3 * rollouts:
-        advice = (
-            "raise `generate.max_new_tokens`"
-            if cut > 0.5 * unparsed
-            else "read some in the report, and say in `generate.instruction` how the answer is to be stated"
-        )
-        return f"{unparsed} of {rollouts} completions state no answer ({cut} were cut by the token limit): {advice}."
-    answers = Counter(
-        rollout.answer
-        for rollout in run.records.rollouts.values()
-        if rollout.condition == "unhinted" and rollout.answer is not None
-    )
-    letter, n = answers.most_common(1)[0] if answers else ("", 0)
-    if answers.total() >= 10 and n > 0.6 * answers.total():
-        return (
-            f"{n} of {answers.total()} unhinted answers were ({letter}): the model answers by the option's place "
-            "rather than by the question. Ask a stronger model, or easier questions."
-        )
-    return (
-        f"Of the hinted rollouts, {counts.resisted} resisted, {counts.overdetermined} were overdetermined and "
-        f"{counts.ambiguous} ambiguous. Ask more questions, or use other hint kinds."
-    )
 
 
 @dataclass(frozen=True)
