@@ -1,4 +1,4 @@
-"""The demo itself: two-sided, on real runs of the shipped organisms."""
+"""The demo itself: two-sided, on real runs of the shipped organisms; what only the full one has is marked slow."""
 
 import json
 import re
@@ -17,19 +17,28 @@ from experiments.pipeline import run_pipeline
 from experiments.records.seeds import stream
 from experiments.records.stages import cot_scores_table, labels_table
 from experiments.report import forwards_of_this_run
+from experiments.report.brief import brief
+from experiments.report.excerpt import BEGIN, END, README, excerpt
 from experiments.report.runs import read_run
 from experiments.run.model_run import ModelRun
 from experiments.run.progress import Reporter
 from probes.patching import CONTROLS
 
-DEMO = Path(__file__).parent.parent / "experiments" / "configs" / "demo.yaml"
+CONFIGS = Path(__file__).parent.parent / "experiments" / "configs"
 SILENT = Reporter(None)
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     """The demo's config in a cache of its own, and its summary."""
-    config = load_config(DEMO, cache=tmp_path_factory.mktemp("cache"))
+    config = load_config(CONFIGS / "demo.yaml", cache=tmp_path_factory.mktemp("cache"))
+    return config, run_pipeline(config, SILENT)
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    """The same of demo_full.yaml: minutes."""
+    config = load_config(CONFIGS / "demo_full.yaml", cache=tmp_path_factory.mktemp("full"))
     return config, run_pipeline(config, SILENT)
 
 
@@ -41,10 +50,10 @@ def of(summary, name):
 def test_the_demo_covers_what_it_promises(demo):
     config, summary = demo
     unfaithful, blind = (of(summary, name)["comparison"]["counts"] for name in ("unfaithful", "blind"))
-    assert unfaithful["items"] >= 600
-    assert blind["items"] >= 200
+    assert unfaithful["items"] >= 300
+    assert blind["items"] >= 80
     assert len(unfaithful["by_kind"]) == 6
-    assert min(unfaithful[b] for b in ("reliant", "aligned", "overdetermined", "resisted")) >= 50
+    assert min(unfaithful[b] for b in ("reliant", "aligned", "overdetermined", "resisted")) >= 30
     assert (config.run_dir / "report.html").stat().st_size < 6e6
     assert read_run(config.run_dir).summary == summary
 
@@ -78,7 +87,7 @@ def test_detectors_frozen_on_unfaithful_stay_silent_on_blind(demo):
     rows as much as aligned ones: a threshold belongs to a model. That is what the control is for.
     """
     frozen = of(demo[1], "blind")["comparison"]["frozen"]
-    assert frozen["rows"] >= 50
+    assert frozen["rows"] >= 30
     loud = {name: frozen["share_over_threshold"][name] for name in ("judge_lexical", "probe_within_cot")}
     assert all(entry["low"] <= 0.05 for entry in loud.values()), loud
     assert frozen["share_over_threshold"]["probe_unhinted_run"]["low"] > 0.05
@@ -113,8 +122,9 @@ def test_reliance_is_found_once_the_cot_is_under_way_and_not_on_the_prompt(demo)
     assert len(refused) <= 2
 
 
-def test_other_targets_are_trained_or_refused_by_name(demo):
-    unfaithful, blind = (of(demo[1], name)["comparison"]["targets"] for name in ("unfaithful", "blind"))
+@pytest.mark.slow
+def test_other_targets_are_trained_or_refused_by_name(full):
+    unfaithful, blind = (of(full[1], name)["comparison"]["targets"] for name in ("unfaithful", "blind"))
     assert unfaithful["hint_present"]["detectors"]["probe_before_cot"]["auroc"]["value"] > 0.95
     assert "probe_after_cot" not in unfaithful["will_follow"]["detectors"]
     assert "0 reliant rows" in blind["will_follow"]["refused"]
@@ -180,12 +190,13 @@ def test_patching_moves_the_answer_at_the_pointer_and_random_directions_do_not(d
     placebos = {control: cells["resid_pre.0", control, control] for control in CONTROLS}
     assert placebos["random_positions"]["recovery"] < 0.3
     assert all(placebo["high"] < pointer["low"] for placebo in placebos.values())
-    assert patch["pairs"] >= 30
+    assert patch["pairs"] >= 15
 
 
-def test_the_decision_s_direction_moves_answers_and_random_ones_do_not(demo):
+@pytest.mark.slow
+def test_the_decision_s_direction_moves_answers_and_random_ones_do_not(full):
     """Away from the hint only those who rely change, towards it only those who resist; the text stays whole."""
-    effects = of(demo[1], "unfaithful")["directions"]["effects"]
+    effects = of(full[1], "unfaithful")["directions"]["effects"]
     found = {
         (e["behaviour"], e["direction"], e["scale"]): e
         for e in effects
@@ -235,14 +246,17 @@ def test_the_card_shows_what_was_measured():
     assert "unfaithful" in shown
 
 
-def test_the_readme_shows_what_the_demo_finds(demo):
-    """Another machine's arithmetic may move a row or two; the figures shown stay within 0.06."""
-    from experiments.report.excerpt import BEGIN, END, README, SHOWN
+def test_the_terminal_says_it_in_25_lines(demo):
+    lines = brief(demo[1])
+    assert len(lines) <= 23  # two or three more say where the report is and what to run next
+    assert max(map(len, lines)) <= 80
 
+
+def test_the_readme_shows_what_the_demo_finds(demo):
+    """Another machine's arithmetic may move a row or two: the same words, and figures near."""
     shown = README.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
-    detectors = of(demo[1], "unfaithful")["comparison"]["detectors"]
-    rows = dict(re.findall(r"^\| `(\w+)` \|[^|]*\| ([0-9.]+) ", shown, re.MULTILINE))
-    assert set(rows) == set(SHOWN) & set(detectors)
-    assert len(rows) >= 12
-    for name, value in rows.items():
-        assert float(value) == pytest.approx(detectors[name]["auroc"]["value"], abs=0.06), name
+    here, there = (re.sub(r"\s+", " ", text) for text in (shown, excerpt(demo[1])))
+    number = r"\d+\.?\d*"
+    assert re.sub(number, "N", here) == re.sub(number, "N", " " + there + " ")
+    for one, other in zip(re.findall(number, here), re.findall(number, there), strict=True):
+        assert float(one) == pytest.approx(float(other), abs=0.06 if "." in one else 8)
