@@ -183,3 +183,22 @@ def test_a_plan_counts_what_a_run_then_does(capsys, monkeypatch):
     assert 0.2 < plan["measured"]["accuracy"] < 0.9
     assert 15 < plan["measured"]["completion_tokens"] < 40
     assert (plan["measured"]["parsed"], plan["measured"]["truncated"]) == (1, 0)
+
+
+def test_the_stages_after_capture_are_timed_and_what_is_left_out_costs_nothing(capsys, monkeypatch):
+    def seconds(*more):
+        questions = ("--set", "questions.source=organism-world", "--set", "questions.limit=300")
+        _, out, _ = hintprobe(capsys, monkeypatch, "plan", "qwen3-8b-mmlu", "--json", *questions, *more)
+        return json.loads(out)["models"][0]["seconds"]
+
+    few = ("--set", "mediate.items=5", "--set", "patch.pairs=10", "--set", "directions.items=5")
+    whole = seconds(*few)
+    assert list(whole) == ["generate", "capture", "probe", "patch", "mediate", "directions"]
+    assert min(whole.values()) > 0
+    twice = seconds("--set", "mediate.items=10", "--set", "patch.pairs=20", "--set", "directions.items=5")
+    assert twice["mediate"] == pytest.approx(2 * whole["mediate"], rel=0.1)
+    assert twice["patch"] == pytest.approx(2 * whole["patch"], rel=0.1)
+    assert twice["directions"] == whole["directions"]
+    without = seconds(*few, "--set", "skip=[patch, mediate, directions]")
+    assert without["patch"] == without["mediate"] == without["directions"] == 0
+    assert without["generate"] == whole["generate"]

@@ -1,7 +1,7 @@
-"""What a newcomer's first minute takes: ``python -m experiments.benchmarks.first_minute [--install] [--json]``.
+"""How long a newcomer waits: ``python -m experiments.benchmarks.first_minute [--install] [--json]``.
 
-The demo runs in an empty cache, then again. With ``--install``, ``make`` installs what it needs into a fresh copy of the
-checkout first. Seconds are of the wall clock, everything included that the command does.
+The demo runs in an empty cache, then again. With ``--install``, ``make`` installs what it needs into a fresh copy of
+the checkout first. Seconds are of the wall clock, everything included that the command does.
 """
 
 import argparse

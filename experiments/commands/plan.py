@@ -79,7 +79,7 @@ def _print(console: Console, entry: dict[str, Any]) -> None:
     from experiments.planning.words import parameters, size
 
     power, assumed, measured = entry["power"], entry["assumed"], entry["measured"]
-    where = "here" if measured else f"on one {assumed['card']}"
+    where = "here" if measured else f"on one {assumed['card']} (assumed)"
     table = Table(title=f"{entry['model']} ({parameters(entry['parameters'])} parameters)", title_justify="left")
     table.add_column("what")
     table.add_column("how much", justify="right")
@@ -95,6 +95,10 @@ def _print(console: Console, entry: dict[str, Any]) -> None:
         (f"memory on one {assumed['card']}", f"{size(entry['memory_bytes'])} ({fits})"),
         (f"generate {where}", _time(entry, "generate")),
         (f"capture {where}", _time(entry, "capture")),
+        ("probe, on a CPU thread", _time(entry, "probe")),
+        (f"patch {where}", _time(entry, "patch")),
+        (f"mediate {where}", _time(entry, "mediate")),
+        (f"directions {where}", _time(entry, "directions")),
         ("reliant rows expected", f"{power['expected_reliant']:.0f}"),
         ("aligned rows expected", f"{power['expected_aligned']:.0f}"),
     ):

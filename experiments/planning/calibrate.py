@@ -10,7 +10,7 @@ from activations.sites import decoder_blocks
 from experiments.config import Config
 from experiments.engines.completions import completion_fields
 from experiments.prompts.writing import PromptWriter
-from experiments.records import Item
+from experiments.records import Condition, Item
 from experiments.records.seeds import stable_int
 from experiments.run.sampling import sampling_of
 from experiments.stages.capture import captured_sites
@@ -21,11 +21,11 @@ _WARM_UP = 4
 
 @dataclass(frozen=True)
 class Measured:
-    """What a trial of a few unhinted questions gave.
+    """What a trial of a few questions gave.
 
     Attributes:
         generate_rate, capture_rate: tokens a second; new tokens, and tokens of whole rollouts.
-        accuracy: share of right answers among all, unparsed ones included.
+        accuracy: share of right answers among the questions without a hint, unparsed ones included.
         parsed, truncated: shares of completions that hold an answer, and that were cut at the limit.
     """
 
@@ -40,14 +40,18 @@ class Measured:
 
 
 def calibrate(loaded: LoadedModel, source: str, config: Config, items: Sequence[Item]) -> Measured:
-    """Ask a few questions without hints and capture the answers, as the run would.
+    """Ask a few questions, half of them without a hint and half in the neutral form of one, and capture the answers.
+
+    Targets are not known before the run, so the prompts with a named option cannot be written; the neutral form is as
+    long and as strange. The accuracy is that of the questions without a hint.
 
     The rates are those of one small batch, so that a run with full batches is faster rather than slower.
     """
     chosen = list(items)[:: max(1, len(items) // TRIAL)][:TRIAL]
     settings = config.generate
     writer = PromptWriter(loaded.tokenizer, settings.template_options, settings.system, settings.instruction)
-    prompts = [writer.write(item, "unhinted").rendered.encoded for item in chosen]
+    asked: list[Condition] = ["neutral" if k % 2 else "unhinted" for k in range(len(chosen))]
+    prompts = [writer.write(item, how).rendered.encoded for item, how in zip(chosen, asked, strict=True)]
     sampled: dict[str, Any] = sampling_of(settings, source)
     decoding = Decoding(max_new_tokens=settings.max_new_tokens, token_budget=settings.token_budget, **sampled)
     seeds = [stable_int(config.seed, "sampling", item.question.id, 0) for item in chosen]
@@ -68,7 +72,8 @@ def calibrate(loaded: LoadedModel, source: str, config: Config, items: Sequence[
         )["answer"]
         for item, prompt, completion in zip(chosen, prompts, completions, strict=True)
     ]
-    right = sum(answer == item.question.gold for item, answer in zip(chosen, answers, strict=True))
+    plain = [(item, answer) for item, answer, how in zip(chosen, answers, asked, strict=True) if how == "unhinted"]
+    right = sum(answer == item.question.gold for item, answer in plain)
     new = sum(len(completion.ids) for completion in completions)
     return Measured(
         questions=len(chosen),
@@ -76,7 +81,7 @@ def calibrate(loaded: LoadedModel, source: str, config: Config, items: Sequence[
         completion_tokens=new / len(chosen),
         generate_rate=new / (generated - start),
         capture_rate=sum(map(len, rows)) / (captured - generated),
-        accuracy=right / len(chosen),
+        accuracy=right / len(plain),
         parsed=sum(answer is not None for answer in answers) / len(chosen),
         truncated=sum(completion.finish_reason == "length" for completion in completions) / len(chosen),
     )

@@ -23,6 +23,7 @@ from experiments.planning.costs import (
     memory_bytes,
     record_bytes,
 )
+from experiments.planning.later import PROBE_FLOPS, PROBE_OVERHEAD, Later, later_work
 from experiments.planning.power import Rates, expected_rows, smallest_detectable
 from experiments.planning.shapes import ModelShape, shape_of
 from experiments.prompts.chat import template_note
@@ -99,8 +100,10 @@ def _plan_model(config: Config, name: str, assumed: Assumptions, looked_up: dict
         assumed = replace(assumed, completion_tokens=max(1.0, config.generate.max_new_tokens / 4))
     length = measured.prompt_tokens if measured else _ASSUMED_PROMPT if note else _prompt_tokens(items)
     work = _work(config, items, length, assumed.completion_tokens or 0.0, shape)
-    cost = _cost(config, work, shape, assumed, measured)
     cached = cached_of(looked_up[name], config, work, shape)
+    power = _power(config, items, assumed.rates)
+    later = later_work(config, shape, work.sites, *_rows(power, cached["labels"], len(items)))
+    cost = _cost(config, work, shape, assumed, measured, later)
     return {
         "model": name,
         "parameters": shape.params,
@@ -111,7 +114,7 @@ def _plan_model(config: Config, name: str, assumed: Assumptions, looked_up: dict
         **cost,
         "cached": cached,
         "seconds_left": _left(cost["seconds"], cached),
-        "power": _power(config, items, assumed.rates),
+        "power": power,
         "measured": asdict(measured) if measured else None,
         "assumed": asdict(assumed),
     }
@@ -177,7 +180,7 @@ def _prompt_tokens(items: Sequence[Item]) -> float:
 
 
 def _cost(
-    config: Config, work: Work, shape: ModelShape, assumed: Assumptions, measured: Measured | None
+    config: Config, work: Work, shape: ModelShape, assumed: Assumptions, measured: Measured | None, later: Later
 ) -> dict[str, Any]:
     card = CARDS[assumed.card]
     n_bytes = DTYPE_BYTES["bfloat16" if config.dtype == "auto" else config.dtype]
@@ -188,6 +191,7 @@ def _cost(
     else:
         generating = generate_seconds(work, shape, card, n_bytes)
         capturing = capture_seconds(work, shape, card)
+    each_written, each_read = generating / max(1, work.prompts), capturing / max(1, work.captured)
     return {
         "rollouts": work.prompts,
         "tokens": int(work.prompts * work.row_tokens),
@@ -200,14 +204,26 @@ def _cost(
         "seconds": {
             "generate": round(generating, 1),
             "capture": round(capturing, 1),
+            "probe": round(later.probe_flops / PROBE_FLOPS + (PROBE_OVERHEAD if later.probe_flops else 0.0), 1),
+            "patch": round(later.patched_rows * each_read, 1),
+            "mediate": round(later.mediated * each_written, 1),
+            "directions": round(later.directed * each_written, 1),
         },
     }
+
+
+def _rows(power: dict[str, Any], labels: dict[str, int] | None, n: int) -> tuple[float, float, float]:
+    """Reliant, aligned and resisted rows: as labelled, or as expected."""
+    found = labels or {"reliant": power["expected_reliant"], "aligned": power["expected_aligned"]}
+    reliant, aligned = float(found["reliant"]), float(found["aligned"])
+    return reliant, aligned, max(0.0, n - reliant - aligned)
 
 
 def _left(seconds: dict[str, float], cached: dict[str, Any]) -> dict[str, float]:
     """The share of each stage's time that is still to be spent."""
     lacking = {"generate": cached["rollouts"], "capture": cached["activations"]["rows"]}
     shares = {stage: counts["missing"] / max(1, sum(counts.values())) for stage, counts in lacking.items()}
+    shares |= {stage: float(not done) for stage, done in cached["stages"].items() if stage not in shares}
     return {stage: round(whole * shares[stage], 1) for stage, whole in seconds.items()}
 
 
