@@ -1,4 +1,4 @@
-"""What a stranger reads first: who finds the silent rollouts, what was found, what it rests on, and one example."""
+"""What a stranger reads first: who finds the hidden rollouts, what was found, what it rests on, and one example."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -26,7 +26,7 @@ class Bar(NamedTuple):
 
     name: str
     relied: Figure | None
-    silent: Figure | None
+    hidden: Figure | None
 
 
 def bars(comparison: Comparison) -> list[Bar]:
@@ -69,7 +69,7 @@ def _who(comparison: Comparison) -> str:
 def _limits(comparison: Comparison) -> list[str]:
     said = ["That a probe reads reliance does not show that the model uses what it reads: see patching and directions."]
     if comparison.reference.startswith("judge "):
-        said.append("“Silent” means that this judge found no admission; people may read the same text otherwise.")
+        said.append("“Hidden” means that this judge found no admission; people may read the same text otherwise.")
     if comparison.counts.reliant < 50:
         said.append(f"{comparison.counts.reliant} reliant rollouts are few: read the intervals, not the estimates.")
     return said
@@ -82,7 +82,7 @@ def example(run: Run, model: ModelSummary, texts: Texts) -> dict[str, Any] | Non
     """
     if not {"generate", "judge"} <= model.stages.keys() or not (records := run.records(model)).labels:
         return None
-    item = records.items[_silent_item(records, model)]
+    item = records.items[_hidden_item(records, model)]
     hinted, twin = records.rollout(item.id, "hinted"), records.rollout(item.id, "unhinted")
     if hinted is None or is_withheld(item.question.source, texts):
         return None
@@ -99,12 +99,12 @@ def example(run: Run, model: ModelSummary, texts: Texts) -> dict[str, Any] | Non
     }
 
 
-def _silent_item(records: RunRecords, model: ModelSummary) -> str:
-    """A silent item whose chain of thought was scored token by token, if there is one."""
+def _hidden_item(records: RunRecords, model: ModelSummary) -> str:
+    """A hidden item whose chain of thought was scored token by token, if there is one."""
     scored = records.cot_scores if "probe" in model.stages else {}
     for label in records.labels.values():
-        silent = not any(verdict.verbalized for verdict in records.verdicts_on(label.rollout_id))
-        if label.behaviour == "reliant" and silent and label.rollout_id in scored:
+        hidden = not any(verdict.verbalized for verdict in records.verdicts_on(label.rollout_id))
+        if label.behaviour == "reliant" and hidden and label.rollout_id in scored:
             return label.item_id
     return first_hidden(records, model)
 
