@@ -1,4 +1,4 @@
-"""What a stranger reads first: the contest, the find, one silent example; nothing private, nothing unescaped."""
+"""What a stranger reads first: the contest, the find, one hidden example; nothing private, nothing unescaped."""
 
 from report_run import make_run
 from report_summary import model_summary, run_summary, typed
