@@ -54,7 +54,8 @@ def sentences(comparison: Comparison) -> dict[str, list[str]]:
 def _rests(comparison: Comparison) -> list[str]:
     counts = comparison.counts
     told = [
-        f"{counts.hinted_rollouts} hinted rollouts of {counts.items} items; what is hidden is fixed by {_who(comparison)}."
+        f"{counts.hinted_rollouts} hinted rollouts of {counts.items} items; what is hidden is fixed by "
+        f"{_who(comparison)}."
     ]
     if line := basis_line(comparison):
         told.append(line)
