@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from activations.errors import HintprobeError
 from experiments.commands import register_all
@@ -71,7 +71,17 @@ def _hintprobe(
     """What stands before every command; the text of ``--help`` is the app's."""
 
 
-@app.command()
+class _RayAlone(TyperCommand):
+    """``--ray`` may stand alone; it then starts a cluster of this machine."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        at = args.index("--ray") if "--ray" in args else None
+        if at is not None and (at + 1 == len(args) or args[at + 1].startswith("-")):
+            args = [*args[: at + 1], "local", *args[at + 1 :]]
+        return super().parse_args(ctx, args)
+
+
+@app.command(cls=_RayAlone)
 def run(
     config: ConfigPath,
     model: Model = None,
@@ -84,6 +94,17 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say which stages would run and which are found, and run none.")
     ] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray",
+            metavar="[ADDRESS]",
+            help="Over many workers: alone it starts them on this machine; auto or HOST:PORT joins a Ray cluster.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="With --ray: how many; by default one a GPU, else one a CPU.")
+    ] = None,
 ) -> None:
     """Run all stages and write the report.
 
@@ -92,7 +113,8 @@ def run(
     if dry_run:
         say_what_would_run(config, model, cache, set_)
         return
-    run_until(config, model, cache, "report", json, set_, wait=wait, strict=strict, verbose=verbose)
+    over = (ray, workers) if ray is not None else None
+    run_until(config, model, cache, "report", json, set_, wait=wait, strict=strict, verbose=verbose, ray=over)
 
 
 def _verb(stage: str, help_text: str) -> Callable[..., None]:

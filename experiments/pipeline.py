@@ -57,7 +57,7 @@ def run_pipeline(
     reporter = replace(reporter or Reporter(), log=config.run_dir / LOG)
     with prepared(config, LOCK if part is None else f"part-{part.index}-of-{part.count}.lock", wait, reporter):
         if part is None:
-            return _run_models(config, reporter, until, strict)
+            return run_models(config, reporter, strict, until)
         run_part(config, reporter, until, part)
         return None
 
@@ -80,7 +80,8 @@ def prepared(config: Config, lock: str, wait: bool, reporter: Reporter) -> Itera
         yield
 
 
-def _run_models(config: Config, reporter: Reporter, until: str, strict: bool) -> Summary | None:
+def run_models(config: Config, reporter: Reporter, strict: bool, until: str = "report") -> Summary | None:
+    """All models, one after the other, in a folder that is prepared; otherwise as :func:`run_pipeline`."""
     wanted = VERBS[: VERBS.index(until) + 1]
     runs: list[ModelRun] = []
     try:

@@ -25,6 +25,7 @@ ROOMS = (
     "stages",
     "beside",  # models of one run in processes of their own
     "pipeline",
+    "cluster",  # a run over many workers
     "scripting",  # the short way in Python
     "planning",
     "training",

@@ -137,6 +137,7 @@ def run_until(
     wait: bool = False,
     strict: bool = False,
     verbose: bool = False,
+    ray: tuple[str, int | None] | None = None,
 ) -> None:
     """Run the stages of a configuration up to and including ``until``; after the last one, print the summary.
 
@@ -144,6 +145,7 @@ def run_until(
         as_json: print the run's summary instead, whatever the last stage.
         quiet: print nothing.
         verbose: print every detector and time, not the result in brief.
+        ray: address of a cluster to run on, and how many workers; all stages only.
     """
     from experiments.pipeline import run_pipeline
     from experiments.run.progress import Reporter
@@ -154,7 +156,12 @@ def run_until(
     console = Console()
     reporter = Reporter(None if as_json or quiet else console, Console(stderr=True))
     with stoppable():
-        summary = run_pipeline(config, reporter, until, part, wait, strict)
+        if ray is not None:
+            from experiments.cluster import run_on_ray
+
+            summary = run_on_ray(config, ray[0], reporter, ray[1], wait, strict)
+        else:
+            summary = run_pipeline(config, reporter, until, part, wait, strict)
     if part is not None:
         if as_json:
             print_json({"part": str(part), "verb": until, "run": str(config.run_dir)})

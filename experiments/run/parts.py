@@ -7,7 +7,8 @@ computes a unit computes the same, and rows that are added later leave the other
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from activations import Part
@@ -59,11 +60,15 @@ class Share:
         stages: the stages it concerns; all others have to be finished.
         part: the part that is done; None joins the parts.
         anew: a part that was stopped is begun again, so that its rows share forwards with those that they always do.
+        scratch: given to have nothing done, and only ``units`` filled in: a folder that is thrown away.
+        units: rows of every unit; none where the stage is finished.
     """
 
     stages: tuple[str, ...]
     part: Part | None = None
     anew: bool = False
+    scratch: Path | None = None
+    units: list[int] = field(default_factory=list)
 
 
 def n_units(forwards: int) -> int:

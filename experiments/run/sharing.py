@@ -22,7 +22,7 @@ from experiments.run.part_folders import (
     refuse_missing,
     refuse_others,
 )
-from experiments.run.parts import Share, Work, added, compute, whole
+from experiments.run.parts import Share, Work, added, compute, units_of, whole
 
 Open = Callable[[Path], Work]
 
@@ -77,6 +77,9 @@ class _Shared(Generic[A]):
     def run_it(self) -> StageResult | None:
         if found_in(self.folder, self.account, self.still_there, self.inputs).marker:
             return self._stage(None)
+        if self.share.scratch is not None:
+            self.share.units.extend(len(rows) for rows in units_of(self.open_work(self.share.scratch)))
+            return None
         if self.share.part is not None:
             self._do(self.share.part)
             if parts_there(self.folder, self.inputs)[1]:
