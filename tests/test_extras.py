@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 from activations import ActivationStore, HintprobeError, open_backend
 from activations.export import export
 from activations.placement import placement_options
+from experiments.cluster.ray_cluster import connected
 from experiments.config.endpoint import Endpoint
 from experiments.judges.asking import AnthropicClient
 from experiments.organisms.lora.training import _require_libraries
@@ -91,6 +92,7 @@ ABSENT = {
     "anthropic": ("anthropic", lambda tiny, tmp: AnthropicClient(ENDPOINT)._connect()),
     "inspect": ("inspect_ai", lambda tiny, tmp: list(inspect_rows(tmp / "log.eval"))),
     "lora": ("peft", lambda tiny, tmp: _require_libraries()),
+    "ray": ("ray", lambda tiny, tmp: connected("local", 1).__enter__()),
     "quantized": ("bitsandbytes", lambda tiny, tmp: placement_options("cpu", None, "4bit", None)),
 }
 
