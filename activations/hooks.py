@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from activations.anatomy import BlockParts, Call, UnknownAnatomyError, dissect, paired_stream
+from activations.components import COMPONENTS, Block
 from activations.errors import HintprobeError
 from activations.forward import Step, forward
 from activations.sites import Site, decoder_blocks
@@ -102,30 +103,9 @@ def place(model: nn.Module, site: Site) -> tuple[nn.Module, bool]:
     blocks = decoder_blocks(model)
     if not 0 <= site.layer < len(blocks):
         raise HintprobeError(f"Site {site} was asked for, and the model has blocks 0 to {len(blocks) - 1}.")
-    if site.component in ("resid_pre", "resid_post"):
-        return blocks[site.layer], site.component == "resid_pre"
-    parts = block_parts(model, site.layer)
-    if site.component == "attn_out":
-        return parts.attn_out, False
-    if site.component == "mlp_out":
-        return parts.mlp_out, False
-    if site.component == "head_z":
-        return _projection(model, parts, site.layer), True
-    if parts.mid is None:
-        raise HintprobeError(
-            f"{site} was asked for, and the blocks of {type(model).__name__} are parallel: attention and MLP read the "
-            "same stream, and there is none between them. Ask for resid_pre, attn_out, mlp_out or resid_post."
-        )
-    return parts.mid, True
-
-
-def _projection(model: nn.Module, parts: BlockParts, layer: int) -> nn.Module:
-    if parts.projection is None:
-        raise HintprobeError(
-            f"The output projection of the attention in block {layer} of {type(model).__name__} could not be told, so "
-            "head_z cannot be read. The other components can."
-        )
-    return parts.projection
+    layer = site.layer
+    block = Block(type(model).__name__, layer, blocks[layer], lambda: block_parts(model, layer))
+    return COMPONENTS[site.component].find(block)
 
 
 @contextmanager
@@ -164,7 +144,7 @@ def visiting(model: nn.Module, visitors: Mapping[Site, Visitor], stop_after_deep
         for site, visit in visitors.items():
             module, enters = places[site]
             see = counted(site, visit)
-            see = _in_place(see) if site.component == "resid_mid" else see
+            see = _in_place(see) if COMPONENTS[site.component].shared else see
             stack.callback((_before if enters else _after)(module, see).remove)
         try:
             yield
@@ -217,8 +197,8 @@ def head_shape(model: nn.Module, layer: int) -> tuple[int, int]:
     Raises:
         HintprobeError: the attention's output projection could not be told, or does not divide into heads.
     """
+    place(model, Site(layer, "head_z"))
     parts = block_parts(model, layer)
-    _projection(model, parts, layer)
     width = _head_width(decoder_blocks(model)[layer], parts)
     if width is not None:
         return parts.z_width // width, width

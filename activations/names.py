@@ -4,8 +4,9 @@ from typing import Any, Literal
 
 from activations.registry import Registry
 
-Component = Literal["resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "head_z"]
-"""What of a decoder block is read or edited; :class:`activations.sites.Site` says what each is."""
+Component = Literal["resid_pre", "head_z", "attn_out", "resid_mid", "mlp_out", "resid_post"]
+"""What of a decoder block is read or edited, in the order of a forward; :class:`activations.sites.Site` says what each
+is, and `activations/components.py` where it is found."""
 
 BACKENDS: Registry[Any] = Registry(
     "backend",

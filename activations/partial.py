@@ -18,6 +18,7 @@ from transformers.cache_utils import DynamicCache
 
 from activations.abilities import keeps_all_keys
 from activations.batching import PaddedBatch
+from activations.components import COMPONENTS
 from activations.errors import HintprobeError
 from activations.forward import CACHES, Step, cache_name, forward
 from activations.hooks import Visitor, instead_of_blocks, intercepting, visiting
@@ -242,8 +243,8 @@ def keep_run(loaded: LoadedModel, batch: PaddedBatch, sites: Sequence[Site] = ()
 
 def _keeper(site: Site, streams: dict[int, Tensor], states: dict[Site, Tensor]) -> Visitor:
     def keep(tensor: Tensor) -> None:
-        # resid_mid may be written to in place by others.
-        kept = tensor.detach().clone() if site.component == "resid_mid" else tensor.detach()
+        # What is shared may be written to in place by others.
+        kept = tensor.detach().clone() if COMPONENTS[site.component].shared else tensor.detach()
         if site.component == "resid_pre":
             streams[site.layer] = kept
         else:

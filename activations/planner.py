@@ -9,6 +9,7 @@ from jaxtyping import Bool, Int
 from activations.backends import Backend
 from activations.batching import Ids
 from activations.capturing import capture
+from activations.components import COMPONENTS
 from activations.entries import Entries, hashes, row_hash
 from activations.model_store import ModelStore
 from activations.models import LoadedModel
@@ -147,11 +148,7 @@ def plan_missing(
 
 def site_width(loaded: LoadedModel, site: Site) -> int:
     """Numbers in one activation of a site, told from the configuration alone."""
-    config = loaded.model.config.get_text_config()
-    if site.component != "head_z":
-        return int(config.hidden_size)
-    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return int(config.num_attention_heads * head_dim)
+    return COMPONENTS[site.component].width(loaded.model.config.get_text_config())
 
 
 def fill(

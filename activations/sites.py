@@ -9,7 +9,7 @@ from torch import nn
 from activations.errors import HintprobeError
 from activations.names import Component
 
-_ORDER: tuple[Component, ...] = ("resid_pre", "head_z", "attn_out", "resid_mid", "mlp_out", "resid_post")
+_ORDER: tuple[Component, ...] = get_args(Component)
 
 
 @total_ordering

@@ -7,7 +7,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from conftest import some_rows
 
+from activations import Zero, capture, editing, sites, visiting
+from activations.batching import pad_left
+from activations.components import COMPONENTS
+from activations.planner import site_width
 from experiments.comparison.metrics import METRICS
 from experiments.detectors.registry import DETECTORS
 from experiments.detectors.training import train
@@ -115,3 +121,32 @@ def test_nothing_else_needs_to_know_a_new_probe():
 def _one():
     cells, contrast = planted(40)
     return cells["signal"], contrast.labels[:, None], np.ones((40, 1), dtype=bool), (0.1,), "feature"
+
+
+def test_a_component_of_the_page_is_captured_and_edited(tiny, monkeypatch):
+    """Its name and its entry are all: what is captured is what the module is given, and an edit of it reaches on."""
+    text = (DOCS / "adding_a_component.md").read_text(encoding="utf-8")
+    namespace = {}
+    exec(re.search(r"```python\n(.*?)```", text, re.DOTALL).group(1), namespace)
+    for module in ("hooks", "planner", "partial"):
+        monkeypatch.setattr(f"activations.{module}.COMPONENTS", {**COMPONENTS, "mlp_in": namespace["MLP_INPUT"]})
+    order = [*sites._ORDER]
+    order.insert(order.index("mlp_out"), "mlp_in")
+    monkeypatch.setattr(sites, "_ORDER", tuple(order))
+
+    loaded, given = tiny("llama"), []
+    (row,) = some_rows(loaded, (9,))
+    handle = loaded.model.model.layers[1].mlp.register_forward_pre_hook(lambda module, args: given.append(args[0]))
+    site = sites.Site(1, "mlp_in")
+    ((_, captured),) = capture(loaded, [row], [[8]], [site])
+    handle.remove()
+    np.testing.assert_allclose(captured[site][0, 0].numpy(), given[-1][0, 8].numpy(), atol=1e-6)
+    assert site_width(loaded, site) == captured[site].shape[-1]
+    last = sites.Site(1, "resid_post")
+    batch = pad_left([row], 0, loaded.device)
+    seen = []
+    with torch.no_grad(), editing(loaded, batch, [Zero(site, [[8]])]), visiting(loaded.model, {last: seen.append}):
+        loaded.model(input_ids=batch.ids, attention_mask=batch.mask)
+    ((_, plain),) = capture(loaded, [row], [[7, 8]], [last])
+    assert torch.allclose(seen[0][0, 7], plain[last][0, 0], atol=1e-5)
+    assert not torch.allclose(seen[0][0, 8], plain[last][0, 1], atol=1e-2)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from activations.backends.base import ALL_COMPONENTS, Edits, Options, Selected, Where, put, select
+from activations.backends.base import Edits, Options, Selected, Where, put, select
 from activations.batching import PaddedBatch
 from activations.errors import HintprobeError
 from activations.models import LoadedModel
@@ -35,7 +35,7 @@ class TransformerLensBackend:
     """
 
     name = "transformer_lens"
-    components: tuple[Component, ...] = ALL_COMPONENTS
+    components: tuple[Component, ...] = tuple(_HOOKS)
     edits = True
 
     def __init__(self, loaded: LoadedModel, options: Options | None = None) -> None:

@@ -19,8 +19,10 @@ _PROBE = {
     "cot_length": "length of the CoT",
     "direction": "direction of the hint",
     "hint_kind": "kind of the hint",
-    "margin": "unhinted confidence",
-    "direction_x_margin": "direction × unhinted confidence",
+    "confidence": "unhinted confidence",
+    "direction_x_confidence": "direction × unhinted confidence",
+    "margin": "unhinted margin",
+    "direction_x_margin": "direction × unhinted margin",
     "causal_neutral": "loss under the neutral prompt",
 }
 _VARIANT = {
