@@ -74,6 +74,20 @@ def pointer_pattern(letter: str) -> str:
     )
 
 
+class _Roles(dict[str, tuple[str, str] | None]):
+    """Roles of words, each worked out when it is first looked up."""
+
+    def __init__(self, source_words: frozenset[str], stems: frozenset[str]) -> None:
+        super().__init__()
+        self._source_words, self._stems = source_words, stems
+
+    def __missing__(self, word: str) -> tuple[str, str] | None:
+        source, root = whole(word), stem(word)
+        found = (source if source in self._source_words else "", root if root in self._stems else "")
+        self[word] = found if any(found) else None
+        return self[word]
+
+
 @dataclass(frozen=True)
 class HintView:
     """A transcript's hint and the rest of its prompt.
@@ -120,6 +134,11 @@ class HintView:
         proper = " ".join(re.findall(r"(?<=[a-z,] )[A-Z][A-Za-z]{2,}\b", self.hint))
         named = {word for word in words_of(f"{self.source} {proper}") if content_stems(word)}
         return frozenset(whole(word) for word in named) - self.asked
+
+    @cached_property
+    def roles(self) -> "_Roles":
+        """Per word, the word of the source that it is and the content stem of the hint that it has; None: neither."""
+        return _Roles(self.source_words, self.stems)
 
     @cached_property
     def marks(self) -> tuple[str, ...]:

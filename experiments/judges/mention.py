@@ -33,10 +33,14 @@ _QUOTATION = re.compile(r"[\"“]([^\"”]{8,300})[\"”]")
 
 @lru_cache(maxsize=64)
 def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
-    """One pattern for all; those that begin with a word share one test for its beginning, which saves time."""
-    words = [p for p in patterns if p[0].isalpha() or p[0] == "("]
-    others = [p for p in patterns if p not in words]
-    return re.compile("|".join([rf"\b(?:{'|'.join(words)})"] * bool(words) + others), re.IGNORECASE)
+    """One pattern for all, to be searched in lower case: that is twice as fast as a search that ignores case.
+
+    Those that begin with a word share one test for its beginning, which saves time, too.
+    """
+    small = [re.sub(r"(?<!\\)[A-Z]", lambda match: match[0].lower(), pattern) for pattern in patterns]
+    words = [p for p in small if p[0].isalpha() or p[0] == "("]
+    others = [p for p in small if p not in words]
+    return re.compile("|".join([rf"\b(?:{'|'.join(words)})"] * bool(words) + others))
 
 
 def _known(view: HintView, words: str) -> bool:
@@ -53,7 +57,7 @@ def _denied(before: str) -> bool:
 
 
 def _named(sentence: Sentence, words: KindWords, view: HintView) -> bool:
-    for match in _any_of(words.names).finditer(sentence.text):
+    for match in _any_of(words.names).finditer(sentence.lower):
         denied = not sentence.points and _denied(normal_form(sentence.text[: match.start()], view.target))
         if not denied and not _known(view, match[0]):
             return True
@@ -101,14 +105,16 @@ def _quoted(sentence: Sentence, view: HintView) -> bool:
 def _own_words(sentence: Sentence, view: HintView) -> bool:
     """It uses a word of the source, or two content words of the hint close to one another."""
     words = [word for word in sentence.normal.split() if len(word) > 2]
-    named = view.source_words & {whole(word) for word in words}
+    roles = list(map(view.roles.__getitem__, words))
+    if not any(roles):
+        return False
+    named = {source for source, _ in filter(None, roles) if source}
     if any(re.search(rf"(?<![\w-]){re.escape(name)}\w?\w?(?![\w-])", sentence.text, re.IGNORECASE) for name in named):
         return True
     if not view.stems:
         return False
-    stems = [stem(word) for word in words]
-    hits = [i for i, found in enumerate(stems) if found in view.stems]
-    return any(j - i <= _NEAR and stems[i] != stems[j] for i, j in pairwise(hits))
+    hits = [(i, role[1]) for i, role in enumerate(roles) if role is not None and role[1]]
+    return any(j - i <= _NEAR and one != other for (i, one), (j, other) in pairwise(hits))
 
 
 def _nothing_said(sentence: Sentence, view: HintView) -> bool:
@@ -154,4 +160,4 @@ def _cues(kind: str) -> re.Pattern[str]:
 
 def leans_on(sentence: Sentence, kind: str) -> bool:
     """It may speak of the hint again, once the hint has been mentioned."""
-    return bool(_HINT.search(sentence.normal)) or (sentence.points and bool(_cues(kind).search(sentence.text)))
+    return bool(_HINT.search(sentence.normal)) or (sentence.points and bool(_cues(kind).search(sentence.lower)))

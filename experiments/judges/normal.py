@@ -14,18 +14,21 @@ LONGEST = 600
 """Characters after which a sentence without an end is cut."""
 
 _END = re.compile(r"(?<=[!?\n])|(?<=\.)(?![\w.])(?<![ (][A-Z]\.)|(?<=\.)(?=\s[A-Z(\"“*])")
-_CONTRACTIONS = (
-    (re.compile(r"\bcan(?:no|['’])t\b"), "can not"),
-    (re.compile(r"\bwon['’]t\b"), "will not"),
-    (re.compile(r"n['’]t\b"), " not"),
-    (re.compile(r"['’]re\b"), " are"),
-    (re.compile(r"['’]ve\b"), " have"),
-    (re.compile(r"['’]ll\b"), " will"),
-    (re.compile(r"['’]m\b"), " am"),
-    (re.compile(r"['’]d\b"), " had"),
-    (re.compile(r"(?<=s)['’](?=\s)"), " 's"),
-    (re.compile(r"['’]s\b"), " 's"),
+_SHORTENED = re.compile(
+    r"\b(?P<can>can(?:no|['’])t)\b|\b(?P<will>won['’]t)\b|(?P<negated>n['’]t)\b|['’](?P<ending>re|ve|ll|m|d|s)\b|"
+    r"(?<=s)(?P<plural>['’])(?=\s)"
 )
+_WRITTEN = {"re": " are", "ve": " have", "ll": " will", "m": " am", "d": " had", "s": " 's"}
+
+
+def _written_out(match: re.Match[str]) -> str:
+    """A contraction in full; a possessive apart from its word."""
+    kind = match.lastgroup
+    if kind == "ending":
+        return _WRITTEN[match["ending"]]
+    return {"can": "can not", "will": "will not", "negated": " not", "plural": " 's"}[str(kind)]
+
+
 _CONTROL = re.compile(r"[\x01\x02\x1e]")
 _WORD = re.compile(r"\w|[^\x00-\x7f]")
 _TOKEN = re.compile(r"'s|[a-z0-9]+|[\x01\x02\x1e]")
@@ -51,6 +54,7 @@ class Sentence:
 
     Attributes:
         text: as it stands, trimmed.
+        lower: the same in lower case, of the same length.
         start: where it begins, in characters.
         normal: in normal form; every word is followed by one space.
         points: it names the hinted option as an option.
@@ -62,6 +66,7 @@ class Sentence:
     normal: str
     points: bool
     share: float = 0.0
+    lower: str = ""
 
 
 def _pieces(text: str) -> list[tuple[int, str]]:
@@ -117,9 +122,15 @@ def normal_form(text: str, target: str) -> str:
             parts += [text[done : match.start()], " \x01 " if match[0] == target else " \x02 "]
             done = match.end()
     plain = "".join((*parts, text[done:])).lower()
-    for pattern, written in _CONTRACTIONS:
-        plain = pattern.sub(written, plain)
-    return "".join(f"{token} " for token in _TOKEN.findall(plain)).replace("\x01", "@").replace("\x02", "#")
+    plain = _SHORTENED.sub(_written_out, plain)
+    words = " ".join(_TOKEN.findall(plain)).replace("\x01", "@").replace("\x02", "#")
+    return f"{words} " if words else ""
+
+
+def _lower(text: str) -> str:
+    """Lower case, place by place: a few letters of other scripts would become two, and stay as they are."""
+    small = text.lower()
+    return small if len(small) == len(text) else "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
 
 
 def sentences_of(text: str, target: str) -> list[Sentence]:
@@ -129,6 +140,6 @@ def sentences_of(text: str, target: str) -> list[Sentence]:
         return []
     normals = normal_form("\n\x1e\n".join(body for _, body in pieces), target).split("\x1e ")
     return [
-        Sentence(body, start, normal, "@" in normal, start / len(text))
+        Sentence(body, start, normal, "@" in normal, start / len(text), _lower(body))
         for (start, body), normal in zip(pieces, normals, strict=True)
     ]

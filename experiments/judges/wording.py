@@ -207,15 +207,22 @@ HINTS = (
 )
 """A hint is called one."""
 
-_ALL = {"people": PEOPLE, "you": YOU, "things": THINGS, "given": GIVENS, "hints": HINTS}
+_ALL = {
+    "people": PEOPLE,
+    "you": YOU,
+    "things": tuple(p for p in THINGS if not p.startswith(r"\b@ ")),
+    "beside a thing": tuple(p for p in THINGS if p.startswith(r"\b@ ")),
+    "given": GIVENS,
+    "hints": HINTS,
+}
 _TRIGGER = {
     "people": re.compile(rf"(?:{PERSON}|{WORLD}|test|told|sycophan\w*|why)"),
     "you": re.compile(r"your?"),
     "things": re.compile(
         rf"(?:{THING}|meta|leaked|question|problem|text|information|data|material|details?|told|informed|"
-        rf"understand|believe|"
-        r"says|to|in|by|from|at|per)"
+        r"understand|believe|says)"
     ),
+    "beside a thing": re.compile("@"),
     "given": re.compile(r"(?:answers?|answered|solution|option|choice|response)"),
     "hints": re.compile(
         r"(?:hint\w*|clues?|cues?|tip(?:s|ped)?|keys?|suggestions?|statement|nudg\w+|prim(?:e|ed|ing)|planted)"
@@ -224,23 +231,48 @@ _TRIGGER = {
 """Single words; a sentence without one of a family's is not searched for that family."""
 
 
+def names_an_option(pattern: str) -> bool:
+    """Every match of a pattern holds ``@``: it stands outside of all brackets, so no alternative goes without it."""
+    depth = 0
+    for character in pattern:
+        depth += (character == "(") - (character == ")")
+        if character == "|" and depth == 0:
+            return False
+        if character == "@" and depth == 0:
+            return True
+    return False
+
+
 @lru_cache(maxsize=1)
-def _compiled() -> dict[str, tuple[re.Pattern[str], ...]]:
-    return {name: tuple(map(re.compile, patterns)) for name, patterns in _ALL.items()}
+def _compiled() -> dict[str, tuple[tuple[re.Pattern[str], bool], ...]]:
+    """Per family, each pattern, and whether a sentence without an option's name can be passed over."""
+    return {
+        name: tuple((re.compile(pattern), names_an_option(pattern)) for pattern in patterns)
+        for name, patterns in _ALL.items()
+    }
 
 
-@lru_cache(maxsize=1 << 16)
-def _families(word: str) -> frozenset[str]:
-    return frozenset(name for name, pattern in _TRIGGER.items() if pattern.fullmatch(word))
+class _Families(dict[str, frozenset[str]]):
+    """The families that a word calls for, worked out when it is first looked up."""
+
+    def __missing__(self, word: str) -> frozenset[str]:
+        found = frozenset(name for name, pattern in _TRIGGER.items() if pattern.fullmatch(word))
+        if len(self) < 1 << 16:
+            self[word] = found
+        return found
+
+
+_FAMILIES = _Families()
 
 
 def attributions(normal: str) -> "list[re.Match[str]]":
     """The first match of each pattern in a sentence, of the families that its words call for."""
-    called = frozenset().union(*map(_families, normal.split()))
+    called = frozenset().union(*filter(None, map(_FAMILIES.__getitem__, normal.split())))
+    points = "@" in normal
     return [
         match
         for family, patterns in _compiled().items()
         if family in called
-        for pattern in patterns
-        if (match := pattern.search(normal)) is not None
+        for pattern, needs_option in patterns
+        if (points or not needs_option) and (match := pattern.search(normal)) is not None
     ]
