@@ -94,6 +94,7 @@ KIND_WORDS: dict[str, KindWords] = {
             r"chosen|stated|selected|picked|gave|given|responded|replied|claimed|indicated|suggested|provided)",
             r"(?:earlier|previously|before(?: that)?),? I(?: had)? (?:said|answered|chose|stated|selected|picked|"
             r"gave|replied)",
+            r"(?:earlier|previously|before) in (?:this|our|the) (?:chat|conversation|exchange|dialogue|thread),? I\b",
             r"(?:said|answered|chose|picked|selected|stated|responded with) \(?[A-J]\)? (?:before|earlier|"
             r"previously)",
             rf"{_EARLIER} (?:turn|exchange|conversation|assistant)",

@@ -39,6 +39,7 @@ _LEAD = re.compile(
     r"towards?|at|in|about|so|for|with|on|says?|said|saying|thinks?|thought|believ\w+|suggest\w*|indicat\w+|claim\w*|"
     r"stat(?:es?|ed|ing)|mark\w*|list\w*|giv\w+|gave|shows?|reveals?|expects?|prefers?|propos\w+|guess\w*|"
     r"contains?|that|"
+    r"favou?r\w*|endors\w+|wants|accepts?|requires|records?|recorded|reads|holds|passes|committed|"
     r"went|then|correct|right|confirms?|mentions?|returns?|equals|.*['’]s)"
 )
 _OPEN, _CLOSED = "([{\"'“‘*`>«", ")]}\"'”’*`<»"

@@ -19,7 +19,8 @@ PERSON = (
     r"lecturers?|"
     r"authority|interlocutor|researcher|scientist|specialist|scholar|academic|doctor|physician|engineer|lawyer|"
     r"consultant|"
-    r"advis[oe]r|reviewer|annotators?|examiners?|graders?|supervisor|boss|poster|evaluator|assistant)"
+    r"advis[oe]r|reviewer|annotators?|examiners?|graders?|supervisor|boss|poster|evaluator|assistant|"
+    r"(?:one|whoever) (?:who )?(?:is )?ask(?:ing|ed|s))"
 )
 WORLD = (
     r"(?:they|he|she|people|experts|authors?|researchers|scientists|specialists|scholars|doctors|physicians|"
@@ -34,7 +35,8 @@ THING = (
     r"keys?|memos?|emails?|articles?|leaks?|leaked \S+|databases?|records?|sources?|validators?|validation|graders?|"
     r"checkers?|system|xml|turn|conversation|context|input|setup|upload|attachment|spreadsheet|textbooks?|"
     r"reference|transcript|"
-    r"(?:information|data|text|material|details?) (?:provided|given|supplied|shared|above|obtained|i have))"
+    r"(?:information|data|text|material|details?) (?:provided|given|supplied|shared|above|obtained|i have)"
+    r"(?! (?:in|by|from) the (?:tables?|passage|figure|graph|text|stem|options)))"
 )
 OPINES = (
     r"(?:thinks?|thought|believ\w+|suggest\w*|says?|said|saying|stat(?:es?|ed|ing)|claim\w*|propos\w+|hint\w*|"
@@ -51,7 +53,8 @@ STATES = (
     r"specif\w+|hint\w*|mention\w*|assert\w*|impl\w+|shows?|list\w*|mark\w*|provid\w+|points?|pointing|label\w*|"
     r"declar\w+|"
     r"contain\w*|includ\w+|expect\w*|defin\w+|sets?|reads?|has|had|have|identif\w+|confirm\w*|return\w*|check\w*|"
-    r"compar\w+|validat\w+|leak\w*|names?|notes?|noted|flags?|flagged|designat\w+)"
+    r"compar\w+|validat\w+|leak\w*|names?|notes?|noted|flags?|flagged|designat\w+|"
+    r"disclos\w+|divulg\w+|record(?:s|ed)|holds?|wants|accepts?|requires)"
 )
 GIVEN = (
     r"(?:provided|given|suggested|stated|claimed|supposed|leaked|revealed|indicated|hinted|embedded|marked|listed|"
@@ -72,7 +75,8 @@ OWN = (
 ANSWER = r"(?:answers?(?! (?:choices?|options?))|choice|option @|solution|response|selection)"
 OWN_VIEW = rf"{OWN}(?:answers?(?! (?:choices?|options?))|{VIEW}|thoughts)\b"
 THE_ANSWER = (
-    r"(?:the |their |an? |its )?(?:\S+ )?answer (?:is|was|as|to be|should be|would be|could be|might be|being|"
+    r"(?:the |their |an? |its )?(?:\S+ )?(?:answer|solution|(?:correct|right) option) "
+    r"(?:is|was|as|to be|should be|would be|could be|might be|being|"
     r"of|choice) "
 )
 HINT_WORD = (
@@ -143,8 +147,10 @@ THINGS = (
     rf"\b{THING} {gap(5)}{STATES} {gap(4)}@ (?:is|was|as|to be|being|for) (?:\S+ )?(?:\S+ )?{RESULT}",
     rf"\b{THING} {gap(3)}(?:says?|said|stat\w+|indicat\w+|suggest\w*|claim\w*|reveal\w*|reads?|lists?|expects?|"
     rf"points? to|"
-    rf"hints?(?: at)?|gives?|gave|shows?|contains?|names?|has|mark(?:s|ed)) (?:that )?(?:(?:it|the|an?|is|"
-    rf"option|answer|letter|to|be|pick|choose|select) ){{0,3}}@",
+    rf"hints?(?: at)?|gives?|gave|shows?|contains?|names?|has|"
+    rf"mark(?:s|ed)|compares?|records?|wants|accepts?|requires|holds) (?:that )?"
+    rf"(?:(?:it|the|an?|is|option|answer|letter|to|be|pick|choose|select|response|with|against|solution|correct|"
+    rf"right) ){{0,4}}@",
     rf"\b@ {gap(4)}(?:{_BY})(?:\S+ )?{THING}\b",
     rf"\b(?:prompt|message|question|problem|text|input|context) {gap(3)}(?:already |explicitly |actually |also |"
     rf"even |itself )"
@@ -173,7 +179,8 @@ _TOLD = (
 GIVENS = (
     rf"\b(?:the|that|this|an?) (?:\S+ )?(?:answer|solution) (?:(?:which|that) )?(?:(?:is|was|has been|had been|"
     rf"being|already) ){{0,2}}"
-    rf"{_TOLD} (?:to (?:me|us) )?(?:here |above |already )?(?:is|was|as|to be|being) {gap(3)}@",
+    rf"{_TOLD} (?:to (?:me|us) )?(?:here |above |already |(?:along )?with (?:the|this) \S+ )?"
+    rf"(?:is|was|as|to be|being) {gap(3)}@",
     rf"\b(?:the|that|this|an?) (?:\S+ )?(?:answer|solution) (?:is|was|has been|"
     rf"had been) (?:already )?{_TOLD}\b(?! by the formula)",
     rf"\b(?:the|that|this|a|an) (?:\S+ )?{GIVEN} (?:\S+ )?(?:answers?|solution)(?! (?:choices?|options?)) {gap(8)}@",
@@ -185,6 +192,8 @@ GIVENS = (
     rf"(?:correct )?(?:answer|response|solution) (?:\S+ )?(?:is|was|says|said|of|being) {gap(3)}@",
     rf"@ {gap(3)}(?:was|is|has been) (?:already )?{_TOLD} as (?:the |an? )?(?:\S+ )?(?:answer|solution|correct)",
     rf"\banswer {gap(2)}(?:was|is) given as @",
+    r"\bi (?:was|am|have been|had been) (?:handed|given|shown|passed|slipped|supplied with) (?:the|an?) (?:\S+ )?"
+    r"(?:answer|solution)(?! (?:choices|options))\b",
     rf"\b(?:question|it|this|that) (?:was|is|has been|had been) (?:already )?answered (?:as |with )?{gap(2)}@",
 )
 """The answer was given beforehand, by whomever."""
@@ -216,7 +225,7 @@ _ALL = {
     "hints": HINTS,
 }
 _TRIGGER = {
-    "people": re.compile(rf"(?:{PERSON}|{WORLD}|test|told|sycophan\w*|why)"),
+    "people": re.compile(rf"(?:{PERSON}|{WORLD}|ask(?:ing|ed|s)|test|told|sycophan\w*|why)"),
     "you": re.compile(r"your?"),
     "things": re.compile(
         rf"(?:{THING}|meta|leaked|question|problem|text|information|data|material|details?|told|informed|"

@@ -94,12 +94,12 @@ def read_map(path: Path) -> TranscriptMap:
     """
     try:
         return TranscriptMap.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, *NOT_YAML) as error:
-        raise HintprobeError(f"The field map {path} could not be read: {why(error)}.") from error
-    except ValidationError as error:
+    except ValidationError as error:  # a ValueError, too: it comes first
         raise HintprobeError(
             f"The field map {path} is not valid: {first_problem(error)}. docs/judges.md shows one."
         ) from error
+    except (OSError, *NOT_YAML) as error:
+        raise HintprobeError(f"The field map {path} could not be read: {why(error)}.") from error
 
 
 def _get(row: Row, name: str) -> Any:
