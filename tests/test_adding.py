@@ -10,9 +10,10 @@ import pytest
 import torch
 from conftest import some_rows
 
-from activations import Zero, capture, editing, sites, visiting
+from activations import Site, Zero, capture, check_model, editing, open_backend, sites, visiting
 from activations.batching import pad_left
 from activations.components import COMPONENTS
+from activations.names import BACKENDS
 from activations.planner import site_width
 from experiments.comparison.metrics import METRICS
 from experiments.detectors.registry import DETECTORS
@@ -150,3 +151,25 @@ def test_a_component_of_the_page_is_captured_and_edited(tiny, monkeypatch):
     ((_, plain),) = capture(loaded, [row], [[7, 8]], [last])
     assert torch.allclose(seen[0][0, 7], plain[last][0, 0], atol=1e-5)
     assert not torch.allclose(seen[0][0, 8], plain[last][0, 1], atol=1e-2)
+
+
+def test_a_backend_of_the_page_reads_what_the_native_one_reads(add, tiny):
+    """It is chosen by its name, passes the check, and one that reads a token early does not."""
+    backend = add(BACKENDS, "adding_a_backend.md", "hidden_states")
+    loaded = tiny("llama")
+    rows = some_rows(loaded, (5, 9))
+    site, positions = Site(1, "resid_pre"), [[1, 4], [0, 8]]
+
+    def read(given):
+        return {i: kept[site][at] for at_row, kept in capture(loaded, rows, positions, [site], backend=given)
+                for at, i in enumerate(at_row)}  # fmt: skip
+
+    ours, native = read(open_backend("hidden_states", loaded)), read(None)
+    assert all(torch.allclose(ours[i], native[i], atol=1e-5) for i in (0, 1))
+    assert check_model(loaded, backend(loaded)).passed
+
+    class Early(backend):
+        def read(self, batch, where, sites):
+            return super().read(batch, (where - 1).clamp(min=0), sites)
+
+    assert not check_model(loaded, Early(loaded)).passed

@@ -88,8 +88,9 @@ def _hidden_states(subject: _Subject) -> Iterator[Finding]:
     def stream() -> Iterator[tuple[str, Tensor, Tensor]]:
         for expected, found in zip(states, subject.singles, strict=True):
             for layer in range(subject.n_layers):
-                yield f"resid_pre.{layer}", found[Site(layer, "resid_pre")], expected[layer].cpu()
-                if layer < last:
+                if "resid_pre" in subject.components:
+                    yield f"resid_pre.{layer}", found[Site(layer, "resid_pre")], expected[layer].cpu()
+                if layer < last and "resid_post" in subject.components:
                     yield f"resid_post.{layer}", found[Site(layer, "resid_post")], expected[layer + 1].cpu()
 
     def normed() -> Iterator[tuple[str, Tensor, Tensor]]:
@@ -99,13 +100,13 @@ def _hidden_states(subject: _Subject) -> Iterator[Finding]:
             yield f"resid_post.{last}", norm(found[Site(last, "resid_post")].to(device)).cpu(), expected[-1].cpu()
 
     yield subject.compare("the residual stream equals transformers' hidden states", stream(), subject.tolerance)
-    if norm is not None:
+    if norm is not None and "resid_post" in subject.components:
         yield subject.compare("the last residual is taken before the final norm", normed(), subject.tolerance)
 
 
 def _sums(subject: _Subject) -> Iterator[Finding]:
     """What attention and MLP add leads from what enters a block to what leaves it."""
-    if not {"attn_out", "mlp_out"} <= set(subject.components):
+    if not {"resid_pre", "attn_out", "mlp_out", "resid_post"} <= set(subject.components):
         return
 
     def pairs() -> Iterator[tuple[str, Tensor, Tensor]]:
@@ -191,10 +192,14 @@ def _resolution(subject: _Subject) -> Finding:
     """Can the comparison tell a layer from the next? In half precision and depth it might not."""
     steps = {}
     for layer in range(subject.n_layers):
+        before, after = Site(layer, "resid_pre"), Site(layer, "resid_post")
+        if "resid_post" not in subject.components:  # the next block's input then stands for what leaves this one
+            if layer + 1 == subject.n_layers:
+                break
+            after = Site(layer + 1, "resid_pre")
         moved = torch.cat(
             [
-                (found[Site(layer, "resid_post")] - found[Site(layer, "resid_pre")]).float().norm(dim=-1)
-                / found[Site(layer, "resid_pre")].float().norm(dim=-1)
+                (found[after] - found[before]).float().norm(dim=-1) / found[before].float().norm(dim=-1)
                 for found in subject.singles
             ]
         )
