@@ -46,6 +46,12 @@ def done(run: Config) -> list[Path]:
     return list(run.run_dir.glob("*/capture-*/done.json"))
 
 
+@pytest.fixture(autouse=True)
+def small_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several units of very few rows."""
+    monkeypatch.setattr("experiments.run.parts._FINE", 3.0)
+
+
 @pytest.fixture
 def folder(tiny_folder: TinyFolder) -> Path:
     return tiny_folder("llama")

@@ -19,6 +19,7 @@ from experiments.cluster.worker import Answer, Worker, versions
 from experiments.commands.reproduce import differences
 from experiments.config import Config
 from experiments.pipeline import run_pipeline
+from experiments.run.parts import n_units, unit_of
 from experiments.run.progress import Reporter
 
 
@@ -131,6 +132,16 @@ def test_where_ray_is_absent_its_extra_is_named(tmp_path: Path, monkeypatch):
     config = Config.model_validate(settings("organism:unfaithful", tmp_path))
     with pytest.raises(HintprobeError, match=r"pip install 'hintprobe\[ray\]'"):
         driver.run_on_ray(config, reporter=Reporter(None))
+
+
+def test_rows_stay_where_they_are_when_rows_are_added():
+    names = [f"question {k}" for k in range(500)]
+    sizes = [n_units(n) for n in (0, 10, 384, 2448, 10_000, 768_000, 10**9)]
+    assert sizes == [1, 1, 4, 8, 32, 512, 4096]
+    few = {name: unit_of(name, 8) for name in names}
+    assert set(few.values()) == set(range(8))
+    # Twice as many units: every unit is cut in two, so that of 2, 4 or 8 parts each keeps its rows.
+    assert all(unit_of(name, 16) % 8 == few[name] for name in names)
 
 
 @pytest.mark.slow

@@ -12,8 +12,13 @@ from activations import HintprobeError, Part
 from experiments.cli import app
 from experiments.config import Config
 from experiments.pipeline import join_parts, run_pipeline
-from experiments.run.parts import added, n_units, unit_of
+from experiments.run.model_run import ModelRun
+from experiments.run.parts import Share, added
 from experiments.run.progress import Reporter
+from experiments.stages.generate import run_generate
+from experiments.stages.judge import run_judge
+from experiments.stages.mediate import run_mediate
+from experiments.stages.patch import run_patch
 
 SILENT = Reporter(None)
 
@@ -38,6 +43,14 @@ def tables(run: Config, stage: str) -> dict[str, bytes]:
 def marker(run: Config, stage: str) -> dict:
     (folder,) = run.run_dir.glob(f"*/{stage}-*")
     return json.loads((folder / "done.json").read_text())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_units():
+    """Several units of very few rows."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("experiments.run.parts._FINE", 3.0)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -121,16 +134,6 @@ def _message(call) -> str:
     return str(caught.value)
 
 
-def test_rows_stay_where_they_are_when_rows_are_added():
-    names = [f"question {k}" for k in range(500)]
-    sizes = [n_units(n) for n in (0, 10, 384, 2448, 10_000, 768_000, 10**9)]
-    assert sizes == [1, 1, 4, 8, 16, 128, 4096]
-    few = {name: unit_of(name, 8) for name in names}
-    assert set(few.values()) == set(range(8))
-    # Twice as many units: every unit is cut in two, so that of 2, 4 or 8 parts each keeps its rows.
-    assert all(unit_of(name, 16) % 8 == few[name] for name in names)
-
-
 def test_counts_of_parts_add_up():
     one = {"engine": {"engine": "server", "usage": {"requests": 2}, "exact": True}, "cost": 0.5}
     two = {"engine": {"engine": "server", "usage": {"requests": 3}, "exact": True}, "cost": 0.25}
@@ -142,7 +145,7 @@ def test_counts_of_parts_add_up():
 CAUSAL = {
     "models": ["organism:unfaithful"],
     "threads": 1,
-    "questions": {"limit": 42},
+    "questions": {"limit": 36},
     "hints": {"kinds": ["sycophancy", "metadata"]},
     "generate": {"max_new_tokens": 48},
     "capture": {"positions": ["prompt_end"]},
@@ -150,15 +153,38 @@ CAUSAL = {
         "outer_folds": 2, "inner_folds": 2, "c_grid": [0.03], "permutations": 0, "control_tasks": 0, "transfer": False,
         "early_answering": [], "targets": ["reliant"], "along_cot": 0, "min_per_class": 4,
     },
-    "patch": {"pairs": 3, "regenerate": 1, "positions": ["prompt_end", "readout"]},
-    "mediate": {"items": 2, "draws": 1, "cut": ["pointer"]},
+    "patch": {"pairs": 3, "regenerate": 1, "positions": ["prompt_end"], "controls": ["random_directions"]},
+    "mediate": {"items": 1, "draws": 1, "cut": ["pointer"]},
     "directions": {"detectors": ["probe_before_cot"], "items": 2, "scales": [], "controls": 1, "reach": "token"},
     "compare": {"bootstrap": 100},
 }  # fmt: skip
 
 
-def test_the_causal_stages_in_parts_are_those_of_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("experiments.run.parts._FINE", 2)  # several units of very few rows
+def causal(run: Config, share: Share | None) -> None:
+    """Patching and mediation, without the stages that they do not read."""
+    model = ModelRun(run, run.models[0], SILENT)
+    run_generate(model)
+    run_judge(model)
+    model.share = share
+    run_patch(model)
+    run_mediate(model)
+
+
+def test_patching_and_mediation_in_parts_are_those_of_one_process(tmp_path: Path):
+    whole, parts = (Config.model_validate({"name": "t", "cache": tmp_path / n, **CAUSAL}) for n in ("one", "parts"))
+    run_pipeline(whole, SILENT, "judge")
+    shutil.copytree(whole.cache, parts.cache)
+    causal(whole, None)
+    for index in (1, 0):
+        causal(parts, Share(("patch", "mediate"), Part(index, 2)))
+    for stage in ("patch", "mediate"):
+        assert tables(parts, stage) == tables(whole, stage)
+        assert marker(parts, stage)["account"] == marker(whole, stage)["account"]
+        assert all(tables(whole, stage).values())
+
+
+@pytest.mark.slow
+def test_the_causal_stages_in_parts_are_those_of_one_process(tmp_path: Path):
     runs = [Config.model_validate({"name": "t", "cache": tmp_path / name, **CAUSAL}) for name in ("whole", "parts")]
     whole, parts = runs
     run_pipeline(whole, SILENT, "probe")
