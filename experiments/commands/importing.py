@@ -103,6 +103,7 @@ def import_transcripts(
         print_json(counts)
         return
     console = Console()
-    console.print(f"wrote {out}: {counts}", markup=False)
+    told = {name: counts[name] for name in ("transcripts", "left_out", "states")}
+    console.print(f"wrote {out}: {told}", markup=False)
     for command, can in counts["uses"].items():
         console.print(f"{command}: {can}", markup=False)
