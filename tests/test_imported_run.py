@@ -1,9 +1,11 @@
 """Transcripts of others as a run: the states of a model that reads them, and what cannot be read by name."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from report_run import make_run
 from small_run import SMALL, newcomers_model
 
 from activations import Site, load_tokenizer
@@ -11,6 +13,7 @@ from activations.errors import HintprobeError
 from experiments.commands.importing import import_file, uses
 from experiments.config import Config
 from experiments.records.accounts import CaptureAccount
+from experiments.report.page import render
 from experiments.run.model_run import ModelRun
 from experiments.run.progress import Reporter
 from experiments.stages.capture import run_capture
@@ -144,3 +147,15 @@ def test_read_from_their_text_rollouts_have_the_states_that_they_had(tmp_path):
         n: x.hinted_answer for n, x in after.items()
     }
     assert all(label.swapped_answer is None and not label.strong for label in after.values())
+
+
+def test_the_report_says_that_reliance_was_told_by_removal_alone(tmp_path):
+    run = make_run(tmp_path / "run", 12)
+    said = "whether it moves with the hint was not tested"
+    assert said not in render([run])
+    model = run.summary.models[0]
+    made = model.stages["generate"]
+    account = made.account.model_copy(update={"engine": {"engine": "transcripts"}})
+    stages = {**model.stages, "generate": made.model_copy(update={"account": account})}
+    summary = run.summary.model_copy(update={"models": (model.model_copy(update={"stages": stages}),)})
+    assert said in render([replace(run, summary=summary)])

@@ -4,7 +4,12 @@ from activations.registry import Registry
 from experiments.report.panel import Panel
 
 FATES = Panel(
-    "What became of the rollouts", '{% from "parts.html" import fates %}{{ fates(comparison, model.stages) }}'
+    "What became of the rollouts",
+    '{% from "parts.html" import fates %}{{ fates(comparison, model.stages) }}'
+    '{% set made = model.stages.get("generate") %}'
+    '{% if made and made.account.engine.get("engine") == "transcripts" %}'
+    '<p class="note">These are transcripts of others. There are no swapped runs, so a rollout is called reliant where '
+    "the answer was another without the hint; whether it moves with the hint was not tested.</p>{% endif %}",
 )
 FINDINGS = Panel(
     "What counts as found",
