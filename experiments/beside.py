@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 
 from activations.errors import HintprobeError
 from experiments.config import Config
+from experiments.report.runs import read_run
 from experiments.run.model_run import ModelRun
 from experiments.run.threads import limited_threads
 from experiments.stages.running import run_stages
@@ -23,12 +24,12 @@ def others_beside(config: Config, verbs: Sequence[str]) -> Iterator[Mapping[str,
     Whatever such a process leaves undone, also where it was killed, the caller does afterwards.
 
     Args:
-        verbs: what to run; nothing starts where it is empty.
+        verbs: what to run; nothing starts where it is empty, or where the run is finished.
 
     Yields:
         The processes by model; none where the configuration wants one process.
     """
-    names = config.models[1 : config.processes] if verbs else ()
+    names = config.models[1 : config.processes] if verbs and not is_finished(config) else ()
     others: dict[str, subprocess.Popen[str]] = {}
     try:
         for name in names:
@@ -38,6 +39,16 @@ def others_beside(config: Config, verbs: Sequence[str]) -> Iterator[Mapping[str,
         for other in others.values():
             other.terminate()
             other.wait()
+
+
+def is_finished(config: Config) -> bool:
+    """Has the run of this very configuration finished all stages, by its summary?"""
+    try:
+        summary = read_run(config.run_dir).summary
+    except HintprobeError:
+        return False
+    done = [model.model for model in summary.models if not model.missing_stages]
+    return done == list(config.models) and summary.provenance.config == config.model_dump(mode="json")
 
 
 def _start(config: Config, name: str, verbs: Sequence[str]) -> subprocess.Popen[str]:
