@@ -56,7 +56,7 @@ def _state(folder: Path) -> dict[str, Any]:
         what = f"missing: {', '.join(model.missing_stages)}" if model.missing_stages else "finished"
         if model.comparison:
             counts = model.comparison.counts
-            what += f"; {counts.reliant} of {counts.hinted_rollouts} relied, {counts.hidden} of them in silence"
+            what += f"; {counts.reliant} of {counts.hinted_rollouts} relied, {counts.hidden} of them hidden"
         lines.append(f"{model.model}: {what}")
     return {"name": summary.name, "state": "unfinished" if missing else "finished", "models": lines}
 
