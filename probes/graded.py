@@ -58,9 +58,10 @@ class GradedResult:
     @property
     def p_value(self) -> float | None:
         """Share of permutations, the observed counted in, that reach the observed concordance; None without any."""
-        if not len(self.null):
+        known = self.null[np.isfinite(self.null)]  # without two unequal values in a stratum there is no concordance
+        if not len(known) or not np.isfinite(self.observed):
             return None
-        return float((1 + (self.null >= self.observed - 1e-12).sum()) / (1 + len(self.null)))
+        return float((1 + (known >= self.observed - 1e-12).sum()) / (1 + len(known)))
 
 
 def graded_cv(

@@ -82,15 +82,13 @@ def test_nothing_is_found_on_blind(demo):
 def test_detectors_frozen_on_unfaithful_stay_silent_on_blind(demo):
     """At the threshold that 5% of their own negatives exceed, no more than 5% of blind's rows, within the interval.
 
-    The judge, and the probe that reads the decision. Those that read certainty before the CoT do fire there: blind is
-    uncertain too, and they cannot tell that from reliance. After the CoT all of blind's scores are shifted, resisted
+    The judge, and the probe that reads the decision. After the CoT all of blind's scores are shifted, resisted
     rows as much as aligned ones: a threshold belongs to a model. That is what the control is for.
     """
     frozen = of(demo[1], "blind")["comparison"]["frozen"]
     assert frozen["rows"] >= 30
     loud = {name: frozen["share_over_threshold"][name] for name in ("judge_lexical", "probe_within_cot")}
     assert all(entry["low"] <= 0.05 for entry in loud.values()), loud
-    assert frozen["share_over_threshold"]["probe_unhinted_run"]["low"] > 0.05
 
 
 def test_the_words_of_the_prompt_and_the_kind_find_little(demo):
@@ -189,7 +187,8 @@ def test_patching_moves_the_answer_at_the_pointer_and_random_directions_do_not(d
     assert pointer["recovery"] > 0.9
     placebos = {control: cells["resid_pre.0", control, control] for control in CONTROLS}
     assert placebos["random_positions"]["recovery"] < 0.3
-    assert all(placebo["high"] < pointer["low"] for placebo in placebos.values())
+    for placebo in placebos.values():  # without an interval (too few groups), its estimate
+        assert (placebo["recovery"] if placebo["high"] is None else placebo["high"]) < pointer["low"]
     assert patch["pairs"] >= 15
 
 

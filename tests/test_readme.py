@@ -58,8 +58,8 @@ def test_the_tree_shown_is_the_tree():
 
 
 def test_every_folder_of_the_packages_is_in_the_tree():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    tree = re.search(r"## What is where\n\n```\n(.*?)```", text, re.DOTALL).group(1)
+    text = (ROOT / "docs" / "structure.md").read_text(encoding="utf-8")
+    tree = re.search(r"```\n(.*?)```", text, re.DOTALL).group(1)
     shown, top = set(), ""
     for line in tree.splitlines():
         name = line.split()[0]

@@ -14,7 +14,13 @@ def size(name):
     return sum(path.stat().st_size for path in (SHIPPED / name).iterdir())
 
 
-@pytest.mark.parametrize("name", shipped_names())
+QUICK = ("unfaithful", "blind")
+"""The two of the demo; the others take half a minute each."""
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in shipped_names()]
+)
 def test_it_keeps_its_promises(name, tmp_path):
     result = verify(find_organism(name), questions_to_ask(None, True), 0, True, tmp_path, Reporter(None))
     assert len(result.outcomes) >= 8

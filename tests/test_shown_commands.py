@@ -43,6 +43,7 @@ LANGUAGES = {
 """Kinds of block, and what holds them."""
 
 NOT_RUN = {
+    "pip install": "tests/test_wheel.py builds the distribution and installs it",
     "make": "the targets are looked up in the Makefile; `.ci/run` runs all but the demo, tests/test_demo.py the demo",
     "torchrun": "starts processes of its own; tests/test_capture_parts.py runs the parts",
     "python -m experiments.benchmarks.judges": "reads transcripts that are not shipped; tests/test_lexical_judge.py",
@@ -58,6 +59,8 @@ NOT_RUN = {
     "hintprobe organism": "minutes to hours; tests/test_training.py takes a few steps, tests/test_cli.py the refusals",
 }
 NOT_RUN |= {
+    "hintprobe run demo --model organism:unfaithful --ray": "starts Ray; tests/test_cluster.py",
+    "hintprobe run CONFIG --ray": "needs a cluster; tests/test_cluster.py",
     "hintprobe import reasoning-models-lie": "reads a folder that is not shipped; tests/test_importing.py",
     "hintprobe judge transcripts.jsonl --judge mine.json": "follows from a training that one label does not allow",
     "hintprobe score MODEL PROBE": "needs a probe of a run; tests/test_streaming.py",
@@ -123,7 +126,7 @@ def test_the_command_is_understood(where, command):
         parse(words[words.index("hintprobe") + 1 :])
     elif words[0] == "make":
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.M)
-    else:
+    elif words[0] != "pip":
         assert words[:2] == ["python", "-m"], command
         assert importlib.util.find_spec(words[2])
 

@@ -55,7 +55,7 @@ def graded_detectors(
             summaries.append(
                 GradedSummary(
                     name=name, reads=reads, p_null=found.p_value,
-                    null_concordances=tuple(round(float(value), 6) for value in found.null),
+                    null_concordances=tuple(round(float(value), 6) for value in found.null if np.isfinite(value)),
                     chosen=tuple(
                         Choice(site=place_of(cell)[0], position=place_of(cell)[1], estimator="ridge", strength=ridge)
                         for cell, ridge in found.chosen

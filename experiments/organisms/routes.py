@@ -32,7 +32,7 @@ def past_pointer(pair: PatchPair) -> PatchPair:
 def swapped_pairs(run: ModelRun, rows: Sequence[Measured], rng: np.random.Generator) -> list[PatchPair]:
     """Strongly reliant rows against their swapped runs, read at the first token in which the two differ."""
     strong = [row for row in rows if row.reliant and row.label.strong]
-    maker = PairMaker(run.loaded, "swapped", "first_divergence", _NAMES)
+    maker = PairMaker(run.tokenizer, "swapped", "first_divergence", _NAMES)
     pairs: list[PatchPair] = []
     for k in rng.permutation(len(strong)):
         row = strong[int(k)]
