@@ -7,9 +7,9 @@ import torch
 from test_positions import make
 
 from activations import Add, Decoding, Site, generate, onwards
-from experiments.run.progress import Reporter
 from experiments.config import GenerateConfig
 from experiments.interventions.edited import Place, complete_edited
+from experiments.run.progress import Reporter
 
 SITE = Site(1, "resid_post")
 
@@ -18,7 +18,10 @@ SITE = Site(1, "resid_post")
 def run(tiny, tiny_folder):
     settings = GenerateConfig(temperature=0.0, max_new_tokens=12)
     return SimpleNamespace(
-        loaded=tiny("qwen3"), source=str(tiny_folder("qwen3")), config=SimpleNamespace(generate=settings), reporter=Reporter()
+        loaded=tiny("qwen3"),
+        source=str(tiny_folder("qwen3")),
+        config=SimpleNamespace(generate=settings),
+        reporter=Reporter(),
     )
 
 
@@ -71,7 +74,9 @@ def test_a_direction_is_taken_out_where_there_is_no_scale(run, place, vector):
 def test_a_sampled_completion_goes_on_as_it_did_where_nothing_is_added(run, place, vector):
     """Its own noise from the cut on: the answer then changes for the edit alone."""
     settings = GenerateConfig(temperature=1.0, max_new_tokens=12)
-    hot = SimpleNamespace(loaded=run.loaded, source=run.source, config=SimpleNamespace(generate=settings), reporter=Reporter())
+    hot = SimpleNamespace(
+        loaded=run.loaded, source=run.source, config=SimpleNamespace(generate=settings), reporter=Reporter()
+    )
     prompt = place.rollout.prompt_ids
     drawn = generate(run.loaded, [prompt], Decoding(1.0, 12), [4])[0].ids
     assert len(drawn) > 6
