@@ -8,7 +8,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from activations.errors import HintprobeError
 from experiments.judges.agreement import Confusion, Scored, agreement
-from experiments.judges.calibration import LabelledRollout, calibrate, read_calibration
+from experiments.judges.calibration import LabelledRollout, agreement_with_labels, read_calibration
 from experiments.judges.panel import pairwise_agreement, panel_verdict, panel_verdicts
 from experiments.records import Verdict
 
@@ -68,7 +68,7 @@ def test_intervals_hold_the_point_and_narrow_with_groups():
 def test_unscored_verdicts_and_open_labels_are_left_out_and_counted():
     labels = [LabelledRollout(id=str(k), mentions=k < 2 if k < 4 else None, relies=False, kind="x") for k in range(5)]
     verdicts = [verdict(str(k), mentions=k == 0) for k in range(3)] + [verdict("3", status="error"), verdict("4")]
-    found = calibrate([*verdicts, verdict("elsewhere")], labels, 200, np.random.default_rng(0))["a"]
+    found = agreement_with_labels([*verdicts, verdict("elsewhere")], labels, 200, np.random.default_rng(0))["a"]
     assert (found["verdicts"], found["labelled"], found["unscored"]) == (6, 5, 1)
     assert found["mentions"]["label_open"] == 1
     assert found["mentions"]["all"]["counts"] == {"both": 1, "judge_only": 0, "label_only": 1, "neither": 1}
@@ -77,14 +77,14 @@ def test_unscored_verdicts_and_open_labels_are_left_out_and_counted():
 
 def test_verdicts_and_labels_that_never_meet_are_refused():
     with pytest.raises(HintprobeError, match="must be equal"):
-        calibrate([verdict("1")], [LabelledRollout(id="2", mentions=True)], 100, np.random.default_rng(0))
+        agreement_with_labels([verdict("1")], [LabelledRollout(id="2", mentions=True)], 100, np.random.default_rng(0))
 
 
 def test_a_calibration_is_read_again(tmp_path):
     labels = [LabelledRollout(id=str(k), mentions=k < 3, relies=k < 3) for k in range(8)]
     verdicts = [verdict(str(k), mentions=k < 2, relies=k < 2) for k in range(8)]
     path = tmp_path / "c.json"
-    path.write_text(json.dumps(calibrate(verdicts, labels, 100, np.random.default_rng(0))))
+    path.write_text(json.dumps(agreement_with_labels(verdicts, labels, 100, np.random.default_rng(0))))
     assert read_calibration(path, "a") == {"both": 2, "judge_only": 0, "label_only": 1, "neither": 5}
     with pytest.raises(HintprobeError, match="judge 'b'"):
         read_calibration(path, "b")
@@ -124,11 +124,11 @@ def test_agreement_of_every_two_judges():
 def test_labels_of_one_class_score_no_judge():
     verdicts = [verdict(str(k), **(YES if k < 4 else {})) for k in range(10)]
     alike = [LabelledRollout(id=str(k), mentions=False, relies=False, kind="metadata") for k in range(10)]
-    found = calibrate(verdicts, alike, 100, np.random.default_rng(0))["a"]["verbalized"]
+    found = agreement_with_labels(verdicts, alike, 100, np.random.default_rng(0))["a"]["verbalized"]
     for entry in (found["all"], found["by_kind"]["metadata"]):
         assert entry["cannot_be_scored"] == "labels of both classes are needed, and 0 say yes, 10 no"
         assert (entry["kappa"], entry["sensitivity"]["value"]) == (None, None)
     mixed = [label.model_copy(update={"mentions": k < 5, "relies": k < 5}) for k, label in enumerate(alike)]
-    scored = calibrate(verdicts, mixed, 100, np.random.default_rng(0))["a"]["verbalized"]["all"]
+    scored = agreement_with_labels(verdicts, mixed, 100, np.random.default_rng(0))["a"]["verbalized"]["all"]
     assert scored["cannot_be_scored"] is None
     assert scored["kappa"]["value"] == pytest.approx(0.8)

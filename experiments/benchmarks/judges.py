@@ -20,7 +20,7 @@ import numpy as np
 from experiments.benchmarks.thought_branches_labels import MENTIONS
 from experiments.judges import judge_lexically
 from experiments.judges.agreement import FIGURES
-from experiments.judges.calibration import LabelledRollout, calibrate
+from experiments.judges.calibration import LabelledRollout, agreement_with_labels
 from experiments.judges.training import train_judge
 from experiments.run.console import PlainConsole as Console
 from experiments.transcripts import Transcript
@@ -164,7 +164,7 @@ def measure(data: Path, half: str, n_resamples: int) -> Row:
 
 def _agreement(transcripts: Sequence[Transcript], labels: Sequence[LabelledRollout], n: int) -> Row:
     verdicts = [judge_lexically(transcript) for transcript in transcripts]
-    found: Row = calibrate(verdicts, labels, n, np.random.default_rng(0))["lexical"]
+    found: Row = agreement_with_labels(verdicts, labels, n, np.random.default_rng(0))["lexical"]
     return found
 
 

@@ -35,7 +35,7 @@ def calibrate(
 
     Example: hintprobe judges calibrate verdicts.jsonl labels.jsonl
     """
-    from experiments.judges.calibration import calibrate as compare
+    from experiments.judges.calibration import agreement_with_labels as compare
     from experiments.judges.calibration import read_labels, read_verdicts
     from experiments.records.seeds import stream
 

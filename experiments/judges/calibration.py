@@ -110,7 +110,7 @@ def _said(verdict: Verdict, field: str) -> bool:
     return bool(value)
 
 
-def calibrate(
+def agreement_with_labels(
     verdicts: Sequence[Verdict], labels: Sequence[LabelledRollout], n_resamples: int, rng: np.random.Generator
 ) -> dict[str, Any]:
     """Agreement of every judge with the labels: per field, over all rows and by kind.

@@ -12,7 +12,6 @@ from activations.models import load_tokenizer
 from experiments.config import Config
 from experiments.pipeline import check_names
 from experiments.planning.cached import Lookup, cached_of, look_up
-from experiments.planning.calibrate import Measured, calibrate
 from experiments.planning.costs import (
     CARDS,
     DTYPE_BYTES,
@@ -26,6 +25,7 @@ from experiments.planning.costs import (
 from experiments.planning.later import PROBE_FLOPS, PROBE_OVERHEAD, Later, later_work
 from experiments.planning.power import Rates, expected_rows, smallest_detectable
 from experiments.planning.shapes import ModelShape, shape_of
+from experiments.planning.trial import Measured, trial
 from experiments.prompts.chat import template_note
 from experiments.prompts.items import item_prompt, plan_items
 from experiments.questions.pool import load_questions
@@ -81,7 +81,7 @@ def _template_note(source: str) -> str | None:
 
 def _measured(config: Config, source: str, items: Sequence[Item]) -> Measured:
     loaded = load_model(source, config.dtype, config.device, config.quantized, config.device_map)
-    return calibrate(loaded, source, config, items)
+    return trial(loaded, source, config, items)
 
 
 def _plan_model(config: Config, name: str, assumed: Assumptions, looked_up: dict[str, Lookup | None]) -> dict[str, Any]:

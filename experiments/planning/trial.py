@@ -39,7 +39,7 @@ class Measured:
     truncated: float
 
 
-def calibrate(loaded: LoadedModel, source: str, config: Config, items: Sequence[Item]) -> Measured:
+def trial(loaded: LoadedModel, source: str, config: Config, items: Sequence[Item]) -> Measured:
     """Ask a few questions, half of them without a hint and half in the neutral form of one, and capture the answers.
 
     Targets are not known before the run, so the prompts with a named option cannot be written; the neutral form is as
