@@ -90,6 +90,15 @@ def test_without_locks_of_the_kernel_the_note_is_enough(tmp_path, other, monkeyp
         pass
 
 
+@pytest.fixture
+def pythons_own_stop():
+    """Ctrl-C as Python handles it; a library that ran before may have set another handler."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("pythons_own_stop")
 def test_who_was_taken_over_stops(tmp_path, monkeypatch):
     monkeypatch.setattr(locks, "_SETTLE_SECONDS", 0.02)
 
@@ -102,6 +111,26 @@ def test_who_was_taken_over_stops(tmp_path, monkeypatch):
     with pytest.raises(HintprobeError, match="process 1 on far has taken over"):
         sleep_too_long()
     assert json.loads((tmp_path / LOCK).read_text())["host"] == "far"
+
+
+def test_a_background_job_stops_too(tmp_path, monkeypatch):
+    """Its shell lets it ignore Ctrl-C; the command line still handles SIGTERM."""
+    from experiments.commands.running import stoppable
+
+    monkeypatch.setattr(locks, "_SETTLE_SECONDS", 0.02)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def work():
+        with stoppable(), holding(tmp_path):
+            _of_another_machine(tmp_path / LOCK, 0)
+            for _ in range(600):
+                time.sleep(0.1)
+
+    try:
+        with pytest.raises(HintprobeError, match="process 1 on far has taken over"):
+            work()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_the_heart_beats(tmp_path, monkeypatch):

@@ -52,10 +52,16 @@ def test_streamed_tokens_are_those_of_generate_and_states_those_of_a_forward(tin
 def test_a_caller_that_stops_asking_leaves_no_hook(tiny):
     loaded = tiny("llama")
     ids = tuple(loaded.tokenizer(PROMPT)["input_ids"])
+
+    def hooks():
+        return [len(module._forward_hooks) + len(module._forward_pre_hooks) for module in loaded.model.modules()]
+
+    before = hooks()  # transformers leaves hooks of its own where hidden states were asked for
     tokens = stream(loaded, ids, Decoding(max_new_tokens=50), Site(1, "resid_post"))
     next(tokens)
-    assert not any(module._forward_hooks or module._forward_pre_hooks for module in loaded.model.modules())
+    assert hooks() == before
     tokens.close()
+    assert hooks() == before
 
 
 def probe_in(tmp_path, loaded, position, probe=None, thresholds=None, site="resid_post.1"):

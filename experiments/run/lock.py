@@ -9,6 +9,7 @@ the file system's own clock is taken for dead.
 import _thread
 import json
 import os
+import signal
 import socket
 import threading
 import time
@@ -120,7 +121,11 @@ class RunLock:
             holder = _holder(self.path)
             if holder and holder.get("token") != self._token:
                 self.lost_to = _name(holder)
-                _thread.interrupt_main()
+                # A shell starts background jobs (`nohup … &`) with Ctrl-C ignored; the commands handle SIGTERM then.
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    if callable(signal.getsignal(number)):
+                        _thread.interrupt_main(number)
+                        break
                 return
             with suppress(OSError):  # a full disk or a server that is away now: the next beat may reach it
                 os.utime(self.path)
