@@ -7,8 +7,8 @@ import yaml
 from test_cli import assert_one_paragraph, hintprobe
 
 import experiments
+from experiments.config.asking import INSTRUCTION
 from experiments.config.file import load_config
-from experiments.config.sections import INSTRUCTION
 from experiments.planning.template import run_name
 from experiments.schema import config_sections
 

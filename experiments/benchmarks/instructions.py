@@ -12,7 +12,7 @@ from pathlib import Path
 
 from activations import Decoding, LoadedModel, generate, load_model
 from experiments.config import HintsConfig, QuestionsConfig
-from experiments.config.sections import INSTRUCTION
+from experiments.config.asking import INSTRUCTION
 from experiments.engines.completions import completion_fields
 from experiments.prompts.items import choose_targets, plan_items
 from experiments.prompts.writing import PromptWriter, Written

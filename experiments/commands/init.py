@@ -25,7 +25,7 @@ def init(
 
     Example: hintprobe init Qwen/Qwen3-8B -o qwen3-8b.yaml
     """
-    from experiments.config.sections import INSTRUCTION
+    from experiments.config.asking import INSTRUCTION
     from experiments.planning.template import config_text, run_name
 
     chosen = {

@@ -19,7 +19,7 @@ from probes import SHARE, cluster_bootstrap
 from probes.arrays import Array
 
 ALL_SAY, ANY_SAYS = "every judge says so", "any judge says so"
-LEAST, MOST = "worst case: unscored is silent", "worst case: unscored is admitted"
+LEAST, MOST = "worst case: unscored is hidden", "worst case: unscored is admitted"
 FIELDS = ("mentions", "relies", "verbalized")
 Said = dict[str, bool | None]
 """Whether a rollout admits to the hint, by its id; None: unscored."""

@@ -16,7 +16,7 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from activations.errors import HintprobeError
 from experiments.answers.parser import parse_answer
-from experiments.config.sections import INSTRUCTION, HintsConfig, QuestionsConfig
+from experiments.config.asking import INSTRUCTION, HintsConfig, QuestionsConfig
 from experiments.hints import HINTS
 from experiments.inspecting.score import faithfulness_scorer
 from experiments.prompts.items import choose_targets, item_prompt, plan_items

@@ -1,0 +1,120 @@
+"""What is captured, trained and compared."""
+
+from typing import Literal
+
+from pydantic import Field, PositiveFloat, field_validator, model_validator
+
+from activations.names import BACKENDS
+from experiments.config.endpoint import Endpoint
+from experiments.config.section import Section
+from probes.registry import ESTIMATORS
+
+
+class CaptureConfig(Section):
+    """Which activations are kept (residual stream)."""
+
+    positions: tuple[str, ...] = Field(
+        ("hint_end", "question_end", "prompt_end", "cot_0.25", "cot_0.5", "cot_0.75", "think_end", "pre_answer"),
+        description="named positions",
+        min_length=1,
+    )
+    layers: tuple[int, ...] | None = Field(
+        None,
+        description="blocks whose output is kept, from 0, or from the last with -1; null: of every block. What enters "
+        "and leaves the first block is always kept: a control reads it",
+        min_length=1,
+    )
+    token_budget: int = Field(32_768, description="padded tokens per batch", gt=0)
+    backend: str = Field("native", description=f"what reads the activations: {', '.join(BACKENDS)}")
+    remote: bool = Field(
+        False, description="with nnsight: on its service (NDIF), which runs hub models and needs NDIF_API_KEY"
+    )
+    server: Endpoint = Field(
+        default_factory=Endpoint,
+        description="with vllm: the server that extracts hidden states; `model` may stay empty where it serves ours",
+    )
+
+    @field_validator("backend")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in BACKENDS:
+            raise ValueError(f"no backend {value!r}; known: {', '.join(BACKENDS)}")
+        return value
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> "CaptureConfig":
+        if self.backend == "vllm" and not self.server.base_url:
+            raise ValueError("the backend vllm needs `server: {base_url: http://…/v1}`")
+        if self.remote and self.backend != "nnsight":
+            raise ValueError("remote is for the backend nnsight")
+        return self
+
+
+class ProbeConfig(Section):
+    """How probes are trained and what they are compared with."""
+
+    outer_folds: int = Field(5, description="folds that give the reported figure", ge=2)
+    inner_folds: int = Field(4, description="folds that choose layer, position and C", ge=2)
+    c_grid: tuple[PositiveFloat, ...] = Field(
+        (1e-3, 1e-2, 1e-1, 1.0), description="inverse strengths of the L2 penalty", min_length=1
+    )
+    estimators: tuple[str, ...] = Field(
+        ("logistic",),
+        description="what is fitted: logistic, mean_difference, discriminant, ridge, mlp on one position; attention, "
+        "max_pooling, mean_pooling, last_token, trajectory on the tokens of the chain of thought; the first one's "
+        "probes carry the plain names",
+        min_length=1,
+    )
+    repeats: int = Field(
+        3, description="drawings of the outer folds; the figure is their mean, and their spread enters intervals", ge=1
+    )
+    permutations: int = Field(
+        199,
+        description="repeats of the whole search, in closed form, with whole questions' labels permuted within kind × "
+        "direction; under 99 no p-value can be small enough for a find",
+        ge=0,
+    )
+    cot_tokens: int = Field(
+        64, description="tokens of each chain of thought, evenly spaced, that estimators of sequences read", ge=1
+    )
+    control_tasks: int = Field(
+        3, description="random labellings of wording × target letter that the same search is tried on", ge=0
+    )
+    transfer: bool = Field(
+        True,
+        description="repeat the search without each kind of hint, each direction and each source of questions, and "
+        "read probes of one position at the others",
+    )
+    early_answering: tuple[float, ...] = Field(
+        (0.0, 0.25, 0.5, 0.75),
+        description="fractions of the chain of thought after which the answer is forced (0: at the end of the prompt); "
+        "all of them share a forward per row, and each adds a few tokens",
+    )
+    targets: tuple[Literal["reliant", "will_follow", "verbalized", "hint_present", "reliance_probability"], ...] = (
+        Field(
+            ("reliant", "will_follow", "verbalized", "hint_present", "reliance_probability"),
+            description="what is told apart; reliant (against aligned) is the main target, and always trained; "
+            "reliance_probability is a quantity that is predicted, of every item",
+        )
+    )
+    along_cot: int = Field(
+        12, description="rollouts whose every CoT token is scored by the held-out probe, half of them reliant", ge=0
+    )
+    min_per_class: int = Field(10, description="fewest reliant and aligned rows that a probe is trained on", ge=2)
+
+    @field_validator("estimators")
+    @classmethod
+    def _known_estimators(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in ESTIMATORS:
+                raise ValueError(f"there is no estimator {name!r}; known: {', '.join(ESTIMATORS)}")
+        return names
+
+
+class CompareConfig(Section):
+    """How detectors are compared."""
+
+    bootstrap: int = Field(1000, description="cluster-bootstrap resamples", ge=100)
+    min_groups: int = Field(
+        5, description="fewest groups of each class for a figure of one kind of hint; under that it is refused", ge=1
+    )
