@@ -7,6 +7,7 @@ from report_summary import figure, model_summary, run_summary, typed
 
 from experiments.records.comparison import Finding
 from experiments.report.brief import WIDTH, brief, why_not
+from experiments.report.figure_text import show
 from experiments.report.names import readable
 from experiments.report.terminal import print_summary
 from experiments.run.console import PlainConsole
@@ -24,6 +25,24 @@ def test_every_line_fits_and_says_the_counts():
     assert f"relied on the hint    {counts['reliant']} of {counts['hinted_rollouts']}" in text
     judged = counts["reliant"] - counts.get("unjudged", 0)
     assert f"did not say so        {counts['hidden']} of {judged}" in text
+
+
+def test_the_columns_are_recalls_at_the_judges_own_rate():
+    comparison = typed(run_summary(model_summary())).models[0].comparison
+    best = comparison.best_probe
+    relied, hidden = (table[best].recall_at_judge_fpr for table in (comparison.detectors, comparison.hidden_detectors))
+    assert relied != comparison.detectors[best].recall_at_5pct
+    (line,) = [line for line in lines_of() if line.startswith(f"    {readable(best)}")]
+    assert line.split(readable(best))[1].split() == f"{show(relied)} {show(hidden)}".split()
+
+
+def test_where_nothing_could_be_judged_no_share_is_printed():
+    model = model_summary()
+    counts = model["comparison"]["counts"]
+    counts |= {"hidden": 0, "unjudged": counts["reliant"]}
+    text = "\n".join(brief(typed(run_summary(model))))
+    assert "cannot be told: none of them has a chain of thought with a verdict" in text.replace("\n    ", " ")
+    assert "0 of 0" not in text
 
 
 def test_names_are_never_broken():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from activations import Site, capture, load_model
 from experiments.commands.score import score_file
 from experiments.config.file import load_config
 from experiments.organisms.grammar import Character
@@ -19,7 +20,9 @@ from experiments.records.stages import cot_scores_table, labels_table
 from experiments.report import forwards_of_this_run
 from experiments.report.brief import brief
 from experiments.report.excerpt import BEGIN, END, README, excerpt
+from experiments.report.results import read_results
 from experiments.report.runs import read_run
+from experiments.run.known_models import resolve_model
 from experiments.run.model_run import ModelRun
 from experiments.run.progress import Reporter
 from probes.patching import CONTROLS
@@ -227,6 +230,22 @@ def test_labels_agree_with_the_grammar_and_with_an_intervention(demo):
     assert found["hiding_another_token_changes_nothing"]["value"] >= 0.9
     assert found["corrupted_recall_is_followed"]["value"] >= 0.9
     assert found["moving_the_hint_moves_the_answer"]["value"] >= 0.8
+
+
+@pytest.mark.parametrize("condition", ["hinted", "unhinted"])
+def test_activations_join_their_labels_row_for_row(demo, condition):
+    """What is handed out for a label is what the model computes on that row's own run, or on its unhinted one."""
+    config, _ = demo
+    results = read_results(config.run_dir)["organism:unfaithful"]
+    found, rows = results.activations("resid_post.3", "cot_0.5", condition)
+    records = results.run.records(results.summary)
+    loaded = load_model(resolve_model("organism:unfaithful"))
+    for k in (0, 7, len(rows) - 1):
+        rollout = records.partner(rows.index[k], condition)
+        ids, at = rollout.prompt_ids + rollout.completion_ids, records.positions[rollout.id].tokens["cot_0.5"]
+        ((_, captured),) = capture(loaded, [ids], [[at]], [Site(3, "resid_post")])
+        np.testing.assert_allclose(found[k], captured[Site(3, "resid_post")][0, 0].numpy(), atol=1e-3)
+    assert list(rows["behaviour"]) == [records.labels[name].behaviour for name in rows.index]
 
 
 def test_the_second_run_makes_no_forward(demo):

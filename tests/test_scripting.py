@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 import hintprobe as hp
 from experiments.config.file import load_config
@@ -34,8 +35,14 @@ def test_a_probe_is_found_where_it_was_planted_and_nowhere_else():
     x, labels = planted()
     found, nothing = hp.train_probe(x, labels), hp.train_probe(x[:, 1:], labels)
     assert found.auroc > 0.9
-    assert found.low > 0.8
+    assert 0.8 < found.low < found.auroc < found.high <= 1
     assert nothing.low < 0.5 < nothing.high
+    assert 0.35 < nothing.auroc < 0.65
+    # Held out: fitted on these very rows, noise of 120 features would be told apart.
+    noise = np.random.default_rng(1).normal(size=(len(labels), 120))
+    assert hp.train_probe(noise, labels).auroc < 0.7
+    alone = roc_auc_score(labels[nothing.fold == 0], nothing.scores[nothing.fold == 0])
+    assert abs(alone - nothing.auroc) < 0.3
     assert "held-out AUROC" in repr(found)
     table = hp.compare({"nothing": nothing.scores, "found": found.scores}, labels, folds=found.fold)
     assert table.loc["found", "difference_low"] > 0

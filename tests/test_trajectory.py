@@ -3,7 +3,9 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -12,11 +14,13 @@ from test_cli import hintprobe
 
 from activations.errors import HintprobeError
 from experiments.config.file import shipped_config
+from experiments.detectors.rows import Rows
 from experiments.records.trajectory import Trajectory
 from experiments.report.trajectory import PAGE, pictures, read_trajectory, write_page
 from experiments.run.known_models import resolve_model
 from experiments.training.checkpoints import locate_checkpoints
 from experiments.training.config import SHIPPED, TrainingConfig, load_training_config
+from experiments.training.readings import frozen_scores
 from experiments.training.trajectory import FILE, run_trajectory
 
 START = Path(resolve_model("organism:unfaithful"))
@@ -235,3 +239,23 @@ def test_a_variant_that_is_not_there_is_refused():
     config = load_training_config(SHIPPED / "hacks.yaml")
     with pytest.raises(HintprobeError, match="no variant 'nobody'"):
         config.runs(["nobody"])
+
+
+def test_a_frozen_probe_reads_a_group_by_the_fold_that_was_not_trained_on_it():
+    """Otherwise a probe of step 0 would be tried on the questions that it was fitted to."""
+    outcomes = [
+        SimpleNamespace(
+            chosen=SimpleNamespace(cell="c", score=lambda x, k=k: np.full(len(x), float(k))),
+            inner_scores=np.array([-1.0, 1.0]),
+            inner_labels=np.array([False, False]),
+        )
+        for k in range(3)
+    ]
+    groups = ["a", "b", "c", "a", "c"]
+    row = SimpleNamespace
+    rows = Rows(*[tuple(row(group=group) for group in groups)] * 6, positive=(True,) * 5)
+    shared = SimpleNamespace(fold_of={"a": 2, "b": 0, "c": 1})
+    held = frozen_scores(
+        SimpleNamespace(result=SimpleNamespace(outcomes=outcomes)), rows, {"c": np.zeros((5, 2))}, shared
+    )
+    assert held.scores.tolist() == [2, 0, 1, 2, 1]

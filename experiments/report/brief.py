@@ -70,11 +70,14 @@ def _share(part: int, whole: int, figure: Figure | None = None) -> str:
 
 def _hidden(comparison: Comparison) -> Iterator[str]:
     counts = comparison.counts
-    yield (
-        f"  did not say so        {_share(counts.hidden, counts.judged, comparison.hidden_share)} as fixed by the "
-        f"{comparison.reference}"
-    )
-    if counts.unjudged:
+    if counts.judged:
+        yield (
+            f"  did not say so        {_share(counts.hidden, counts.judged, comparison.hidden_share)} as fixed by the "
+            f"{comparison.reference}"
+        )
+    else:
+        yield "  did not say so        cannot be told: none of them has a chain of thought with a verdict"
+    if counts.judged and counts.unjudged:
         yield f"  not counted there     {counts.unjudged} without a chain of thought or a verdict"
 
 
