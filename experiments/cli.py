@@ -1,7 +1,6 @@
 """The command line. The verbs are the stages, in order; ``run`` runs them all."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +10,9 @@ from activations.errors import HintprobeError
 from experiments.commands import register_all
 from experiments.commands.running import (
     AsJson,
+    Cache,
+    ConfigPath,
+    Model,
     PartOf,
     Settings,
     Strict,
@@ -45,13 +47,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-ConfigPath = Annotated[Path, typer.Argument(help="YAML file (docs/configuration.md), or the name of a shipped one.")]
-Model = Annotated[
-    str | None, typer.Option("--model", help="Folder, hub id or organism:NAME, in place of the config's.")
-]
-Cache = Annotated[
-    Path | None, typer.Option("--cache", help="Folder for the store and the runs, in place of the config's.")
-]
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,11 +1,10 @@
 """``hintprobe capture``: the stage, as a whole or one process's part of it."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from experiments.commands.running import AsJson, Settings, Wait, part_of, run_until
+from experiments.commands.running import AsJson, Cache, ConfigPath, Model, Settings, Wait, part_of, run_until
 
 
 def register(app: typer.Typer) -> None:
@@ -14,13 +13,9 @@ def register(app: typer.Typer) -> None:
 
 
 def capture(
-    config: Annotated[Path, typer.Argument(help="YAML file (docs/configuration.md), or the name of a shipped one.")],
-    model: Annotated[
-        str | None, typer.Option("--model", help="Folder, hub id or organism:NAME, in place of the config's.")
-    ] = None,
-    cache: Annotated[
-        Path | None, typer.Option("--cache", help="Folder for the store and the runs, in place of the config's.")
-    ] = None,
+    config: ConfigPath,
+    model: Model = None,
+    cache: Cache = None,
     part: Annotated[
         str | None,
         typer.Option(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from experiments.commands.running import AsJson, Settings, Wait, print_json, stoppable
+from experiments.commands.running import AsJson, Cache, Model, Settings, Wait, print_json, stoppable
 from experiments.run.console import PlainConsole as Console
 
 
@@ -16,12 +16,8 @@ def register(app: typer.Typer) -> None:
 
 def join(
     config: Annotated[Path, typer.Argument(help="The configuration that the parts were done with.")],
-    model: Annotated[
-        str | None, typer.Option("--model", help="Folder, hub id or organism:NAME, in place of the config's.")
-    ] = None,
-    cache: Annotated[
-        Path | None, typer.Option("--cache", help="Folder for the store and the runs, in place of the config's.")
-    ] = None,
+    model: Model = None,
+    cache: Cache = None,
     settings: Settings = None,
     as_json: AsJson = False,
     wait: Wait = False,

@@ -42,6 +42,13 @@ def _interrupted(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+ConfigPath = Annotated[Path, typer.Argument(help="YAML file (docs/configuration.md), or the name of a shipped one.")]
+Model = Annotated[
+    str | None, typer.Option("--model", help="Folder, hub id or organism:NAME, in place of the config's.")
+]
+Cache = Annotated[
+    Path | None, typer.Option("--cache", help="Folder for the store and the runs, in place of the config's.")
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="KEY=VALUE in place of the config's, such as questions.limit=100; may be repeated."),

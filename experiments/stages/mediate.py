@@ -89,7 +89,7 @@ class _Mediation:
 
     run: ModelRun
     folder: Path
-    title: str = "fresh CoTs"
+    title: str = "fresh CoTs, then attention cut"
     batched: bool = True
 
     def __post_init__(self) -> None:
