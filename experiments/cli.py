@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
 from activations.errors import HintprobeError
 from experiments.commands import register_all
@@ -14,10 +14,13 @@ from experiments.commands.running import (
     ConfigPath,
     Model,
     PartOf,
+    Ray,
+    RayAlone,
     Settings,
     Strict,
     Verbose,
     Wait,
+    Workers,
     part_of,
     run_until,
     say_what_would_run,
@@ -66,17 +69,7 @@ def _hintprobe(
     """What stands before every command; the text of ``--help`` is the app's."""
 
 
-class _RayAlone(TyperCommand):
-    """``--ray`` may stand alone; it then starts a cluster of this machine."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        at = args.index("--ray") if "--ray" in args else None
-        if at is not None and (at + 1 == len(args) or args[at + 1].startswith("-")):
-            args = [*args[: at + 1], "local", *args[at + 1 :]]
-        return super().parse_args(ctx, args)
-
-
-@app.command(cls=_RayAlone)
+@app.command(cls=RayAlone)
 def run(
     config: ConfigPath,
     model: Model = None,
@@ -89,17 +82,8 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say which stages would run and which are found, and run none.")
     ] = False,
-    ray: Annotated[
-        str | None,
-        typer.Option(
-            "--ray",
-            metavar="[ADDRESS]",
-            help="Over many workers: alone it starts them on this machine; auto or HOST:PORT joins a Ray cluster.",
-        ),
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="With --ray: how many; by default one a GPU, else one a CPU.")
-    ] = None,
+    ray: Ray = None,
+    workers: Workers = None,
 ) -> None:
     """Run all stages and write the report.
 

@@ -1,6 +1,6 @@
 """All stages of a run, model by model, and the summary that the report is made from."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -80,8 +80,18 @@ def prepared(config: Config, lock: str, wait: bool, reporter: Reporter) -> Itera
         yield
 
 
-def run_models(config: Config, reporter: Reporter, strict: bool, until: str = "report") -> Summary | None:
-    """All models, one after the other, in a folder that is prepared; otherwise as :func:`run_pipeline`."""
+def run_models(
+    config: Config,
+    reporter: Reporter,
+    strict: bool,
+    until: str = "report",
+    made: Mapping[str, Sequence[str]] | None = None,
+) -> Summary | None:
+    """All models, one after the other, in a folder that is prepared; otherwise as :func:`run_pipeline`.
+
+    Args:
+        made: by model, stages that other processes of this run have made, which this one then finds.
+    """
     wanted = VERBS[: VERBS.index(until) + 1]
     runs: list[ModelRun] = []
     try:
@@ -94,6 +104,8 @@ def run_models(config: Config, reporter: Reporter, strict: bool, until: str = "r
                     reporter.say("  running in a process of its own")
                     others[name].wait()
                 run_stages(run, runs[0], wanted)
+                for stage in (made or {}).get(name, ()):
+                    run.results[stage] = replace(run.results[stage], fresh=True)
                 run.__dict__.pop("loaded", None)  # one model in memory at a time
         if said := too_few_rows(runs[0]):
             if strict:

@@ -6,16 +6,17 @@ import re
 import signal
 import subprocess
 import sys
-from contextlib import nullcontext
+import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from conftest import TinyFolder
+from crowd import Crowd
 
 from activations import HintprobeError
 from experiments.cluster import driver
-from experiments.cluster.worker import Answer, Worker, versions
+from experiments.cluster.stage_worker import StageWorker
+from experiments.cluster.worker import Answer, versions
 from experiments.commands.reproduce import differences
 from experiments.config import Config
 from experiments.pipeline import run_pipeline
@@ -35,78 +36,36 @@ def settings(folder: str, cache: Path, **more) -> dict:
     return {**small, **more}
 
 
-class Crowd:
-    """Workers in this process in Ray's place; the one that does a part of ``dies_over`` dies over it, once."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, dies_over: str = "") -> None:
-        self.started, self.done, self.dies_over = 0, [], dies_over
-        for name in ("new_worker", "first_answer", "answer_of", "let_go", "workers_there"):
-            monkeypatch.setattr(driver, name, getattr(self, name))
-        monkeypatch.setattr(driver, "connected", lambda address, cpus: nullcontext())
-
-    def workers_there(self):
-        return 2, False
-
-    def new_worker(self, kind, config, on_gpu):
-        self.started += 1
-        worker = kind(config)
-
-        def asked(name):
-            return SimpleNamespace(remote=lambda *given: _Question(lambda: self._call(worker, name, given)))
-
-        return SimpleNamespace(**{name: asked(name) for name in ("about", "plan", "part", "whole")})
-
-    def _call(self, worker, name, given):
-        if name == "part":
-            self.done.append(given[1:3])
-            if given[1] == self.dies_over:
-                self.dies_over = ""
-                return None
-        return getattr(worker, name)(*given)
-
-    def first_answer(self, asked, seconds=None):
-        return asked[-1]  # whoever came last is the first to end
-
-    def answer_of(self, question):
-        return question.answer()
-
-    def let_go(self, worker):
-        self.started -= 1
-
-
-class _Question:
-    def __init__(self, answer) -> None:
-        self.answer = answer
-
-
 def test_workers_make_what_one_process_makes_though_one_dies(tiny_folder: TinyFolder, tmp_path: Path, monkeypatch):
     folder = str(tiny_folder("llama"))
     one, many = (Config.model_validate(settings(folder, tmp_path / name)) for name in ("one", "many"))
     whole = run_pipeline(one, Reporter(None))
-    crowd = Crowd(monkeypatch, dies_over="judge")
+    crowd = Crowd(monkeypatch, dies_over=("part", "judge"))
     shared = driver.run_on_ray(many, reporter=Reporter(None))
     assert crowd.started == 1, "all were ended, but for the one that died"
-    (again,) = {part for part in crowd.done if crowd.done.count(part) == 2}
-    assert again[0] == "judge"
-    assert len({part for part in crowd.done if part[0] == "generate"}) > 1
+    (twice,) = {part for part in crowd.parts if crowd.parts.count(part) == 2}
+    assert twice[0] == "judge"
+    assert len({part for part in crowd.parts if part[0] == "generate"}) > 1
     before, after = ([m.model_dump(mode="json") for m in found.models] for found in (whole, shared))
     assert list(differences(before, after)) == []
-    crowd.done.clear()
-    driver.run_on_ray(many, reporter=Reporter(None))  # a second driver finds everything
-    assert crowd.done == []
+    assert all(stage.fresh for model in shared.models for stage in model.stages.values())
+    crowd.asked.clear()
+    again = driver.run_on_ray(many, reporter=Reporter(None))  # a second driver finds everything
+    assert crowd.parts == []
+    assert not any(stage.fresh for model in again.models for stage in model.stages.values())
 
 
 def test_what_a_worker_refuses_is_told_and_deaths_end(tiny_folder: TinyFolder, tmp_path: Path, monkeypatch):
     config = Config.model_validate(settings(str(tiny_folder("llama")), tmp_path))
     Crowd(monkeypatch)
-    monkeypatch.setattr(Worker, "plan", lambda *_: Answer(error="The shard is damaged."))
+    monkeypatch.setattr(StageWorker, "plan", lambda *_: Answer(error="The shard is damaged."))
     with pytest.raises(HintprobeError, match="The shard is damaged"):
         driver.run_on_ray(config, reporter=Reporter(None))
-    monkeypatch.setattr(Worker, "plan", lambda *_: None)
+    monkeypatch.setattr(StageWorker, "plan", lambda *_: None)
     with pytest.raises(HintprobeError, match="Workers died 3 times over the stage generate"):
         driver.run_on_ray(config, reporter=Reporter(None))
-    monkeypatch.setattr(Worker, "plan", lambda *_: Answer([1, 1]))
-    monkeypatch.setattr(Worker, "part", lambda *_: None)
+    monkeypatch.setattr(StageWorker, "plan", lambda *_: Answer([1, 1]))
+    monkeypatch.setattr(StageWorker, "part", lambda *_: None)
     with pytest.raises(HintprobeError, match=r"died 3 times over part \d/2 of the stage generate"):
         driver.run_on_ray(config, reporter=Reporter(None))
 
@@ -121,8 +80,8 @@ def test_what_a_worker_refuses_is_told_and_deaths_end(tiny_folder: TinyFolder, t
 def test_workers_that_would_make_something_else_are_refused(tmp_path: Path, monkeypatch, changed, message):
     config = Config.model_validate(settings("organism:unfaithful", tmp_path))
     Crowd(monkeypatch)
-    about = Worker.about
-    monkeypatch.setattr(Worker, "about", lambda self, token: Answer({**about(self, token).value, **changed}))
+    about = StageWorker.about
+    monkeypatch.setattr(StageWorker, "about", lambda self, token: Answer({**about(self, token).value, **changed}))
     with pytest.raises(HintprobeError, match=message):
         driver.run_on_ray(config, reporter=Reporter(None))
 
@@ -144,24 +103,54 @@ def test_rows_stay_where_they_are_when_rows_are_added():
     assert all(unit_of(name, 16) % 8 == few[name] for name in names)
 
 
+class _Real:
+    """A run of one process, and the command that makes the same on two workers of a real cluster."""
+
+    def __init__(self, folder: str, home: Path) -> None:
+        pytest.importorskip("ray")
+        one, many = (settings(folder, home / name, questions={"limit": 300}) for name in ("one", "many"))
+        whole = run_pipeline(Config.model_validate(one), Reporter(None))
+        self.truth = [model.model_dump(mode="json") for model in whole.models]
+        self.run_dir = home / "many" / "runs" / "t"
+        path = home / "c.yaml"
+        path.write_text(json.dumps(many))
+        self.command = [sys.executable, "-u", "-m", "hintprobe", "run", str(path), "--workers", "2", "--ray"]
+
+    def start(self) -> "subprocess.Popen[str]":
+        return subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def differs(self) -> list:
+        return list(differences(self.truth, json.loads((self.run_dir / "summary.json").read_text())["models"]))
+
+
 @pytest.mark.slow
 def test_a_killed_worker_of_a_real_cluster_costs_nothing_but_its_part(tiny_folder: TinyFolder, tmp_path: Path):
-    pytest.importorskip("ray")
-    folder = str(tiny_folder("llama"))
-    path = tmp_path / "c.yaml"
-    path.write_text(json.dumps(settings(folder, tmp_path / "many", questions={"limit": 300})))
-    one = Config.model_validate(settings(folder, tmp_path / "one", questions={"limit": 300}))
-    whole = run_pipeline(one, Reporter(None))
-    command = [sys.executable, "-u", "-m", "hintprobe", "run", str(path), "--workers", "2", "--ray"]
-    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    real = _Real(str(tiny_folder("llama")), tmp_path)
     lines = []
-    for line in run.stdout:
-        lines.append(line)
-        if (found := re.search(r"worker: process (\d+)", line)) and sum("worker: process" in x for x in lines) == 2:
-            os.kill(int(found[1]), signal.SIGKILL)
-    assert run.wait() == 0, "".join(lines)
-    many = json.loads((tmp_path / "many" / "runs" / "t" / "summary.json").read_text())["models"]
-    assert list(differences([m.model_dump(mode="json") for m in whole.models], many)) == []
+    with real.start() as run:
+        for line in run.stdout:
+            lines.append(line)
+            found = re.search(r"worker: process (\d+)", line)
+            if found and sum("worker: process" in x for x in lines) == 2:
+                os.kill(int(found[1]), signal.SIGKILL)
+    assert run.returncode == 0, "".join(lines)
+    assert real.differs() == []
+    assert "found in the cache" not in "".join(lines), "the workers made it"
+
+
+@pytest.mark.slow
+def test_a_killed_driver_is_gone_on_from(tiny_folder: TinyFolder, tmp_path: Path):
+    real = _Real(str(tiny_folder("llama")), tmp_path)
+    with real.start() as run:
+        while not (done := list(real.run_dir.glob("*/parts/generate-*/*-of-*/done.json"))):
+            assert run.poll() is None
+            time.sleep(0.05)
+        run.kill()
+    again = subprocess.run(real.command, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stdout + again.stderr
+    there = re.search(r"(\d+) of (\d+) parts of generate were there already", again.stdout)
+    assert len(done) <= int(there[1]) < int(there[2])
+    assert real.differs() == []
 
 
 @pytest.mark.slow

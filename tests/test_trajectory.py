@@ -18,6 +18,7 @@ from experiments.detectors.rows import Rows
 from experiments.records.trajectory import Trajectory
 from experiments.report.trajectory import PAGE, pictures, read_trajectory, write_page
 from experiments.run.known_models import resolve_model
+from experiments.stages.generate import item_sources
 from experiments.training.checkpoints import locate_checkpoints
 from experiments.training.config import SHIPPED, TrainingConfig, load_training_config
 from experiments.training.readings import frozen_scores
@@ -129,6 +130,26 @@ def test_a_second_run_computes_nothing(planted, monkeypatch):
     monkeypatch.setattr("experiments.run.model_run.load_model", lambda *_: pytest.fail("a model was loaded"))
     again = run_trajectory(config)
     assert again.checkpoints == found.checkpoints
+
+
+def test_a_cache_that_was_moved_is_found(planted, monkeypatch, tmp_path):
+    """Later steps are asked the items of step 0, which are known by what they are, not by where their file lies."""
+    config, found = planted
+    moved = config.model_copy(update={"cache": tmp_path / "moved"})
+    shutil.copytree(config.cache, moved.cache)
+    monkeypatch.setattr("experiments.run.model_run.load_model", lambda *_: pytest.fail("a model was loaded"))
+    assert run_trajectory(moved).checkpoints == found.checkpoints
+
+
+def test_items_of_a_file_are_known_by_what_it_holds(tmp_path):
+    hints, path = config_of(tmp_path, []).measure.hints, tmp_path / "items.jsonl"
+    given = hints.model_copy(update={"items": path})
+    path.write_text("one\n")
+    before = item_sources(given)
+    assert before != item_sources(hints)
+    assert before == item_sources(given.model_copy(update={"items": path.rename(tmp_path / "elsewhere.jsonl")}))
+    path.write_text("another\n")
+    assert before != item_sources(given)
 
 
 def test_the_page_and_the_frames(planted):

@@ -1,6 +1,7 @@
 """The only module that imports Ray: a cluster to work on, its workers, and what goes wrong with them."""
 
 import logging
+import socket
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import Any
 from activations.errors import HintprobeError
 
 LOCAL = "local"
+_KNOCK_SECONDS = 10.0
 _STORE_BYTES = 100 * 2**20
 """Ray's object store of a cluster of our own; nothing but short messages goes through it."""
 
@@ -45,6 +47,7 @@ def connected(address: str, cpus: int | None) -> Iterator[None]:
                     num_cpus=cpus, object_store_memory=_STORE_BYTES, include_dashboard=False, address="local", **quiet
                 )
             else:
+                _knock(address)
                 ray.init(address=address, **quiet)
         except Exception as error:  # Ray raises ConnectionError, RuntimeError, ValueError and its own
             raise HintprobeError(_unreached(address, error)) from error
@@ -52,6 +55,17 @@ def connected(address: str, cpus: int | None) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Does anything listen there? Ray itself tries for minutes.
+
+    Raises:
+        OSError: nothing does.
+    """
+    host, _, port = address.rpartition("//")[2].rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_SECONDS).close()
 
 
 def _unreached(address: str, error: Exception) -> str:

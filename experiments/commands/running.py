@@ -12,6 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from activations.errors import HintprobeError
 from experiments.run.console import PlainConsole as Console
@@ -72,6 +73,30 @@ PartOf = Annotated[
     ),
 ]
 """What the commands of stages whose rows can be computed apart take."""
+
+
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="[ADDRESS]",
+        help="Over many workers: alone it starts them on this machine; auto or HOST:PORT joins a Ray cluster.",
+    ),
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, help="With --ray: how many; by default one a GPU, else one a CPU.")
+]
+
+
+class RayAlone(TyperCommand):
+    """``--ray`` may stand alone; it then starts a cluster of this machine."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put in the address that was left out."""
+        at = args.index("--ray") if "--ray" in args else None
+        if at is not None and (at + 1 == len(args) or args[at + 1].startswith("-")):
+            args = [*args[: at + 1], "local", *args[at + 1 :]]
+        return super().parse_args(ctx, args)
 
 
 Strict = Annotated[

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from experiments.commands.running import AsJson, Settings, aside, stoppable
+from experiments.commands.running import AsJson, Ray, RayAlone, Settings, Workers, aside, stoppable
 from experiments.commands.train import Cache, Only
 from experiments.run.console import PlainConsole as Console
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("trajectory")(trajectory)
+    app.command("trajectory", cls=RayAlone)(trajectory)
 
 
 def trajectory(
@@ -31,6 +31,8 @@ def trajectory(
         Path | None, typer.Option("--out", "-o", help="With a folder: where the page goes, in place of beside it.")
     ] = None,
     as_json: AsJson = False,
+    ray: Ray = None,
+    workers: Workers = None,
 ) -> None:
     """Measure behaviour, words and probes at every checkpoint.
 
@@ -50,7 +52,7 @@ def trajectory(
     reporter = aside() if as_json else Reporter(Console())
     for run in loaded.runs(only or ()).values():
         with stoppable():
-            found = run_trajectory(run, reporter)
+            found = run_trajectory(run, reporter, (ray, workers) if ray is not None else None)
         _show(found, write_page(run.run_dir) if report else None, as_json)
 
 

@@ -64,6 +64,7 @@ class Share:
         anew: a part that was stopped is begun again, so that its rows share forwards with those that they always do.
         scratch: given to have nothing done, and only ``units`` filled in: a folder that is thrown away.
         units: rows of every unit; none where the stage is finished.
+        made: filled in with the parts that were done, rather than found.
     """
 
     stages: tuple[str, ...]
@@ -71,6 +72,7 @@ class Share:
     anew: bool = False
     scratch: Path | None = None
     units: list[int] = field(default_factory=list)
+    made: list[Part] = field(default_factory=list)
 
 
 def n_units(forwards: int) -> int:

@@ -109,6 +109,7 @@ class _Shared(Generic[A]):
                 counts = work.close()
             more = {"part": str(part), "rows": rows, "counts": counts}
             done = run.mark(folder, self.name, self.signature, self.inputs, spent, **more)
+            self.share.made.append(part)
         run.reporter.say(f"  {self.name:<9} part {part}   {done['rows']} rows   {done['forwards']} model forwards")
 
     def _join(self) -> StageResult:

@@ -10,7 +10,7 @@ from typing import Any
 from activations.errors import HintprobeError
 from activations.models import context_of
 from experiments.answers.rates import parse_rates
-from experiments.config import GenerateConfig
+from experiments.config import GenerateConfig, HintsConfig
 from experiments.engines import Answered, Ask, Engine
 from experiments.engines.completions import completion_fields
 from experiments.engines.forced import forced_answers
@@ -21,6 +21,7 @@ from experiments.prompts.writing import PromptWriter, Written
 from experiments.questions.pool import load_questions
 from experiments.records import Condition, Item, Question, Rollout
 from experiments.records.accounts import GenerateAccount, KindLengths
+from experiments.records.files import checksum, read_bytes
 from experiments.records.seeds import stable_int
 from experiments.records.stages import items_table, rollouts_table
 from experiments.run.model_run import ModelRun, StageResult
@@ -62,9 +63,16 @@ def run_generate(run: ModelRun) -> StageResult | None:
     questions, dropped = load_questions(config.questions, run.limit, config.seed)
     asked = stable_int(*(question.model_dump_json() for question in questions))
     sampled = sampling_of(config.generate, run.source)
-    depends = (asked, config.hints, _settings(config.generate) | sampled, config.seed, config.numerics)
+    depends = (asked, *item_sources(config.hints), _settings(config.generate) | sampled, config.seed, config.numerics)
     in_process = ENGINES[config.generate.engine].loads_model
     return split(run, GenerateAccount, depends, lambda folder: _Generation(run, folder, questions, dropped), in_process)
+
+
+def item_sources(config: HintsConfig) -> tuple[object, ...]:
+    """What items depend on; those of a file on what it holds, wherever it lies."""
+    if config.items is None:
+        return (config,)
+    return config.model_copy(update={"items": None}), checksum(read_bytes(config.items))
 
 
 def check_room(source: str, config: GenerateConfig) -> None:

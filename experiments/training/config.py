@@ -217,6 +217,11 @@ class TrainingConfig(Section):
         return {name: self.variant(name) for name in (only or self.variants)}
 
     @property
+    def others(self) -> bool:
+        """Are the checkpoints of somebody else's training?"""
+        return bool(self.checkpoints.listed or self.checkpoints.pattern)
+
+    @property
     def run_dir(self) -> Path:
         """Folder of this run's results."""
         return self.cache / "runs" / self.name

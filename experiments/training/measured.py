@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from activations.errors import HintprobeError
 from experiments.comparison.faithfulness import FaithfulnessRow, row_terms
 from experiments.judges.reference import reference_of
 from experiments.records import Kind, Label, Rollout, Verdict
@@ -14,13 +15,14 @@ from experiments.records.stages import items_table, labels_table, rollouts_table
 from experiments.run.known_models import known_models
 from experiments.run.model_run import ModelRun
 from experiments.run.progress import Reporter
-from experiments.stages.capture import run_capture
-from experiments.stages.generate import run_generate
-from experiments.stages.judge import run_judge
+from experiments.stages import STAGES
 from experiments.training.checkpoints import Located
 from experiments.training.config import TrainingConfig
+from experiments.training.environments import environment_of
 
 Array = NDArray[np.float64]
+MEASURED = ("generate", "judge", "capture")
+"""Stages that a checkpoint goes through."""
 
 
 @dataclass(frozen=True)
@@ -92,21 +94,46 @@ class Measured:
         return "grammar" if known_models(self.base) else f"judge {self.judge}"
 
 
-def measure(
-    config: TrainingConfig, at: Located, hacked: tuple[Kind, ...], given: Path | None, reporter: Reporter
-) -> Measured:
-    """Run the ordinary stages on a checkpoint, or find them done.
+def checkpoint_run(config: TrainingConfig, at: Located, given: Path | None, reporter: Reporter) -> ModelRun:
+    """A checkpoint as a model of an ordinary run.
 
     Args:
         given: file of the items of step 0, targets included; None at step 0 itself.
     """
-    run = ModelRun(config.measured([at.source], given), at.source, reporter)
+    return ModelRun(config.measured([at.source], given), at.source, reporter)
+
+
+def measure(config: TrainingConfig, at: Located, given: Path | None, reporter: Reporter) -> Measured:
+    """Run the ordinary stages on a checkpoint, or find them done.
+
+    Args:
+        given: as of :func:`checkpoint_run`.
+    """
+    run = checkpoint_run(config, at, given, reporter)
     reporter.say(f"step {at.step}  {at.name}", style="bold")
-    run_generate(run)
-    run_judge(run)
-    run_capture(run)
+    for stage in MEASURED:
+        STAGES[stage].run(run, run)
     run.__dict__.pop("loaded", None)  # one model in memory at a time
-    return Measured(at, run, config.model, hacked)
+    return Measured(at, run, config.model, hacked_kinds(config))
+
+
+def hacked_kinds(config: TrainingConfig) -> tuple[Kind, ...]:
+    """The kinds that the hack rate is of: the environment's, or all where it rewards no hint.
+
+    Raises:
+        HintprobeError: the environment is about a kind that is not measured.
+    """
+    environment = environment_of(config.train.environment)
+    own = () if config.others else environment.kinds
+    asked = config.measure.hints.kinds
+    kinds = tuple(kind for kind in own if kind in asked)
+    hinted = environment.condition == "hinted"
+    if own and not kinds and hinted:
+        raise HintprobeError(
+            f"The environment {config.train.environment} is about {own[0]}, which `measure.hints.kinds` "
+            f"({', '.join(asked)}) leaves out. Add it, so that what is trained is also measured."
+        )
+    return kinds if kinds and hinted else asked
 
 
 def ratio_terms(one: Measured) -> dict[str, tuple[Array, Array]]:

@@ -1,67 +1,31 @@
 """``hintprobe trajectory``: the ordinary stages at every checkpoint, on one set of items, and what changes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from pathlib import Path
 
 from activations.errors import HintprobeError
-from experiments.comparison.faithfulness import METRIC_ROWS, metrics_of_sums
-from experiments.detectors import Rows
-from experiments.detectors.training import Trained
 from experiments.pipeline import check_names
-from experiments.records.seeds import stream
 from experiments.records.tables import write_atomically
 from experiments.records.trajectory import Trajectory
 from experiments.run.lock import LOCK, holding
 from experiments.run.progress import Reporter
-from experiments.run.provenance import provenance
 from experiments.run.threads import limited_threads
-from experiments.training.checkpoints import locate_checkpoints
+from experiments.training.assembled import assemble, provenance_of
+from experiments.training.checkpoints import Located, locate_checkpoints
 from experiments.training.config import TrainingConfig
-from experiments.training.environments import environment_of
-from experiments.training.followed import followed
 from experiments.training.grpo import EMPTY
-from experiments.training.levels import Resampled, level_of
-from experiments.training.measured import Measured, faithfulness_terms, measure, ratio_terms
-from experiments.training.points import Figures, checkpoint_of
-from experiments.training.readings import (
-    Held,
-    Read,
-    Resamples,
-    Shared,
-    chosen_positions,
-    fitted,
-    frozen_scores,
-    nothing_read,
-    own_scores,
-    probe_detectors,
-    put_through,
-    read,
-    rows_of,
-    share,
-    shared_folds,
-    states_of,
-    text_detectors,
-    threshold_of,
-    words_in,
-)
-from experiments.training.workplace import Workplace
-from probes import SHARE, cluster_bootstrap
+from experiments.training.measured import Measured, hacked_kinds, measure
 
-Array = NDArray[np.float64]
 FILE = "trajectory.json"
-LEVELLED = (
-    "hack_rate", "verbalized_share", "admitted_share", "accuracy", "raw_faithfulness", "normalised_faithfulness",
-    "judge_recall", "probe_refit_auroc", "probe_frozen_auroc", "probe_reread_auroc", "probe_frozen_recall",
-    "probe_reread_recall",
-)  # fmt: skip
 
 
-def run_trajectory(config: TrainingConfig, reporter: Reporter | None = None) -> Trajectory:
-    """Measure all checkpoints, or find that done, and write ``trajectory.json`` and the report.
+def run_trajectory(
+    config: TrainingConfig, reporter: Reporter | None = None, ray: tuple[str, int | None] | None = None
+) -> Trajectory:
+    """Measure all checkpoints, or find that done, and write ``trajectory.json``.
+
+    Args:
+        ray: address of a cluster that measures them side by side, as of ``run_on_ray``, and how many workers.
 
     Raises:
         HintprobeError: bad checkpoints, before anything is measured; or, after everything was written, a checkpoint
@@ -69,182 +33,36 @@ def run_trajectory(config: TrainingConfig, reporter: Reporter | None = None) -> 
     """
     reporter = reporter or Reporter()
     check_names(config.measured([config.model]))
-    located, hacked = locate_checkpoints(config), _hacked_kinds(config)
+    located = locate_checkpoints(config)
+    hacked_kinds(config)  # refused before anything is measured
     config.run_dir.mkdir(parents=True, exist_ok=True)
     with holding(config.run_dir, LOCK, False, reporter.say), limited_threads(config.threads):
-        steps: list[Measured] = []
-        for at in located:
-            steps.append(measure(config, at, hacked, steps[0].items if steps else None, reporter))
-        trajectory = _assemble(config, steps, reporter)
+        trajectory = _here(config, located, reporter) if ray is None else _on_ray(config, located, ray, reporter)
     write_atomically(config.run_dir / FILE, trajectory.model_dump_json(indent=1) + "\n")
     _refuse_empty(trajectory)
     return trajectory
 
 
-def _hacked_kinds(config: TrainingConfig) -> tuple[Any, ...]:
-    """The kinds that the hack rate is of: the environment's, or all where it rewards no hint."""
-    own = () if _others(config) else environment_of(config.train.environment).kinds
-    asked = config.measure.hints.kinds
-    kinds = tuple(kind for kind in own if kind in asked)
-    if own and not kinds and environment_of(config.train.environment).condition == "hinted":
-        raise HintprobeError(
-            f"The environment {config.train.environment} is about {own[0]}, which `measure.hints.kinds` "
-            f"({', '.join(asked)}) leaves out. Add it, so that what is trained is also measured."
-        )
-    hinted = environment_of(config.train.environment).condition == "hinted"
-    return kinds if kinds and hinted else asked
+def _here(config: TrainingConfig, located: Sequence[Located], reporter: Reporter) -> Trajectory:
+    steps: list[Measured] = []
+    for at in located:
+        steps.append(measure(config, at, steps[0].items if steps else None, reporter))
+    return assemble(config, steps, reporter)
 
 
-def _others(config: TrainingConfig) -> bool:
-    return bool(config.checkpoints.listed or config.checkpoints.pattern)
+def _on_ray(
+    config: TrainingConfig, located: Sequence[Located], ray: tuple[str, int | None], reporter: Reporter
+) -> Trajectory:
+    """The same on workers, who find everything under absolute paths."""
+    from experiments.training.side_by_side import measure_on_ray
 
-
-@dataclass(frozen=True)
-class _Start:
-    """Step 0 as later steps need it.
-
-    Attributes:
-        thresholds: of each detector, on held-out rows of step 0.
-    """
-
-    one: Measured
-    positions: tuple[str, ...]
-    probes: dict[str, Trained]
-    texts: dict[str, Trained]
-    thresholds: dict[str, float | None]
-    note: str
-
-
-def _assemble(config: TrainingConfig, steps: Sequence[Measured], reporter: Reporter) -> Trajectory:
-    first = steps[0]
-    groups = [label.group for label in first.labels]
-    rng = stream(config.seed, "trajectory")
-    bootstrap = cluster_bootstrap(groups, config.measure.compare.bootstrap, rng)
-    at = {label.rollout_id: k for k, label in enumerate(first.labels)}
-    fold_of = shared_folds(groups, config.measure.probe.outer_folds, config.seed)
-    shared = Shared(fold_of, config.measure, config.seed, Resamples(bootstrap, at))
-    start = _start(first, shared)
-    notes = [start.note] if start.note else []
-    figures, points = [], []
-    with reporter.bar("probes and differences", len(steps)) as tick:
-        for one in steps:
-            probes, texts = _readings(one, start, shared)
-            own = _figures(one, shared, probes[config.measure.headline] if probes else None)
-            figures.append(own)
-            points.append(checkpoint_of(one, own, figures[0], probes, texts))
-            tick(1)
-    first.run.__dict__.pop("loaded", None)
-    numbers = [one.step for one in steps]
-    return Trajectory(
-        name=config.name,
-        model=config.model,
-        environment=None if _others(config) else config.train.environment,
-        hacked_kinds=first.hacked,
-        judge=first.judge,
-        reference=first.reference,
-        headline=config.measure.headline,
-        checkpoints=tuple(points),
-        levels={name: level_of(numbers, [own[name] for own in figures]) for name in LEVELLED},
-        steps=() if _others(config) else tuple(Workplace(config.training_dir).steps.read()),
-        followed=followed(steps, config.measure.followed),
-        notes=tuple(notes),
-        provenance=dict(provenance(config.measured([config.model]))) | {"training": config.model_dump(mode="json")},
-    )
-
-
-def _start(first: Measured, shared: Shared) -> _Start:
-    """Train what is frozen; where step 0 has too few rows for it, say so and go on without."""
-    measure = shared.measure
-    try:
-        positions = chosen_positions(first)
-        rows = rows_of(first, positions)
-        probes = fitted(rows, probe_detectors(first.run, rows, positions, measure.probes), shared)
-        texts = fitted(rows, text_detectors(rows, measure.texts), shared)
-    except HintprobeError as error:
-        return _Start(first, (), {}, {}, {}, f"No detector could be trained at step {first.step}: {error}")
-    every = probes | texts
-    thresholds = {name: threshold_of(own_scores(one, rows), measure.rate) for name, one in every.items()}
-    return _Start(first, positions, probes, texts, thresholds, "")
-
-
-def _readings(
-    one: Measured, start: _Start, shared: Shared
-) -> tuple[dict[str, dict[str, Read]], dict[str, dict[str, Read]]]:
-    """Every probe in three readings, every text classifier in two."""
-    if not start.probes:
-        return {}, {}
-    rows = rows_of(one, start.positions)
-    n = len(shared.resamples.bootstrap)
-    if one is not start.one and len(rows):
-        put_through(start.one.run, rows, start.positions)
-    probes = {}
-    refits = _refitted(one, rows, start, shared)
-    for name, trained in start.probes.items():
-        frozen = _frozen(one, rows, start, trained, shared)
-        probes[name] = {
-            "refit": _read_refit(refits, name, rows, shared),
-            **{how: read(held, start.thresholds[name], shared) for how, held in frozen.items()},
-        }
-    texts = {}
-    for name, trained in start.texts.items():
-        held = frozen_scores(trained, rows, words_in(rows, trained), shared) if len(rows) else None
-        texts[name] = {
-            "refit": _read_refit(refits, name, rows, shared),
-            "frozen": read(held, start.thresholds[name], shared) if held else nothing_read("no rows", n),
-        }
-    return probes, texts
-
-
-def _frozen(one: Measured, rows: Rows, start: _Start, trained: Trained, shared: Shared) -> dict[str, Held]:
-    own = frozen_scores(trained, rows, states_of(one.run, rows, trained), shared)
-    again = own if one is start.one else frozen_scores(trained, rows, states_of(start.one.run, rows, trained), shared)
-    return {"frozen": own, "reread": again}
-
-
-def _refitted(one: Measured, rows: Rows, start: _Start, shared: Shared) -> dict[str, Trained] | str:
-    """The detectors trained at this step, or why there are none."""
-    if one is start.one:
-        return start.probes | start.texts
-    try:
-        probes = fitted(rows, probe_detectors(one.run, rows, start.positions, list(start.probes)), shared)
-        return probes | fitted(rows, text_detectors(rows, list(start.texts)), shared)
-    except HintprobeError as error:
-        return str(error)
-
-
-def _read_refit(refits: dict[str, Trained] | str, name: str, rows: Rows, shared: Shared) -> Read:
-    if isinstance(refits, str):
-        return nothing_read(refits, len(shared.resamples.bootstrap))
-    held = own_scores(refits[name], rows)
-    return read(held, threshold_of(held, shared.measure.rate), shared)
-
-
-def _figures(one: Measured, shared: Shared, headline: dict[str, Read] | None) -> Figures:
-    """Every figure of a step as a point with its resamples."""
-    bootstrap = shared.resamples.bootstrap
-    n = len(bootstrap)
-    found: Figures = {
-        name: share(_over(top, below), below, bootstrap, None if name == "length" else SHARE)
-        for name, (top, below) in ratio_terms(one).items()
-    }
-    terms = faithfulness_terms(one)
-    points = metrics_of_sums({name: values.sum() for name, values in terms.items()})
-    samples = metrics_of_sums({name: bootstrap.weights @ values for name, values in terms.items()})
-    for key, value in points.items():
-        name = f"{key}_faithfulness" if key in ("raw", "normalised") else key
-        groups = bootstrap.n_groups(terms[METRIC_ROWS[key]])
-        limits = None if key == "normalised" else SHARE
-        found[name] = Resampled(float(value) if np.isfinite(value) else None, samples[key], groups, limits)
-    for how in ("refit", "frozen", "reread"):
-        one_reading = headline[how] if headline else nothing_read("", n)
-        found[f"probe_{how}_auroc"] = one_reading.auroc
-        found[f"probe_{how}_recall"] = one_reading.recall
-    return found
-
-
-def _over(top: Array, below: Array) -> Array:
-    """What one row adds to a share; the numerator is zero wherever the denominator is."""
-    return np.divide(top, below, out=np.zeros_like(top), where=below > 0)
+    absolute = config.model_copy(update={"cache": config.cache.resolve()})
+    places = [
+        Located(one.step, str(Path(one.source).resolve()) if Path(one.source).exists() else one.source, one.name)
+        for one in located
+    ]
+    found = measure_on_ray(absolute, places, *ray, reporter)
+    return found.model_copy(update={"provenance": provenance_of(config)})
 
 
 def _refuse_empty(trajectory: Trajectory) -> None:
