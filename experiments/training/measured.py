@@ -103,7 +103,9 @@ def checkpoint_run(config: TrainingConfig, at: Located, given: Path | None, repo
     return ModelRun(config.measured([at.source], given), at.source, reporter)
 
 
-def measure(config: TrainingConfig, at: Located, given: Path | None, reporter: Reporter) -> Measured:
+def measure(
+    config: TrainingConfig, at: Located, hacked: tuple[Kind, ...], given: Path | None, reporter: Reporter
+) -> Measured:
     """Run the ordinary stages on a checkpoint, or find them done.
 
     Args:
@@ -114,7 +116,7 @@ def measure(config: TrainingConfig, at: Located, given: Path | None, reporter: R
     for stage in MEASURED:
         STAGES[stage].run(run, run)
     run.__dict__.pop("loaded", None)  # one model in memory at a time
-    return Measured(at, run, config.model, hacked_kinds(config))
+    return Measured(at, run, config.model, hacked)
 
 
 def hacked_kinds(config: TrainingConfig) -> tuple[Kind, ...]:

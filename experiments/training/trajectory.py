@@ -5,6 +5,7 @@ from pathlib import Path
 
 from activations.errors import HintprobeError
 from experiments.pipeline import check_names
+from experiments.records import Kind
 from experiments.records.tables import write_atomically
 from experiments.records.trajectory import Trajectory
 from experiments.run.lock import LOCK, holding
@@ -34,19 +35,23 @@ def run_trajectory(
     reporter = reporter or Reporter()
     check_names(config.measured([config.model]))
     located = locate_checkpoints(config)
-    hacked_kinds(config)  # refused before anything is measured
+    hacked = hacked_kinds(config)
     config.run_dir.mkdir(parents=True, exist_ok=True)
     with holding(config.run_dir, LOCK, False, reporter.say), limited_threads(config.threads):
-        trajectory = _here(config, located, reporter) if ray is None else _on_ray(config, located, ray, reporter)
+        trajectory = (
+            _here(config, located, hacked, reporter) if ray is None else _on_ray(config, located, ray, reporter)
+        )
     write_atomically(config.run_dir / FILE, trajectory.model_dump_json(indent=1) + "\n")
     _refuse_empty(trajectory)
     return trajectory
 
 
-def _here(config: TrainingConfig, located: Sequence[Located], reporter: Reporter) -> Trajectory:
+def _here(
+    config: TrainingConfig, located: Sequence[Located], hacked: tuple[Kind, ...], reporter: Reporter
+) -> Trajectory:
     steps: list[Measured] = []
     for at in located:
-        steps.append(measure(config, at, steps[0].items if steps else None, reporter))
+        steps.append(measure(config, at, hacked, steps[0].items if steps else None, reporter))
     return assemble(config, steps, reporter)
 
 
