@@ -7,15 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from activations.batching import Ids
-
 Entry = tuple[bytes, int]
 """SHA-256 of a row's token ids, and a token index in that row."""
 
 HASH_BYTES = 32
 
 
-def row_hash(ids: Ids) -> bytes:
+def row_hash(ids: Sequence[int]) -> bytes:
     """Identity of a row: SHA-256 of its token ids as little-endian int32."""
     return hashlib.sha256(np.asarray(ids, dtype="<i4").tobytes()).digest()
 

@@ -7,11 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
-from torch import Tensor
 
 from activations.entries import Entries, Entry
 from activations.errors import HintprobeError
@@ -21,6 +20,9 @@ from activations.shard import SUFFIX, DamagedShardError, GoneShardError, write_s
 from activations.shard_values import Shard, verify_shard
 from activations.sites import Site
 from activations.users import mark, renew
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 IDENTITY = "identity.json"
 
@@ -85,7 +87,7 @@ class ModelStore:
         return bool(self.index.locate(str(site), Entries.of([entry])).found.all())
 
     def write(
-        self, entries: Entries | Sequence[Entry], values: Iterable[tuple[Site, Tensor]] | dict[Site, Tensor]
+        self, entries: Entries | Sequence[Entry], values: "Iterable[tuple[Site, Tensor]] | dict[Site, Tensor]"
     ) -> Path:
         """Add one shard; it is on disk when this returns.
 
@@ -161,7 +163,7 @@ class ModelStore:
         shards = list(self._shards.values())
         return SiteRows([shards[number].site(str(site)) for number in used.tolist()], part, where.slot)
 
-    def read(self, site: Site, entries: Entries | Sequence[Entry]) -> Float[Tensor, "entry *feature"]:
+    def read(self, site: Site, entries: Entries | Sequence[Entry]) -> "Float[Tensor, 'entry *feature']":
         """Activations of a site, aligned with ``entries``, in the dtype they were captured in.
 
         Raises:

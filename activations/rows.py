@@ -1,17 +1,19 @@
 """Rows of one site, wherever they lie: read when they are asked for, all or a few at a time."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
-from torch import Tensor
 
 from activations.errors import HintprobeError
 from activations.shard import from_numpy
 from activations.shard_values import SiteValues
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 _LONG_RUN = 8
 """Rows that lie together this long on average are copied run by run."""
@@ -53,12 +55,14 @@ class SiteRows:
         return (len(self), *self._feature)
 
     @property
-    def dtype(self) -> torch.dtype:
+    def dtype(self) -> "torch.dtype":
         """What they were captured in."""
+        import torch
+
         dtype: torch.dtype = getattr(torch, self._tag)
         return dtype
 
-    def __getitem__(self, which: Any) -> Float[Tensor, "..."]:
+    def __getitem__(self, which: Any) -> "Float[Tensor, '...']":
         if isinstance(which, slice) and which == slice(None):
             return self.torch()
         if isinstance(which, int | np.integer):
@@ -76,11 +80,11 @@ class SiteRows:
             raise IndexError(f"rows {index.min()} to {index.max()} of {len(self)}")
         return np.where(index < 0, index + len(self), index)
 
-    def torch(self) -> Float[Tensor, "row *feature"]:
+    def torch(self) -> "Float[Tensor, 'row *feature']":
         """All rows, in memory of their own."""
         return from_numpy(self._read(), self._tag)
 
-    def mapped(self) -> Float[Tensor, "row *feature"] | None:
+    def mapped(self) -> "Float[Tensor, 'row *feature'] | None":
         """All rows without a copy, where they lie in one run of one shard; None where they do not."""
         if not len(self) or (self._part != self._part[0]).any() or (np.diff(self._slot) != 1).any():
             return None
@@ -89,6 +93,8 @@ class SiteRows:
 
     def numpy(self) -> NDArray[np.floating]:
         """All rows in the dtype they were captured in; bfloat16, which numpy lacks, as float32 (exact)."""
+        import torch
+
         values = self.torch()
         array: NDArray[np.floating] = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
         return array

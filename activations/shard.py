@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
-import torch
 from jaxtyping import UInt8
 from numpy.typing import NDArray
 
@@ -18,6 +18,9 @@ from activations.entries import HASH_BYTES, Entries
 from activations.errors import HintprobeError
 from activations.sites import Site
 from activations.users import unfinished_name
+
+if TYPE_CHECKING:
+    import torch
 
 FORMAT = "hintprobe-activations"
 VERSION = 2
@@ -54,8 +57,10 @@ class ShardIndex:
     stamp: tuple[int, int, int]
 
 
-def to_numpy(values: torch.Tensor) -> tuple[NDArray[np.generic], str]:
+def to_numpy(values: "torch.Tensor") -> tuple[NDArray[np.generic], str]:
     """Array and dtype tag; bfloat16, which numpy lacks, is kept bit by bit as uint16."""
+    import torch
+
     values = values.contiguous()
     if values.dtype == torch.bfloat16:
         return values.view(torch.uint16).numpy(), "bfloat16"
@@ -67,8 +72,10 @@ def stored_dtype(tag: str) -> str:
     return "uint16" if tag == "bfloat16" else tag
 
 
-def from_numpy(array: NDArray[np.generic], tag: str) -> torch.Tensor:
+def from_numpy(array: NDArray[np.generic], tag: str) -> "torch.Tensor":
     """Undo :func:`to_numpy`, without a copy."""
+    import torch
+
     tensor = torch.from_numpy(array)
     return tensor.view(torch.bfloat16) if tag == "bfloat16" else tensor
 
@@ -90,7 +97,7 @@ def _fsync(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_shard(folder: Path, entries: Entries, values: Iterable[tuple[Site | str, torch.Tensor]]) -> Path:
+def write_shard(folder: Path, entries: Entries, values: Iterable[tuple[Site | str, "torch.Tensor"]]) -> Path:
     """Write a shard under a temporary name, flush it to disk, then rename it to its content's hash.
 
     Args:
@@ -111,7 +118,7 @@ def write_shard(folder: Path, entries: Entries, values: Iterable[tuple[Site | st
     return final
 
 
-def _write_file(path: Path, entries: Entries, values: Iterable[tuple[Site | str, torch.Tensor]]) -> str:
+def _write_file(path: Path, entries: Entries, values: Iterable[tuple[Site | str, "torch.Tensor"]]) -> str:
     # Version 1.10 puts checksums on HDF5's own structures, and strings of fixed length stay out of its global heap,
     # which has none: a flipped byte there can send the HDF5 library into an endless loop. Values start on a page, so
     # that a mapped block is never split between two.

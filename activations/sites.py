@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from functools import total_ordering
-from typing import get_args
-
-from torch import nn
+from typing import TYPE_CHECKING, get_args
 
 from activations.errors import HintprobeError
 from activations.names import Component
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _ORDER: tuple[Component, ...] = get_args(Component)
 
@@ -50,7 +51,7 @@ class Site:
         return cls(int(layer), component)  # type: ignore[arg-type]
 
 
-def decoder_blocks(model: nn.Module) -> nn.ModuleList:
+def decoder_blocks(model: "nn.Module") -> "nn.ModuleList":
     """The list of decoder blocks, found by structure: the one ModuleList as long as the configuration says.
 
     Raises:
@@ -68,8 +69,10 @@ def decoder_blocks(model: nn.Module) -> nn.ModuleList:
     return next(iter(found.values()))
 
 
-def _lists(module: nn.Module, n_layers: int | None) -> dict[str, nn.ModuleList]:
+def _lists(module: "nn.Module", n_layers: int | None) -> dict[str, "nn.ModuleList"]:
     """Lists of so many blocks, by name; a list inside another one holds parts of its blocks, such as experts."""
+    from torch import nn
+
     lists = {
         name: part
         for name, part in module.named_modules()
@@ -78,7 +81,7 @@ def _lists(module: nn.Module, n_layers: int | None) -> dict[str, nn.ModuleList]:
     return {name: blocks for name, blocks in lists.items() if not any(name.startswith(f"{n}.") for n in lists)}
 
 
-def _has_parts(block: nn.Module) -> bool:
+def _has_parts(block: "nn.Module") -> bool:
     return len(list(block.children())) > 1
 
 

@@ -11,7 +11,6 @@ from typing import Any
 from activations.errors import HintprobeError
 from activations.model_store import IDENTITY, ModelStore, read_note
 from activations.models import LoadedModel
-from activations.planner import fill
 from activations.shard import FORMAT, VERSION, check_version
 from activations.sites import Site, decoder_blocks, residual_sites
 from activations.users import unfinished_name
@@ -100,6 +99,8 @@ class ActivationStore:
         Raises:
             HintprobeError: see :func:`activations.fill`.
         """
+        from activations.planner import fill
+
         view = ActivationView.of(self.of(loaded), rows, positions, row_ids)
         wanted = residual_sites(len(decoder_blocks(loaded.model))) if sites is None else sites
         fill(loaded, view.store, rows, list(zip(*positions.values(), strict=True)), wanted, **options)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
-from torch import Tensor
 
 from activations.entries import row_hash
 from activations.errors import HintprobeError
@@ -18,6 +17,7 @@ from activations.sites import Site
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class ActivationView:
             raise HintprobeError(f"There is no position {name!r} in this view. Known: {', '.join(self.positions)}.")
         return self.positions[name]
 
-    def read(self, site: Site | str, position: str) -> Float[Tensor, "row width"]:
+    def read(self, site: Site | str, position: str) -> "Float[Tensor, 'row width']":
         """One site and position of all rows, in the dtype they were captured in.
 
         Raises:

@@ -11,7 +11,6 @@ from activations.errors import HintprobeError
 from experiments.config import Config
 from experiments.report.runs import read_run
 from experiments.run.model_run import ModelRun
-from experiments.run.threads import limited_threads
 from experiments.stages.running import run_stages
 
 _COMMAND = "from experiments.beside import work; work()"
@@ -72,5 +71,5 @@ def work() -> None:
     """What a process started here does: the stages of one model; the starter holds the run's lock."""
     given = json.load(sys.stdin)
     run = ModelRun(Config.model_validate(given["config"]), given["model"])
-    with suppress(HintprobeError, KeyboardInterrupt), limited_threads(run.config.threads):  # the starter says why
+    with suppress(HintprobeError, KeyboardInterrupt):  # the starter says why
         run_stages(run, run, [verb for verb in given["verbs"] if verb not in ("compare", "report")])

@@ -16,7 +16,7 @@ from experiments.judges import check_judges
 from experiments.prompts.positions import check_position
 from experiments.records.files import signed, unwritable, write_json
 from experiments.records.summary import SUMMARY, ModelSummary, StageSummary, Summary
-from experiments.report import PAGE, Run, write_report
+from experiments.report import Run, refresh_report
 from experiments.run.folder import LOG, explain_folder
 from experiments.run.lock import LOCK, holding
 from experiments.run.model_run import ModelRun
@@ -25,7 +25,6 @@ from experiments.run.parts import Share
 from experiments.run.progress import Reporter
 from experiments.run.provenance import provenance
 from experiments.run.stage import Stage
-from experiments.run.threads import limited_threads
 from experiments.stages import STAGES, VERBS
 from experiments.stages.running import run_stages
 from experiments.stages.too_few import too_few_rows
@@ -76,7 +75,7 @@ def prepared(config: Config, lock: str, wait: bool, reporter: Reporter) -> Itera
     except OSError as error:
         raise unwritable(config.run_dir, error) from error
     explain_folder(config.run_dir)
-    with holding(config.run_dir, lock, wait, reporter.say), limited_threads(config.threads):
+    with holding(config.run_dir, lock, wait, reporter.say):
         yield
 
 
@@ -122,7 +121,8 @@ def write_results(config: Config, runs: Sequence[ModelRun]) -> Summary | None:
     if not any(run.results for run in runs):
         return None
     summary = write_summary(config, runs)
-    write_report([Run(config.run_dir, summary)], config.run_dir / PAGE)
+    contents = {run.key: {name: stage.content for name, stage in run.results.items()} for run in runs}
+    refresh_report(Run(config.run_dir, summary), contents)
     return summary
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.stats import rankdata
 
 from probes.arrays import Array, Rows
 
@@ -121,6 +120,8 @@ def aurocs_of_vectors(
     Args:
         code: stratum of each row, as a number (:func:`stratum_codes`).
     """
+    from scipy.stats import rankdata
+
     order = np.argsort(code, kind="stable")
     code, scores, labels = code[order], scores[order], labels[order]
     starts = np.flatnonzero(np.diff(code, prepend=code[0] - 1))

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
-from sklearn.linear_model import LogisticRegression
 
 from probes.arrays import Array
 
@@ -22,6 +21,8 @@ class Platt:
     @classmethod
     def fit(cls, scores: Float[np.ndarray, "row"], labels: Bool[np.ndarray, "row"]) -> "Platt":
         """Fit slope and offset by nearly unpenalised logistic regression of the labels on the scores."""
+        from sklearn.linear_model import LogisticRegression
+
         centre, spread = float(scores.mean()), float(scores.std()) or 1.0
         model = LogisticRegression(C=1e3).fit(((scores - centre) / spread)[:, None], labels)
         slope = float(model.coef_[0, 0]) / spread

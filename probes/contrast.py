@@ -6,7 +6,6 @@ from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool
-from sklearn.model_selection import StratifiedGroupKFold
 
 from activations.errors import HintprobeError
 from probes.arrays import Bools, Rows
@@ -57,6 +56,8 @@ def grouped_folds(contrast: Contrast, n_folds: int, seed: int) -> Rows:
     Raises:
         HintprobeError: a class has fewer groups than folds.
     """
+    from sklearn.model_selection import StratifiedGroupKFold
+
     for value, name in ((True, "positive"), (False, "negative")):
         n_groups = contrast.groups_of(value)
         if n_groups < n_folds:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
-from sklearn.ensemble import RandomForestClassifier
 
 from probes.arrays import Array, Rows
 from probes.calibration import Platt
@@ -31,6 +30,8 @@ def forest_cv(
 
 
 def _one(x: Array, contrast: Contrast, fold: Rows, seed: int, n_trees: int) -> tuple[Array, list[FoldOutcome]]:
+    from sklearn.ensemble import RandomForestClassifier
+
     scores = np.zeros(len(fold))
     outcomes = []
     for k in range(int(fold.max()) + 1):

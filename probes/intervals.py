@@ -14,7 +14,6 @@ from math import sqrt
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.optimize import brentq
 
 from probes.arrays import Array
 from probes.bootstrap import MIN_GROUPS_PER_CLASS
@@ -49,6 +48,8 @@ class AurocEstimate:
 
     def interval(self, groups: Int[np.ndarray, "row"], labels: Bool[np.ndarray, "row"]) -> tuple[float, float] | None:
         """95% interval; None without a pair, or where a class has rows of few groups (``MIN_GROUPS_PER_CLASS``)."""
+        from scipy.optimize import brentq
+
         n_positive, n_negative = (len(np.unique(groups[labels == value])) for value in (True, False))
         if min(n_positive, n_negative) < MIN_GROUPS_PER_CLASS or not np.isfinite(self.value):
             return None
@@ -70,6 +71,7 @@ class AurocEstimate:
 
 def _root_from_end(value: float, inflation: float, n_positive: int, n_negative: int) -> float:
     """The other bound of an AUROC of exactly 0 or 1."""
+    from scipy.optimize import brentq
 
     def gap(distance: float) -> float:
         return distance - _Z * sqrt(inflation * _ideal_variance(1 - distance, n_positive, n_negative))

@@ -7,7 +7,6 @@ the prompt, the text, the answer, or all of these. As a placebo the same queries
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, get_args
 
 import numpy as np
 
@@ -15,12 +14,9 @@ from activations import Completion, Decoding, Knockout, LoadedModel, generate, o
 from activations.generating import OnStep
 from probes.arrays import Array
 from probes.mediation import Continuation
+from probes.names import KEYS, PATHS, Keys, Path
 from probes.readout import read_options
 
-Path = Literal["everything", "prompt", "text", "answer"]
-Keys = Literal["span", "placebo"]
-PATHS: tuple[Path, ...] = get_args(Path)
-KEYS: tuple[Keys, ...] = get_args(Keys)
 _NEAR = 8
 """A placebo is drawn among this many windows, those nearest to the span."""
 

@@ -9,10 +9,9 @@ independent within strata, the true vector is one more draw.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
 from probes.arrays import Array, Bools, Rows
@@ -20,6 +19,9 @@ from probes.auroc import aurocs_of_vectors, stratum_codes
 from probes.contrast import Contrast, Folds, fold_strata, permuted_labels
 from probes.estimators.fitting import Features, Sequences
 from probes.linear import Scaling, moments
+
+if TYPE_CHECKING:
+    import torch
 
 _FREE = 1e-6
 """Ridge of the intercept: none to speak of."""
@@ -86,6 +88,8 @@ def ridge_search(
     cells: Mapping[Any, Features], vectors: Bools, contrast: Contrast, folds: Folds, search: Settings
 ) -> tuple[Float[np.ndarray, "row vector"], Float[np.ndarray, "cell vector"]]:
     """Held-out scores by nested ridge searches of many label vectors, and each cell's validation AUROC."""
+    import torch
+
     n_outer = len(folds.inner)
     best = np.full((n_outer, vectors.shape[1]), -1.0)
     held = np.zeros(vectors.shape)
@@ -109,8 +113,10 @@ def ridge_search(
     return held, validation
 
 
-def _design(x: Array, scaling: Scaling) -> torch.Tensor:
+def _design(x: Array, scaling: Scaling) -> "torch.Tensor":
     """Standardised features in at most as many dimensions as rows, and a column of ones."""
+    import torch
+
     mean, scale = moments(x, scaling)
     z = torch.from_numpy(((x - mean) / scale).astype(np.float32))
     if z.shape[0] < z.shape[1]:
@@ -119,9 +125,11 @@ def _design(x: Array, scaling: Scaling) -> torch.Tensor:
 
 
 def _fold(
-    z: torch.Tensor, signs: torch.Tensor, inner: Rows, train: Rows, test: Rows, ridge: float
+    z: "torch.Tensor", signs: "torch.Tensor", inner: Rows, train: Rows, test: Rows, ridge: float
 ) -> tuple[Float[np.ndarray, "train vector"], Float[np.ndarray, "test vector"]]:
     """Out-of-fold scores of the training rows and scores of the held-out rows, for every label vector."""
+    import torch
+
     n_inner = int(inner.max()) + 1
     parts = [np.flatnonzero(inner == j) for j in range(n_inner)]
     grams = torch.stack([z[part].T @ z[part] for part in parts])

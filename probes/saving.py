@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -16,8 +16,10 @@ from safetensors.numpy import load, save
 from activations.errors import HintprobeError
 from probes.arrays import Array
 from probes.calibration import Platt
-from probes.estimators.base import Probe
 from probes.registry import probe_classes
+
+if TYPE_CHECKING:
+    from probes.estimators.base import Probe
 
 FORMAT_VERSION = 1
 _ARRAYS, _CARD = "probe.safetensors", "probe.json"
@@ -51,7 +53,7 @@ class ProbeCard:
 class SavedProbe:
     """A fitted probe with its card."""
 
-    probe: Probe
+    probe: "Probe"
     card: ProbeCard
 
     def scores(self, x: Float[np.ndarray, "row d"] | Sequence[Float[np.ndarray, "position d"]]) -> Array:
@@ -88,7 +90,7 @@ class SavedProbe:
             )
 
 
-def save_probe(folder: Path | str, probe: Probe, card: ProbeCard) -> Path:
+def save_probe(folder: Path | str, probe: "Probe", card: ProbeCard) -> Path:
     """Write a fitted probe and its card into a folder, which is made if need be.
 
     Raises:

@@ -2,14 +2,17 @@
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
 from probes.arrays import Array, Bools, Rows
 from probes.auroc import StratifiedPairs
-from probes.estimators.base import Probe
 from probes.estimators.fitting import Features, Fits
+
+if TYPE_CHECKING:
+    from probes.estimators.base import Probe
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Chosen:
     cell: Hashable
     estimator: str
     strength: float
-    probe: Probe
+    probe: "Probe"
 
     def score(self, x: Features) -> Array:
         """Score of rows, of the chosen cell's features."""

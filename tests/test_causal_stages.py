@@ -12,8 +12,8 @@ from experiments.run.model_run import ModelRun
 from experiments.run.progress import Reporter
 from experiments.stages.generate import run_generate
 from experiments.stages.judge import run_judge
-from experiments.stages.knockouts import answer_shares
 from experiments.stages.mediate import run_mediate
+from experiments.stages.work.knockouts import answer_shares
 from probes import cluster_bootstrap
 
 SETTINGS = {

@@ -14,9 +14,11 @@ from experiments.records.stages import cells_table, cut_table, cuts_table, knock
 from experiments.run import progress
 from experiments.run.model_run import ModelRun
 from experiments.run.progress import Reporter
-from experiments.stages import mediate, patch
 from experiments.stages.generate import run_generate
 from experiments.stages.judge import run_judge
+from experiments.stages.mediate import run_mediate
+from experiments.stages.patch import run_patch
+from experiments.stages.work import mediate, patch
 
 
 def settings(cache):
@@ -48,8 +50,8 @@ def judged(tmp_path_factory):
 @pytest.mark.parametrize(
     ("module", "step", "stage", "kept", "tables"),
     [
-        (patch, "patch_pairs", patch.run_patch, patched_table, (cells_table,)),
-        (mediate, "cut_rows", mediate.run_mediate, cuts_table, (knockouts_table, cut_table)),
+        (patch, "patch_pairs", run_patch, patched_table, (cells_table,)),
+        (mediate, "cut_rows", run_mediate, cuts_table, (knockouts_table, cut_table)),
     ],
     ids=["patch", "mediate"],
 )

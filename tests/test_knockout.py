@@ -5,8 +5,9 @@ import pytest
 from wired import CIRCUITS, HINT_AT, LETTERS, VALUES, VOCABULARY, prompt
 
 from activations import Decoding, generate
-from probes.knockout import KEYS, PATHS, CutRow, knock_out, placebo_window, queries_of, regenerate
+from probes.knockout import CutRow, knock_out, placebo_window, queries_of, regenerate
 from probes.mediation import Continuation
+from probes.names import KEYS, PATHS
 
 CLOSE = VOCABULARY["close"]
 GREEDY = Decoding(0.0, 8)

@@ -13,8 +13,8 @@ from experiments.organisms.world import build_world
 from experiments.records import LETTERS
 from experiments.run.model_run import ModelRun
 from experiments.run.progress import Reporter
-from experiments.stages import generate
 from experiments.stages.judge import run_judge
+from experiments.stages.work.generate import Generation
 
 SILENT = Reporter(None)
 WORLD = build_world(0)
@@ -41,7 +41,7 @@ def let_the_grammar_write(monkeypatch, character: Character) -> None:
         self.table.append(records)
         self.done.update({record.id: record for record in records})
 
-    monkeypatch.setattr(generate._Generation, "_sample", sample)
+    monkeypatch.setattr(Generation, "_sample", sample)
 
 
 def written_run(monkeypatch, folder: Path, cache: Path, character: Character, n: int = 240) -> ModelRun:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-from scipy.stats import beta
 
 from experiments.records import Item, Reliance
 
@@ -24,6 +23,8 @@ def posterior(hits: int, n: int, other_hits: int, other_n: int) -> tuple[float, 
         hits, n: successes and trials of the first share.
         other_hits, other_n: of the one that is taken off.
     """
+    from scipy.stats import beta
+
     shapes = [
         (hits + _PRIOR, n - hits + _PRIOR),
         (other_hits + _PRIOR, other_n - other_hits + _PRIOR),

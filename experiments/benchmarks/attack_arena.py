@@ -152,7 +152,7 @@ def run_stages(cache: Path, until: str, wait: bool = False) -> None:
     """The pipeline, in this process, without the page: the attacks read reports apart, and the page takes longest."""
     from experiments import pipeline
 
-    pipeline.write_report = lambda *_: None  # type: ignore[assignment, attr-defined]
+    pipeline.refresh_report = lambda *_: None  # type: ignore[assignment, attr-defined]
     pipeline.run_pipeline(Config.model_validate({**SMALL, "cache": cache}), until=until, wait=wait)
 
 

@@ -15,7 +15,6 @@ be tested counts as not passed.
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.stats import norm
 
 from experiments.comparison.table import (
     Held,
@@ -129,6 +128,8 @@ def _belief(held: Held | None, within: Subset | None) -> Belief:
 
 def above(found: AurocEstimate, within: Subset, least: float = 0.0) -> float | None:
     """One-sided p-value that an AUROC, or a difference of two, is no more than ``least``."""
+    from scipy.stats import norm
+
     if not np.isfinite(found.value):
         return None
     error = float(np.sqrt(found.variance(within.group_codes)))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from activations import fill, row_hash
+from activations import row_hash
 from activations.errors import HintprobeError
 from experiments.detectors.cells import RESOLVED_SHARE, Cells, DetectorCells, Place
 from experiments.detectors.context import Context
@@ -72,6 +72,8 @@ def _sequence_probes(context: Context) -> Iterator[DetectorCells]:
 
 def _cot_sequences(context: Context) -> Cells:
     """States of each row's CoT tokens, evenly spaced, per site; what the store lacks is captured."""
+    from activations import fill
+
     run, rows = context.run, context.rows
     ids, tokens = [], []
     for rollout in rows.hinted:

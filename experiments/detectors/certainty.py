@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.detectors.rows import Rows
-from experiments.engines.forced import forced_entropy
 from experiments.records import Certainty, Rollout
 from experiments.run.model_run import ModelRun
 from probes import quantile_bins
@@ -36,6 +35,8 @@ def forced_certainty(run: ModelRun) -> list[Certainty]:
 
     None where `probe.early_answering` is empty: nothing is forced then.
     """
+    from experiments.engines.forced import forced_entropy
+
     if not run.config.probe.early_answering:
         return []
     items = {label.item_id for label in run.records.labels.values()}

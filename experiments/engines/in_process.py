@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from activations import Completion, Decoding, LoadedModel, generate
-from activations.choosing import left_out
-from activations.generating import OnStep
 from experiments.engines.base import Answered, Ask, Keep
 from experiments.engines.registry import EngineKind
 from experiments.run.model_run import ModelRun
+
+if TYPE_CHECKING:
+    from activations import Completion, Decoding, LoadedModel
+    from activations.generating import OnStep
 
 
 class InProcess:
@@ -21,7 +22,7 @@ class InProcess:
 
     largest_seed = 2**63 - 1
 
-    def __init__(self, loaded: LoadedModel, decoding: Decoding, on_step: OnStep | None = None) -> None:
+    def __init__(self, loaded: "LoadedModel", decoding: "Decoding", on_step: "OnStep | None" = None) -> None:
         self.loaded = loaded
         self.decoding = decoding
         self.on_step = on_step
@@ -29,6 +30,8 @@ class InProcess:
 
     def run(self, asks: Sequence[Ask], keep: Keep) -> None:
         """Complete all asks, longest first; a prompt that leaves the model's context no room is kept as empty."""
+        from activations import generate
+
         limit = self.loaded.context
         fitting = [i for i, ask in enumerate(asks) if limit is None or len(ask.prompt_ids) < limit]
         left = sorted(set(range(len(asks))) - set(fitting))
@@ -36,7 +39,7 @@ class InProcess:
         if left:
             keep(left, [Answered((), (), "other", "model") for _ in left])
 
-        def on_batch(indices: list[int], completions: list[Completion]) -> None:
+        def on_batch(indices: list[int], completions: "list[Completion]") -> None:
             answers = [Answered(c.ids, c.margins, c.finish_reason, "model") for c in completions]
             keep([fitting[i] for i in indices], answers)
 
@@ -47,10 +50,12 @@ class InProcess:
 
     def account(self) -> dict[str, Any]:
         """What the model's own configuration asks for and is not done, and prompts beyond the context."""
+        from activations.choosing import left_out
+
         return {"engine": "in-process", "left_out": left_out(self.loaded.model), "too_long": self.too_long}
 
 
-def _open(run: ModelRun, decoding: Decoding, folder: Path) -> InProcess:
+def _open(run: ModelRun, decoding: "Decoding", folder: Path) -> InProcess:
     return InProcess(run.loaded, decoding, run.reporter.step)
 
 

@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from activations import Decoding
 from activations.registry import Registry
 from experiments.engines.base import Engine
 from experiments.run.model_run import ModelRun
+
+if TYPE_CHECKING:
+    from activations import Decoding
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class EngineKind:
         loads_model: it runs the model of the run in this process, whose forwards are then counted.
     """
 
-    open: Callable[[ModelRun, Decoding, Path], Engine]
+    open: "Callable[[ModelRun, Decoding, Path], Engine]"
     loads_model: bool = False
 
 

@@ -10,9 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from activations import Decoding
 from activations.errors import HintprobeError
 from activations.spans import encode
 from experiments.config.endpoint import Endpoint
@@ -23,6 +22,9 @@ from experiments.engines.replies import Reply
 from experiments.records.tables import read_json, write_json
 from experiments.run.model_run import ModelRun
 from experiments.run.sampling import truncations
+
+if TYPE_CHECKING:
+    from activations import Decoding
 
 _REFUSALS = (400, 404, 415, 422, 501)
 """Statuses by which servers turn down a request's form."""
@@ -255,7 +257,7 @@ class _OtherPromptError(EndpointError):
     """The server read another prompt than ours."""
 
 
-def _open(run: ModelRun, decoding: Decoding, folder: Path) -> ServerEngine:
+def _open(run: ModelRun, decoding: "Decoding", folder: Path) -> ServerEngine:
     config, usage = run.config.generate, folder / "usage.json"
     limit, more = config.max_new_tokens, truncations(decoding)
     return ServerEngine(config.server, run.tokenizer, decoding.temperature, limit, usage, more)

@@ -15,9 +15,6 @@ from experiments.run.sampling import decoding_of
 from probes import SHARE, cluster_bootstrap
 from probes.patching import Cell, PatchPair, regenerate
 
-NEAR = 3
-"""Tokens before the readout from which on a position counts as away from it."""
-
 
 class Made(Protocol):
     """A pair and where it comes from."""
@@ -39,12 +36,6 @@ class Made(Protocol):
         """The run whose states are put in."""
 
 
-def away_from_readout(cell: PatchCell) -> bool:
-    """Whether a cell is neither the readout nor one of the two tokens before it, which hold what is read anyway."""
-    near = cell.to_readout is not None and cell.to_readout < NEAR
-    return not near and not cell.position.startswith("readout")
-
-
 def redraw_patched(
     run: ModelRun, comparison: PatchSource, cells: Sequence[PatchCell], made: Sequence[Made], n_cells: int
 ) -> list[PatchRedrawn]:
@@ -57,7 +48,7 @@ def redraw_patched(
         for cell in cells
         if (cell.comparison, cell.direction, cell.diverges, cell.control) == (comparison, "noising", "all", None)
         and cell.recovery is not None
-        and away_from_readout(cell)
+        and cell.away_from_readout
     ]
     ranked = sorted(own, key=lambda cell: -(cell.recovery or 0.0))
     found = [_counted(run, comparison, None, made, _plain(run, made))]

@@ -19,15 +19,14 @@ from experiments.records.tables import write_json
 from experiments.run.lock import holding
 from experiments.run.model_run import ModelRun
 from experiments.run.progress import Reporter
-from experiments.run.threads import limited_threads
 from experiments.stages.capture import run_capture
 from experiments.stages.compare import read_comparison, run_compare
-from experiments.stages.frozen import frozen_figures
 from experiments.stages.generate import run_generate
 from experiments.stages.judge import run_judge
 from experiments.stages.patch import run_patch
 from experiments.stages.probe import run_probe
 from experiments.stages.too_few import refuse_untrained
+from experiments.stages.work.frozen import frozen_figures
 
 CALIBRATION = "calibration.json"
 MENTION = "mention_lexical"
@@ -54,7 +53,7 @@ def calibrate(
     organisms = [find_organism(model) for model in config.models]
     runs: list[ModelRun] = []
     config.run_dir.mkdir(parents=True, exist_ok=True)
-    with holding(config.run_dir), limited_threads(config.threads):
+    with holding(config.run_dir):
         for organism in organisms:
             runs.append(_run(config, organism, runs[0] if runs else None, reporter))
             refuse_untrained(runs[0])

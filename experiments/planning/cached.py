@@ -10,7 +10,6 @@ from activations.errors import HintprobeError
 from activations.model_store import read_note
 from activations.models import resolved_dtype, tokenizer_hash
 from activations.placement import usable_device
-from activations.planner import plan_missing
 from experiments.config import CaptureConfig, Config
 from experiments.planning.costs import DTYPE_BYTES, Work
 from experiments.planning.shapes import ModelShape
@@ -111,6 +110,8 @@ def _lines(path: Path) -> int:
 
 
 def _activations(run: Lookup, shape: ModelShape) -> dict[str, Any]:
+    from activations.planner import plan_missing
+
     dtype = _dtype(run.config)
     _, rows, positions = places(run)
     sites = captured_sites(run.config.capture, shape.n_layers)

@@ -5,8 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from experiments.records.rows import Behaviour, Reach, Record
-from probes.knockout import Keys, Path
-from probes.patching import Control
+from probes.names import Control, Keys, Path
 
 Treatment = Literal["hinted", "neutral"]
 CutSpan = Literal["hint", "pointer"]
@@ -201,6 +200,10 @@ class PatchRedrawn(Record):
     unparsed: float | None = Field(description="share without a parsed answer")
 
 
+NEAR = 3
+"""Tokens before the readout from which on a position counts as away from it."""
+
+
 class PatchCell(Record):
     """What replacing one site at one position did, over all pairs of a comparison."""
 
@@ -233,6 +236,12 @@ class PatchCell(Record):
     n: int = Field(description="pairs that count")
     small_gap: int = Field(description="pairs left out because the two runs differ by less than `patch.least_gap`")
     unpatched: int = Field(description="pairs left out because they lack the cell (no partner token)")
+
+    @property
+    def away_from_readout(self) -> bool:
+        """Whether it is neither the readout nor one of the two tokens before it, which hold what is read anyway."""
+        near = self.to_readout is not None and self.to_readout < NEAR
+        return not near and not self.position.startswith("readout")
 
 
 CAUSAL_RECORDS: tuple[type[Record], ...] = (

@@ -21,7 +21,6 @@ from experiments.report.panels import PANELS
 from experiments.report.runs import Run
 from experiments.report.words import FILTERS
 
-PAGE = "report.html"
 _HERE = Path(__file__).parent
 
 

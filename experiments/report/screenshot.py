@@ -8,7 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from activations.errors import HintprobeError
-from experiments.report.page import PAGE, write_report
+from experiments.report.current import PAGE
+from experiments.report.page import write_report
 from experiments.report.runs import read_run
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

@@ -3,13 +3,13 @@
 import errno
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from activations import LoadedModel, counting_forwards, fingerprint, load_model, load_tokenizer
+from activations import LoadedModel, fingerprint, load_model, load_tokenizer
 from activations.errors import HintprobeError
 from experiments.config import Config
 from experiments.records.accounts import Account
@@ -31,6 +31,10 @@ from experiments.run.part_folders import NoPartsError
 from experiments.run.parts import Share
 from experiments.run.progress import Reporter
 from experiments.run.provenance import provenance
+from experiments.run.threads import limited_threads
+
+if TYPE_CHECKING:
+    from activations.hooks import ForwardCount
 
 A = TypeVar("A", bound=Account)
 
@@ -245,7 +249,7 @@ class ModelRun:
         start = time.perf_counter()
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with counting_forwards(self.loaded.model) if uses_model else nullcontext() as count:
+            with limited_threads(self.config.threads), self._counting() if uses_model else nullcontext() as count:
                 yield
         except OSError as error:
             if error.errno not in CANNOT_WRITE:
@@ -253,6 +257,11 @@ class ModelRun:
             raise unwritable(folder, error) from error
         spent.seconds += time.perf_counter() - start
         spent.forwards += count.calls if count else 0
+
+    def _counting(self) -> AbstractContextManager["ForwardCount"]:
+        from activations import counting_forwards
+
+        return counting_forwards(self.loaded.model)
 
     def mark(
         self, folder: Path, name: str, signature: str, inputs: Mapping[str, str], spent: Spent, **more: Any

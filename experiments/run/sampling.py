@@ -1,11 +1,13 @@
 """How a model's completions are sampled: what the configuration states, and what the model's own authors ask for."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from activations import Decoding
 from activations.sources import generation_settings
 from experiments.config import GenerateConfig
 from experiments.run.model_run import ModelRun
+
+if TYPE_CHECKING:
+    from activations import Decoding
 
 _OFF: dict[str, float] = {"temperature": 0.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 
@@ -24,12 +26,14 @@ def sampling_of(config: GenerateConfig, source: str) -> dict[str, float]:
     return {**_OFF, **own, **stated}
 
 
-def decoding_of(run: ModelRun, temperature: float | None = None) -> Decoding:
+def decoding_of(run: ModelRun, temperature: float | None = None) -> "Decoding":
     """How a run samples.
 
     Args:
         temperature: in place of the run's own.
     """
+    from activations import Decoding
+
     config = run.config.generate
     settings: dict[str, Any] = sampling_of(config, run.source)
     if temperature is not None:
@@ -37,7 +41,7 @@ def decoding_of(run: ModelRun, temperature: float | None = None) -> Decoding:
     return Decoding(max_new_tokens=config.max_new_tokens, token_budget=config.token_budget, **settings)
 
 
-def truncations(decoding: Decoding) -> dict[str, float]:
+def truncations(decoding: "Decoding") -> dict[str, float]:
     """What shapes the distribution besides the temperature, where it is on."""
     return {
         name: value

@@ -35,7 +35,6 @@ from experiments.records.seeds import stream
 from experiments.records.tables import read_json, write_json
 from experiments.run.model_run import ModelRun, StageResult
 from experiments.run.stage import Stage
-from experiments.stages.frozen import frozen_figures
 
 COMPARISON = "comparison.json"
 
@@ -57,6 +56,8 @@ def run_compare(run: ModelRun, frozen_on: ModelRun) -> StageResult:
 
 
 def _compare(run: ModelRun, frozen_on: ModelRun, folder: Path) -> CompareAccount:
+    from experiments.stages.work.frozen import frozen_figures
+
     rows = labelled_rows(run, behaviours=None)
     rng = stream(run.config.seed, "compare", run.key)
     reference = reference_of(run, rows.hinted)

@@ -7,14 +7,16 @@ in ``probes/registry.py``.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from probes.arrays import Array
-from probes.estimators.base import Probe
 from probes.linear import Scaling
+
+if TYPE_CHECKING:
+    from probes.estimators.base import Probe
 
 
 class Sequences(tuple[Array, ...]):
@@ -42,7 +44,7 @@ class Fits(Protocol):
     def scores(self) -> Float[np.ndarray, "row strength mask vector"]:
         """Score of every row, trained on or not; higher is more likely positive."""
 
-    def probe(self, strength: int, mask: int, vector: int) -> Probe:
+    def probe(self, strength: int, mask: int, vector: int) -> "Probe":
         """One fit, with its own preprocessing."""
 
 
@@ -73,7 +75,7 @@ class Estimator:
         pool: the matrix that it makes of sequences, for the search on permuted labels; None: the mean.
     """
 
-    probe: type[Probe]
+    probe: "type[Probe]"
     fitter: Fitter
     reads: Literal["vector", "sequence"] = "vector"
     pool: Callable[[Sequences], Array] | None = None
@@ -82,15 +84,15 @@ class Estimator:
 @dataclass(frozen=True)
 class _Looped:
     scores: Array
-    probes: dict[tuple[int, int, int], Probe]
+    probes: dict[tuple[int, int, int], "Probe"]
 
-    def probe(self, strength: int, mask: int, vector: int) -> Probe:
+    def probe(self, strength: int, mask: int, vector: int) -> "Probe":
         return self.probes[strength, mask, vector]
 
 
 @dataclass(frozen=True)
 class _Each:
-    make: Callable[[float], Probe]
+    make: "Callable[[float], Probe]"
     has_strength: bool
 
     def strengths(self, penalties: Sequence[float]) -> tuple[float, ...]:
@@ -107,7 +109,7 @@ class _Each:
         return _Looped(scores, probes)
 
 
-def each(make: Callable[[float], Probe], has_strength: bool = True) -> Fitter:
+def each(make: "Callable[[float], Probe]", has_strength: bool = True) -> Fitter:
     """A fitter that fits a probe once for every strength, mask and label vector.
 
     Args:

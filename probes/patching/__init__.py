@@ -1,12 +1,17 @@
 """Activation patching: pairs and their alignment, the grid, its metrics and placebos, attribution as a screen."""
 
-from probes.patching.attribution import Screening, attribute, screen
-from probes.patching.engine import Account, Patch, run_patches
-from probes.patching.grid import Cell, PatchEffects, n_cells, patch_pairs
-from probes.patching.metrics import METRICS, Metric, Recovery, Reference, measure, recovery
-from probes.patching.on_policy import regenerate
-from probes.patching.pairs import Alignment, PatchPair, first_divergence
-from probes.patching.placebos import CONTROLS, Control
+from typing import TYPE_CHECKING, Any
+
+from activations.lazy import load_name
+
+if TYPE_CHECKING:
+    from probes.names import CONTROLS, Control
+    from probes.patching.attribution import Screening, attribute, screen
+    from probes.patching.engine import Account, Patch, run_patches
+    from probes.patching.grid import Cell, PatchEffects, n_cells, patch_pairs
+    from probes.patching.metrics import METRICS, Metric, Recovery, Reference, measure, recovery
+    from probes.patching.on_policy import regenerate
+    from probes.patching.pairs import Alignment, PatchPair, first_divergence
 
 __all__ = [
     "CONTROLS",
@@ -32,3 +37,7 @@ __all__ = [
     "run_patches",
     "screen",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    return load_name(__name__, __all__, name)

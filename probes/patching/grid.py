@@ -19,10 +19,11 @@ from activations.partial import KeptRun, keep_run
 from activations.sites import decoder_blocks
 from probes.arrays import Array
 from probes.bootstrap import Bootstrap
+from probes.names import Control
 from probes.patching.engine import Account, Patch, part_of, run_patches
 from probes.patching.metrics import METRICS, Metric, Recovery, Reference, measure, recovery
 from probes.patching.pairs import PatchPair
-from probes.patching.placebos import Control, matched_positions, other_pairs, random_directions, same_length
+from probes.patching.placebos import matched_positions, other_pairs, random_directions, same_length
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,7 +1,6 @@
 """What a patch is compared with: other positions, another question's states, random directions of the same length."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import torch
@@ -10,9 +9,6 @@ from torch import Tensor
 
 from activations.errors import HintprobeError
 from probes.patching.pairs import PatchPair
-
-Control = Literal["random_positions", "other_states", "random_directions"]
-CONTROLS: tuple[Control, ...] = ("random_positions", "other_states", "random_directions")
 
 
 def matched_positions(pair: PatchPair, name: str, rng: np.random.Generator, nearest: int = 6) -> tuple[int, ...] | None:

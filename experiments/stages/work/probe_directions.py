@@ -22,8 +22,8 @@ from experiments.records import Rollout
 from experiments.records.causal import SubspaceEffect
 from experiments.records.seeds import stable_int, stream
 from experiments.run.model_run import ModelRun
-from experiments.stages.mediate import Chosen
 from experiments.stages.probe import store_of
+from experiments.stages.work.mediate import Chosen
 from probes import LinearProbe, SavedProbe, cluster_bootstrap, load_probe, permuted_labels
 from probes.directions import StatePair, orthogonal_directions, subspace_patching
 

@@ -16,9 +16,10 @@ from experiments.records.seeds import stream
 from experiments.run.model_run import ModelRun
 from experiments.run.sampling import decoding_of
 from probes import SHARE, Bootstrap, cluster_bootstrap
-from probes.knockout import KEYS, PATHS, Keys, Path, knock_out, placebo_window, regenerate
 from probes.knockout import CutRow as CutPlan
+from probes.knockout import knock_out, placebo_window, regenerate
 from probes.mediation import Continuation
+from probes.names import KEYS, PATHS, Keys, Path
 
 
 @dataclass(frozen=True)

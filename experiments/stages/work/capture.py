@@ -1,0 +1,113 @@
+"""The capture at work: what the store lacks is computed, row by row."""
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from activations import (
+    ActivationStore,
+    Backend,
+    LoadedModel,
+    Site,
+    fill,
+    open_backend,
+    plan_capture,
+)
+from activations.model_store import ModelStore, size_text
+from activations.sites import decoder_blocks
+from experiments.config import CaptureConfig
+from experiments.records.accounts import CaptureAccount
+from experiments.records.stages import positions_table
+from experiments.run.model_run import ModelRun
+from experiments.run.progress import Tick
+from experiments.stages.capture import captured_rollouts, captured_sites, places
+
+
+def open_capture_backend(settings: CaptureConfig, loaded: LoadedModel) -> Backend:
+    """The backend that a configuration names, with its options."""
+    options: dict[str, Any] = {"remote": True} if settings.remote else {}
+    if (server := settings.server).base_url:
+        options |= {
+            "base_url": server.base_url,
+            "served_model": server.model,
+            "concurrency": server.concurrency,
+            "timeout": server.timeout,
+            "api_key": os.environ.get(server.api_key_env) if server.api_key_env else None,
+        }
+    return open_backend(settings.backend, loaded, **options)
+
+
+@dataclass
+class Capture:
+    """The capture at work. Rows are rollouts that have any of the positions."""
+
+    run: ModelRun
+    folder: Path
+    title: str = "capture"
+    batched: bool = True
+
+    def __post_init__(self) -> None:
+        self.table, self.ids, self.positions = places(self.run)
+        rollouts, items = self.run.records.rollouts, self.run.records.items
+        placed = [rollouts[row.rollout_id] for row in self.table if row.tokens]
+        self.keys: Sequence[str] = [items[rollout.item_id].question.id for rollout in placed]
+        self.forwards = len(self.keys)
+        self.counts = {"requested": 0, "written": 0, "reused": 0}
+
+    @cached_property
+    def backend(self) -> Backend:
+        """What runs the model."""
+        return open_capture_backend(self.run.config.capture, self.run.loaded)
+
+    @cached_property
+    def store(self) -> ModelStore:
+        """The model's part of the store, once it is known to have room for all that is missing."""
+        store = ActivationStore(self.run.config.store_dir).of(self.backend.loaded)
+        missing = plan_capture(self.run.loaded, store, self.ids, self.positions, self.sites).account
+        if missing.n_bytes:
+            store.check_room(missing.n_bytes)
+        size = size_text(missing.n_bytes)
+        self.run.reporter.say(f"  capture   {missing.forward_rows} rows to run, {size} to write")
+        return store
+
+    @cached_property
+    def sites(self) -> list[Site]:
+        """What is captured."""
+        return captured_sites(self.run.config.capture, len(decoder_blocks(self.run.loaded.model)))
+
+    def ticks(self, rows: Sequence[int]) -> int:
+        """One a row."""
+        return len(rows)
+
+    def do(self, rows: Sequence[int], tick: Tick) -> None:
+        """Capture what the store lacks of some rows."""
+        request = [self.ids[row] for row in rows], [self.positions[row] for row in rows]
+        budget = self.run.config.capture.token_budget
+        done = fill(self.run.loaded, self.store, *request, self.sites, budget, on_rows=tick, backend=self.backend)
+        for name in self.counts:
+            self.counts[name] += getattr(done, name)
+
+    def close(self) -> dict[str, Any]:
+        """How much was there, and where it lies."""
+        return {**self.counts, "store": self.store.folder.name, "sites": [str(site) for site in self.sites]}
+
+    def finish(self, counts: Mapping[str, Any]) -> CaptureAccount:
+        """Where every position is, and what was asked for in all."""
+        positions_table(self.folder).replace(self.table)
+        hinted = {r.id for r in captured_rollouts(self.run) if r.condition == "hinted"}
+        reasons = Counter(
+            f"{name}: {why}" for row in self.table if row.rollout_id in hinted for name, why in row.unresolved.items()
+        )
+        return CaptureAccount(
+            rollouts=len(self.table),
+            positions=counts["requested"],
+            written=counts["written"],
+            reused=counts["reused"],
+            sites=tuple(counts["sites"]),
+            store=counts["store"],
+            unresolved_hinted=dict(reasons),
+        )
