@@ -4,10 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from activations.errors import HintprobeError
 from experiments.config import Config
-from experiments.config.file import load_config
+from experiments.config.file import _keys, load_config
+from experiments.config.other_names import OTHER_NAMES
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted((ROOT / "experiments" / "configs").rglob("*.yaml"))
@@ -54,3 +56,33 @@ def test_settings_stand_in_place_of_the_files(tmp_path):
     }.items():
         with pytest.raises(HintprobeError, match=re.escape(expected)):
             load_config(path, [wrong])
+
+
+KNOWN = dict(_keys(Config))
+
+
+def test_a_word_of_another_tool_is_answered_with_our_key():
+    for word, ours in OTHER_NAMES.items():
+        assert set(ours) <= set(KNOWN), word
+        assert word not in KNOWN, f"{word} is a key of ours"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"n_samples": 50}, ("`questions.limit`", "`generate.rollouts`")),
+        ({"batch_size": 8}, ("`generate.token_budget`", "`capture.token_budget`")),
+        ({"generate": {"max_tokens": 9}}, ("`generate.max_new_tokens`",)),
+        ({"generate": {"num_samples": 4}}, ("`generate.rollouts`",)),
+        ({"generate": {"seed": 1}}, ("`seed`: seed of sampling",)),
+        ({"probe": {"permutation": 1}}, ("did you mean `probe.permutations`",)),
+    ],
+)
+def test_an_unknown_key_is_answered_with_what_was_meant(tmp_path, given, told):
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump({"name": "t", "models": ["m"], **given}))
+    with pytest.raises(HintprobeError) as refused:
+        load_config(path)
+    assert all(words in str(refused.value) for words in told)
+    (unknown,) = re.findall(r"unknown key `([^`]*)`", str(refused.value))
+    assert unknown.rpartition(".")[2] in str(given)

@@ -11,6 +11,7 @@ from experiments.commands.running import AsJson, aside, print_json, stoppable
 from experiments.run.console import PlainConsole as Console
 
 if TYPE_CHECKING:
+    from activations.export import Named
     from activations.sharing import Sent
 
 cache = typer.Typer(help="Look after activation stores.")
@@ -223,6 +224,11 @@ def export(
     store: Annotated[Path, typer.Option(help="Folder of the store.")] = DEFAULT,
     form: Annotated[Form, typer.Option("--format", help="Format of the files.")] = Form.safetensors,
     site: Annotated[list[str] | None, typer.Option(help="A site, such as resid_post.3; repeatable.")] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a run: only what it captured, with ids, positions and labels of every line."),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="With --run: which of its models.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write activations for other programs.
@@ -234,5 +240,14 @@ def export(
     from activations.export import export as export_part
 
     with stoppable(), aside().busy("exporting"):
-        paths = export_part(_open(store).named(part), out, form.value, site or ())
+        named = _names(run, part, model) if run is not None else None
+        paths = export_part(_open(store).named(part), out, form.value, site or (), named)
     _tell(as_json, {"out": str(out), "files": [path.name for path in paths]}, [f"wrote {len(paths)} files to {out}"])
+
+
+def _names(run: Path, part: str, model: str | None) -> "Named":
+    from experiments.report.captured_names import captured_names, model_of
+    from experiments.report.runs import read_run
+
+    found = read_run(run)
+    return captured_names(found.records(model_of(found, part, model)))

@@ -1,6 +1,6 @@
 """A configuration from its file: YAML, with settings of the command line on top, and errors that name the key."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,11 @@ from pydantic import BaseModel, ValidationError
 
 from activations.errors import HintprobeError
 from experiments.config import Config
+from experiments.config.other_names import OTHER_NAMES
 from experiments.records.files import NOT_YAML, why
+
+_MOST_NAMED = 3
+"""Keys of other sections that a message names at most."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -39,13 +43,33 @@ def explain(
     for item in error.errors():
         where = ".".join(str(part) for part in item["loc"]) or "(top level)"
         if item["type"] == "extra_forbidden":
-            problems.append(f"unknown key `{where}`{_nearest(model, item['loc'])}")
+            problems.append(f"unknown key `{where}`{_meant(model, item['loc'])}")
         else:
             problems.append(f"`{where}`: {item['msg']} (given: {item['input']!r})")
     return (
         f"The config {path} is not valid: {'; '.join(problems)}. {listed} lists every key; correct the "
         "file and run again."
     )
+
+
+def _meant(model: type[BaseModel], place: tuple[int | str, ...]) -> str:
+    """Our key where another tool's word, or a key of another section, was given; otherwise the nearest one."""
+    word, known = str(place[-1]), dict(_keys(model))
+    ours = [key for key in OTHER_NAMES.get(word, ()) if key in known]
+    ours = ours or [key for key in known if key.rpartition(".")[2] == word][:_MOST_NAMED]
+    if ours:
+        return f" (hintprobe calls it {'; or '.join(f'`{key}`: {known[key]}' for key in ours)})"
+    return _nearest(model, place)
+
+
+def _keys(model: type[BaseModel], above: str = "") -> Iterator[tuple[str, str]]:
+    """Every key of a file from the top, with what it is."""
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from _keys(inner, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", field.description or ""
 
 
 def _nearest(model: type[BaseModel], place: tuple[int | str, ...]) -> str:

@@ -1,17 +1,23 @@
-"""What only reads records starts at once: no library of models or statistics is loaded, and no page drawn twice."""
+"""A finished run: what reads it loads no library of models or statistics, no page is drawn twice, and it exports."""
 
 import json
 import subprocess
 import sys
 
+import numpy as np
+import pandas as pd
 import pytest
 from report_run import make_run
+from safetensors.torch import load_file
 from small_run import SMALL
+from test_cli import hintprobe
 
+from activations.export import NAMES
 from experiments.config import Config
 from experiments.pipeline import run_pipeline
 from experiments.records.files import read_json, signed, write_json
 from experiments.report import PAGE, current, page
+from experiments.report.results import read_results
 from experiments.report.runs import read_run
 
 HEAVY = ("torch", "transformers", "sklearn", "scipy", "pandas", "matplotlib")
@@ -124,3 +130,67 @@ def test_a_table_that_was_made_again_with_another_row_is_seen(finished, drawn):
     drawn.clear()
     run_pipeline(config.model_copy(update={"labels": config.labels.model_copy(update={"epsilon": 0.25})}))
     assert drawn
+
+
+COLUMNS = [
+    "rollout_id", "position", "item_id", "question_id", "group", "condition", "index", "kind", "direction", "target",
+    "answer", "behaviour", "reliance", "verbalized",
+]  # fmt: skip
+
+
+@pytest.fixture
+def exported(finished, tmp_path, capsys, monkeypatch):
+    """Exports the run's activations: ``exported(*options)`` gives the folder, and status and complaint."""
+    config, _ = finished
+    (part,) = (path.name for path in config.store_dir.iterdir())
+
+    def export(*options):
+        command = ["cache", "export", part, tmp_path / "out", "--store", config.store_dir]
+        status, _, err = hintprobe(capsys, monkeypatch, *command, "--run", config.run_dir, *options)
+        return tmp_path / "out", status, err
+
+    return export
+
+
+def told_as_the_records_have_it(finished, frame, values):
+    """Every captured rollout and position once, each with its own activation and its item's label."""
+    results = read_results(finished[0].run_dir)["organism:unfaithful"]
+    records = results.run.records(results.summary)
+    expected = {(name, position) for name, row in records.positions.items() for position in row.tokens}
+    assert set(zip(frame["rollout_id"], frame["position"], strict=True)) == expected
+    assert len(frame) == len(expected)
+    for condition in ("hinted", "unhinted"):
+        own, rows = results.activations("resid_post.1", "prompt_end", condition)
+        here = ((frame["condition"] == condition) & (frame["position"] == "prompt_end")).to_numpy()
+        ids = [name if condition == "hinted" else records.partner(name, condition).id for name in rows.index]
+        place = {name: k for k, name in enumerate(frame[here]["rollout_id"])}
+        order = [place[name] for name in ids]
+        assert np.array_equal(values[here][order], own)
+        assert list(frame[here].iloc[order]["behaviour"]) == list(rows["behaviour"])
+        assert list(frame[here].iloc[order]["item_id"]) == list(rows["item_id"])
+
+
+def test_an_export_to_safetensors_names_its_lines(finished, exported):
+    out, status, _ = exported("--site", "resid_post.1")
+    assert status == 0
+    frame = pd.read_csv(out / NAMES)
+    assert list(frame.columns) == ["file", "line", *COLUMNS]
+    values = np.empty((len(frame), load_file(out / frame["file"][0])["resid_post.1"].shape[1]), dtype=np.float32)
+    for name, rows in frame.groupby("file"):
+        values[rows.index] = load_file(out / name)["resid_post.1"].float().numpy()[rows["line"]]
+    told_as_the_records_have_it(finished, frame, values)
+
+
+def test_an_export_to_parquet_has_names_and_labels_beside_the_values(finished, exported):
+    out, status, _ = exported("--format", "parquet")
+    assert status == 0
+    frame = pd.read_parquet(out)
+    assert list(frame.columns)[2 : 2 + len(COLUMNS)] == COLUMNS
+    told_as_the_records_have_it(finished, frame, np.stack(frame["resid_post.1"]))
+
+
+def test_an_export_of_another_model_s_run_is_refused(exported, tmp_path):
+    _, status, err = exported("--model", "organism:blind")
+    assert status == 2
+    assert "captured nothing of organism:blind" in err
+    assert not (tmp_path / "out").exists()
