@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from activations.errors import HintprobeError
-from experiments.benchmarks.attack import Attack, attack
+from experiments.benchmarks.attack import attack
 from experiments.benchmarks.attack_arena import figures, same, start
+from experiments.benchmarks.attack_kinds import Attack
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 

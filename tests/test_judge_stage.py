@@ -12,7 +12,7 @@ from experiments.records.stages import labels_table, verdicts_table
 from experiments.run.model_run import ModelRun
 from experiments.run.progress import Reporter
 from experiments.stages.generate import run_generate
-from experiments.stages.judge import run_judge
+from experiments.stages.judge import run_judge, verdicts_depend_on
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +74,15 @@ def test_without_a_calibration_nothing_is_corrected_and_nothing_is_judged_twice(
     assert sum(entry.n_rows for entry in summary.by_kind_direction.values()) == len(labels)
     _, with_calibration = stage(cache, calibration=calibration(tmp_path, 1, 1, 1, 1))
     assert not with_calibration.fresh
+
+
+def test_a_stage_is_known_by_its_judges_and_not_by_where_and_how_fast_they_answer():
+    def asked(**changes):
+        endpoint = {"base_url": "http://127.0.0.1:1/v1", "model": "m", **changes.pop("endpoint", {})}
+        return JudgeConfig.model_validate({"judges": ["a"], "models": {"a": {"endpoint": endpoint, **changes}}})
+
+    one = verdicts_depend_on(asked())
+    for changes in ({"base_url": "http://127.0.0.1:2/v1"}, {"concurrency": 2}, {"max_requests": 9}, {"timeout": 1.0}):
+        assert verdicts_depend_on(asked(endpoint=changes)) == one
+    assert verdicts_depend_on(asked(endpoint={"model": "other"})) != one
+    assert verdicts_depend_on(asked(temperature=0.5)) != one

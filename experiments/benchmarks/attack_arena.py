@@ -9,13 +9,14 @@ import shutil
 import signal
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from activations.errors import HintprobeError
 from experiments.config import Config
+from experiments.run.stopping import stoppable
 
 VERBS = ("generate", "judge", "capture", "probe", "patch", "compare")
 STAGES_OF = {**{verb: (verb,) for verb in VERBS}, "patch": ("patch", "mediate", "directions")}
@@ -66,14 +67,14 @@ class Child:
         how, _, said = self.note.read_text(encoding="utf-8", errors="replace").partition("\n")
         return Outcome(how, said)
 
-    def kill(self, after: float) -> Outcome:
-        """Kill it after so many seconds, unless it has ended."""
+    def kill(self, after: float, number: int = signal.SIGKILL) -> Outcome:
+        """Send it a signal after so many seconds, unless it has ended; how it then ends."""
         end = time.monotonic() + after
         while time.monotonic() < end:
             if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
                 break
             time.sleep(0.005)
-        os.kill(self.pid, signal.SIGKILL)
+        os.kill(self.pid, number)
         return self.wait()
 
 
@@ -122,9 +123,21 @@ class Arena:
         self.seconds = {verb: self._seconds(verb) for verb in VERBS}
         self.truth = {verb: figures(self.sound, verb) for verb in VERBS}
 
-    def run(self, cache: Path, until: str, wait: bool = False, file_bytes: int | None = None) -> Child:
-        """The stages up to ``until`` in a process of its own."""
-        return start(lambda: run_stages(cache, until, wait), self.root / f"{time.monotonic_ns()}.note", file_bytes)
+    def run(
+        self,
+        cache: Path,
+        until: str,
+        wait: bool = False,
+        file_bytes: int | None = None,
+        changes: Mapping[str, Any] | None = None,
+    ) -> Child:
+        """The stages up to ``until`` in a process of its own.
+
+        Args:
+            changes: sections of the configuration that are others than those of the run which is attacked.
+        """
+        note = self.root / f"{time.monotonic_ns()}.note"
+        return start(lambda: run_stages(cache, until, wait, changes), note, file_bytes)
 
     def copy(self, without: str | None = None) -> Path:
         """A copy of the sound run, as it was before ``without`` began."""
@@ -148,12 +161,17 @@ class Arena:
         return sum(float(json.loads(marker.read_text())["seconds"]) for marker in markers)
 
 
-def run_stages(cache: Path, until: str, wait: bool = False) -> None:
-    """The pipeline, in this process, without the page: the attacks read reports apart, and the page takes longest."""
+def run_stages(cache: Path, until: str, wait: bool = False, changes: Mapping[str, Any] | None = None) -> None:
+    """The pipeline, in this process, without the page: the attacks read reports apart, and the page takes longest.
+
+    Signals are handled as the commands handle them.
+    """
     from experiments import pipeline
 
     pipeline.refresh_report = lambda *_: None  # type: ignore[assignment, attr-defined]
-    pipeline.run_pipeline(Config.model_validate({**SMALL, "cache": cache}), until=until, wait=wait)
+    config = Config.model_validate({**SMALL, **(changes or {}), "cache": cache})
+    with stoppable():
+        pipeline.run_pipeline(config, until=until, wait=wait)
 
 
 def stage_folders(cache: Path, verb: str) -> list[Path]:

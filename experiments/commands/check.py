@@ -8,7 +8,8 @@ import typer
 
 from activations.errors import HintprobeError
 from activations.names import BACKENDS
-from experiments.commands.running import AsJson, aside, print_json, stoppable
+from experiments.commands.running import AsJson, aside, print_json
+from experiments.run.stopping import stoppable
 
 if TYPE_CHECKING:
     from rich.table import Table

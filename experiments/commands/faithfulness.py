@@ -7,8 +7,9 @@ import typer
 from rich.table import Column, Table
 
 from activations.errors import HintprobeError
-from experiments.commands.running import AsJson, aside, print_json, stoppable
+from experiments.commands.running import AsJson, aside, print_json
 from experiments.run.console import PlainConsole as Console
+from experiments.run.stopping import stoppable
 
 SHOWN = ("p", "q", "alpha", "raw", "normalised")
 

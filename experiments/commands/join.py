@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from experiments.commands.running import AsJson, Cache, Model, Settings, Wait, print_json, stoppable
+from experiments.commands.running import AsJson, Cache, Model, Settings, Wait, print_json
 from experiments.run.console import PlainConsole as Console
+from experiments.run.stopping import stoppable
 
 
 def register(app: typer.Typer) -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from activations.errors import HintprobeError
-from experiments.commands.running import AsJson, PartOf, Settings, Wait, part_of, print_json, run_until, stoppable
+from experiments.commands.running import AsJson, PartOf, Settings, Wait, part_of, print_json, run_until
 from experiments.run.console import PlainConsole as Console
+from experiments.run.stopping import stoppable
 
 if TYPE_CHECKING:
     from experiments.records import Verdict

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from experiments.commands.running import AsJson, Settings, print_json, stoppable
+from experiments.commands.running import AsJson, Settings, print_json
 from experiments.run.console import PlainConsole as Console
+from experiments.run.stopping import stoppable
 
 
 def register(organism: typer.Typer) -> None:

@@ -10,8 +10,9 @@ from rich.table import Column, Table
 
 from activations.errors import HintprobeError
 from experiments.commands.lora import register as register_lora
-from experiments.commands.running import AsJson, aside, print_json, stoppable
+from experiments.commands.running import AsJson, aside, print_json
 from experiments.run.console import PlainConsole as Console
+from experiments.run.stopping import stoppable
 
 if TYPE_CHECKING:
     from experiments.organisms.verify import Verified

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from experiments.commands.running import AsJson, Settings, aside, print_json, stoppable
+from experiments.commands.running import AsJson, Settings, aside, print_json
 from experiments.run.console import PlainConsole as Console
+from experiments.run.stopping import stoppable
 
 
 def register(app: typer.Typer) -> None:

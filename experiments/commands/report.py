@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from activations.errors import HintprobeError
-from experiments.commands.running import Settings, aside, run_until, stoppable
+from experiments.commands.running import Settings, aside, run_until
+from experiments.run.stopping import stoppable
 
 
 class Format(StrEnum):

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from activations.errors import HintprobeError
-from experiments.commands.running import AsJson, aside, print_json, stoppable
+from experiments.commands.running import AsJson, aside, print_json
 from experiments.run.console import PlainConsole as Console
+from experiments.run.stopping import stoppable
 
 if TYPE_CHECKING:
     from activations.sharing import Remote

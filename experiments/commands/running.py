@@ -2,45 +2,21 @@
 
 import json
 import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-from activations.errors import HintprobeError
 from experiments.run.console import PlainConsole as Console
+from experiments.run.stopping import stoppable
 
 if TYPE_CHECKING:
     from activations import Part
     from experiments.config import Config
     from experiments.run.progress import Reporter
-
-
-@contextmanager
-def stoppable() -> Iterator[None]:
-    """Ctrl-C, and the signal by which a scheduler ends a job (SIGTERM), lose nothing, and say so."""
-    ours = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, _interrupted) if ours else None
-    try:
-        yield
-    except KeyboardInterrupt as stop:
-        raise HintprobeError(
-            "Stopped. What was finished is kept; run the same command again to go on from there."
-        ) from stop
-    finally:
-        if ours:
-            signal.signal(signal.SIGTERM, before)
-
-
-def _interrupted(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 ConfigPath = Annotated[Path, typer.Argument(help="YAML file (docs/configuration.md), or the name of a shipped one.")]

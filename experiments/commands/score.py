@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from activations.errors import HintprobeError
-from experiments.commands.running import AsJson, print_json, stoppable
+from experiments.commands.running import AsJson, print_json
 from experiments.run.console import PlainConsole as Console
+from experiments.run.stopping import stoppable
 
 if TYPE_CHECKING:
     from experiments.detectors.streamed import Writing

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from experiments.commands.running import AsJson, Settings, aside, print_json, stoppable
+from experiments.commands.running import AsJson, Settings, aside, print_json
 from experiments.run.console import PlainConsole as Console
+from experiments.run.stopping import stoppable
 
 train = typer.Typer(help="Train a policy, and see what that does to what it says.")
 ConfigPath = Annotated[Path, typer.Argument(help="YAML file (docs/training.md), or the name of a shipped one.")]

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from experiments.commands.running import AsJson, Ray, RayAlone, Settings, Workers, aside, stoppable
+from experiments.commands.running import AsJson, Ray, RayAlone, Settings, Workers, aside
 from experiments.commands.train import Cache, Only
 from experiments.run.console import PlainConsole as Console
+from experiments.run.stopping import stoppable
 
 if TYPE_CHECKING:
     from experiments.records.trajectory import Checkpoint, Trajectory

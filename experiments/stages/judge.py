@@ -11,6 +11,7 @@ from typing import Any
 from activations.errors import HintprobeError
 from experiments.answers.labelling import label_rollouts, reliances
 from experiments.config import JudgeConfig
+from experiments.config.endpoint import Endpoint
 from experiments.judges import Judge, build_judges
 from experiments.judges.panel import PANEL, panel_verdicts
 from experiments.records import Verdict
@@ -29,9 +30,19 @@ FEW, FEW_SHARE = 3, 0.05
 
 def run_judge(run: ModelRun) -> StageResult | None:
     """Judge and label the rollouts of a model, or find that done."""
-    asked = run.config.judge.model_copy(update={"calibration": None})
+    asked = verdicts_depend_on(run.config.judge)
     depends = (run.results["generate"].signature, asked, run.config.labels, *contents_of(asked))
     return split(run, JudgeAccount, depends, lambda folder: _Judging(run, folder), uses_model=False)
+
+
+def verdicts_depend_on(asked: JudgeConfig) -> JudgeConfig:
+    """The judges: not how fast a server answers, at which address, or what may be spent on it."""
+    kept = {"model", "served_as", "limit_field"}
+    models = {
+        name: model.model_copy(update={"endpoint": Endpoint(**model.endpoint.model_dump(include=kept))})
+        for name, model in asked.models.items()
+    }
+    return asked.model_copy(update={"calibration": None, "models": models})
 
 
 def contents_of(asked: JudgeConfig) -> list[str]:
@@ -129,7 +140,7 @@ def judged(
 def refuse_unreached(judges: Sequence[Judge], n: int) -> None:
     """Say that a judge's server went away: its rows are to be asked again, and are no result.
 
-    A few rows that failed stop nothing: they are errors, counted, and asked again by the next run.
+    A few rows that failed stop nothing: they are errors, and counted.
 
     Raises:
         HintprobeError: a judge could not be asked about many of the transcripts. What was answered is kept.
