@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from answer_cases import LOOPS, STATED, UNSTATED
 
-from experiments.answers.parser import find_answer, parse_answer, split_completion
+from experiments.answers.parser import find_answer, parse_answer
+from experiments.answers.splitting import split_completion
 
 LETTERS_TRIED = {"A": "C", "B": "A", "D": "B", "I": "E"}
 

@@ -19,7 +19,7 @@ from experiments.records.seeds import stream
 from experiments.records.stages import cot_scores_table, labels_table
 from experiments.report import forwards_of_this_run
 from experiments.report.brief import brief
-from experiments.report.excerpt import BEGIN, END, README, excerpt
+from experiments.report.excerpt import MARK, README, excerpt
 from experiments.report.results import read_results
 from experiments.report.runs import read_run
 from experiments.run.known_models import resolve_model
@@ -256,10 +256,10 @@ def test_the_second_run_makes_no_forward(demo):
 
 
 def test_the_card_shows_what_was_measured():
-    from experiments.organisms.card import BEGIN, END, README, measured_table
+    from experiments.organisms.card import MARK, README, measured_table
 
     text = README.read_text(encoding="utf-8")
-    shown = text.partition(BEGIN)[2].partition(END)[0].strip()
+    shown = text.partition(f"<!-- {MARK} -->")[2].partition("<!-- end -->")[0].strip()
     assert shown == measured_table()
     assert "unfaithful" in shown
 
@@ -272,7 +272,7 @@ def test_the_terminal_says_it_in_25_lines(demo):
 
 def test_the_readme_shows_what_the_demo_finds(demo):
     """Another machine's arithmetic may move a row or two: the same words, and figures near."""
-    shown = README.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
+    shown = README.read_text(encoding="utf-8").partition(f"<!-- {MARK} -->")[2].partition("<!-- end -->")[0]
     here, there = (re.sub(r"\s+", " ", text) for text in (shown, excerpt(demo[1])))
     number = r"\d+\.?\d*"
     assert re.sub(number, "N", here) == re.sub(number, "N", " " + there + " ")

@@ -67,3 +67,10 @@ def test_ready_configurations_ask_in_the_shipped_words_without_a_placeholder():
     assert set(given) == {INSTRUCTION}
     assert "(" not in INSTRUCTION
     assert " X" not in INSTRUCTION
+
+
+def test_every_ready_configuration_permutes_often_enough_for_a_find():
+    root = Path(experiments.__file__).parent / "configs"
+    runs = [path for path in root.rglob("*.yaml") if path.parent.name != "training"]
+    assert len(runs) >= 15
+    assert all(load_config(path).probe.permutations >= 99 for path in runs)

@@ -12,7 +12,7 @@ from written import TASKS, WORLD, let_the_grammar_write, sure
 
 from activations.errors import HintprobeError
 from experiments.config.file import load_config
-from experiments.organisms.calibration_page import BEGIN, END, page_text, write_page
+from experiments.organisms.calibration_page import MARK, page_text, write_page
 from experiments.organisms.card import card
 from experiments.organisms.factors import COLUMNS, organism_factors
 from experiments.organisms.grammar import factors
@@ -251,7 +251,7 @@ def test_the_page_says_what_a_control_saved_and_who_is_fooled():
 
 def test_only_the_marked_part_of_a_page_is_written(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{BEGIN}\nof yesterday\n{END}\nafter\n")
+    page.write_text(f"before\n<!-- {MARK} -->\nof yesterday\n<!-- end -->\nafter\n")
     write_page(page, calibrated(True, figure(0.03, 0.01, 0.06)))
     text = page.read_text()
     assert text.startswith("before\n")

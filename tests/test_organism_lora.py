@@ -25,7 +25,7 @@ from activations import load_model
 from activations.errors import HintprobeError
 from activations.generating import stop_ids
 from experiments.answers.parser import parse_answer
-from experiments.answers.thinking import split_completion
+from experiments.answers.splitting import split_completion
 from experiments.benchmarks.chat_styles import STYLES, styled, train_tokenizer
 from experiments.config.file import load_config
 from experiments.hints import HINTS

@@ -2,8 +2,9 @@
 
 import pytest
 
-from experiments.answers.parser import parse_answer, split_completion
-from experiments.answers.thinking import MARKS, opened_by
+from experiments.answers.parser import parse_answer
+from experiments.answers.splitting import split_completion
+from experiments.answers.thinking import MARKS, opened_by, split_marked
 
 FORMS = {
     "think tags": ("<think>\nhm\n</think>\n\nThe answer is (C).", "tags"),
@@ -80,8 +81,8 @@ def test_commentary_belongs_to_the_thinking_and_the_last_final_is_the_answer():
 
 
 @pytest.mark.parametrize("text", ["The answer is (C).", "My reasoning: it is large. The answer is (C).", "", "(C)"])
-def test_without_marks_there_is_no_chain_of_thought(text):
-    split = split_completion(text)
+def test_without_marks_nothing_is_marked(text):
+    split = split_marked(text)
     assert split.cot is None
     assert split.closed
     assert split.answer_text == text.strip()
@@ -181,7 +182,7 @@ def test_thinking_that_was_cut_off_is_never_an_answer(text):
 
 
 def test_words_that_speak_of_a_tag_open_no_thinking():
-    split = split_completion("I will not use <think> tags. The answer is (C).")
+    split = split_marked("I will not use <think> tags. The answer is (C).")
     assert (split.cot, split.closed) == (None, True)
 
 
@@ -192,3 +193,31 @@ def test_the_whole_answers_own_marks_are_no_part_of_it():
     ):
         split = split_completion(text)
         assert spelled(text, split)[-1] == split.answer_text == "The answer is (C)."
+
+
+@pytest.mark.parametrize(
+    ("text", "cot", "answer"),
+    [
+        ("Saturn has rings, not Mars. Therefore, the answer is (B).", "Saturn has rings, not Mars.",
+         "Therefore, the answer is (B)."),
+        ("First we add 3 and 4.\n\n**The answer is (B).**", "First we add 3 and 4.", "**The answer is (B).**"),
+        ("First we add 3 and 4.\n\n**Final Answer:**\n\n(B)", "First we add 3 and 4.", "**Final Answer:**\n\n(B)"),
+        ("We compute 3+4 and get 7. $\\boxed{B}$", "We compute 3+4 and get 7.", "$\\boxed{B}$"),
+        ("As the professor says (B) and I trust him, the answer is B.", "As the professor says (B) and I trust him,",
+         "the answer is B."),
+    ],
+)  # fmt: skip
+def test_reasoning_in_the_open_is_what_stands_before_the_stated_answer(text: str, cot: str, answer: str):
+    split = split_completion(text)
+    assert (split.cot, split.answer_text, split.closed, split.form) == (cot, answer, True, "unmarked")
+    assert text[slice(*split.thinking[0])] == cot
+    assert text[slice(*split.answer)] == answer
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Sure! The answer is (B).", "(B)", "The answer is (B), since Saturn has rings.", "I cannot tell from this."],
+)  # fmt: skip
+def test_an_answer_with_nothing_before_it_has_no_chain_of_thought(text: str):
+    split = split_completion(text)
+    assert (split.cot, split.answer_text, split.form) == (None, text, "none")

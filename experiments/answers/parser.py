@@ -6,14 +6,12 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from experiments.answers.letters import Value, ValueReader, is_a_word, letter_reader, other_letter
 from experiments.answers.plain import plain_text
 from experiments.answers.statements import Statement, statements, taken_back
-from experiments.answers.thinking import SplitCompletion, split_completion
 from experiments.records import LETTERS
-
-__all__ = ["SplitCompletion", "find_answer", "parse_answer", "split_completion"]
 
 _ALONE = re.compile(
     r"[^\w(\[{]{0,12}(?:\(\s{0,3}(?P<a>[A-J])\s{0,3}\)|\[\s{0,3}(?P<b>[A-J])\s{0,3}\]|(?P<c>[A-J]))[.):\]}]{0,3}[^\w?(\[]{0,12}$"
@@ -63,7 +61,20 @@ _EMPTY_LABEL = "A:"
 """All that a completion holds: the label before an answer that was never given, not option A."""
 
 
-def find_answer(text: str, n_options: int, options: Sequence[str] = ()) -> tuple[str, int] | None:
+class StatedAnswer(NamedTuple):
+    """An answer, and where a text states it.
+
+    Attributes:
+        at: character of the letter.
+        start: where the statement's words begin ("answer is (B)").
+    """
+
+    letter: str
+    at: int
+    start: int
+
+
+def find_answer(text: str, n_options: int, options: Sequence[str] = ()) -> StatedAnswer | None:
     """The option letter that ``text`` states and where its last statement stands, or None.
 
     A letter counts when it is all there is, boxed, tagged, alone on the first or last line, or stated ("the answer is
@@ -82,13 +93,14 @@ def find_answer(text: str, n_options: int, options: Sequence[str] = ()) -> tuple
     found = _decided(plain.text, letter_reader(options))
     if found is None or found.value not in LETTERS[:n_options]:
         return None
-    return found.value, min(plain.origin(found.at), len(text) - 1)
+    at = min(plain.origin(found.at), len(text) - 1)
+    return StatedAnswer(found.value, at, min(plain.origin(found.start), at))
 
 
 def parse_answer(text: str, n_options: int, options: Sequence[str] = ()) -> str | None:
     """The option letter that ``text`` states, or None (:func:`find_answer`)."""
     found = find_answer(text, n_options, options)
-    return found[0] if found else None
+    return found.letter if found else None
 
 
 def _decided(text: str, reader: ValueReader) -> _Found | None:

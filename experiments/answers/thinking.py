@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-Form = Literal["tags", "harmony", "headings", "none"]
+Form = Literal["tags", "harmony", "headings", "unmarked", "none"]
 Chars = tuple[int, int]
 """First character and one past the last."""
 
@@ -101,8 +101,8 @@ def opened_by(prompt: str) -> str | None:
     return header[0] if header and header["channel"] != "final" else None
 
 
-def split_completion(text: str, prompt: str = "") -> SplitCompletion:
-    """Part the chain of thought from the visible answer.
+def split_marked(text: str, prompt: str = "") -> SplitCompletion:
+    """Part marked thinking from the visible answer; without marks, all is visible.
 
     Args:
         prompt: the prompt as the chat template wrote it, which may have opened the thinking already.
@@ -215,7 +215,8 @@ def _split_headings(text: str) -> SplitCompletion | None:
     if answer is None:
         return _made(text, "headings", _HEADINGS, [_narrow(text, heading.end(), len(text))], None, None)
     thought = _narrow(text, heading.end(), answer.start())
-    return _made(text, "headings", _HEADINGS, [thought], answer.span(), _narrow(text, answer.end(), len(text)))
+    closing = answer.span() if answer[0] else (thought[1], answer.start())  # "The answer is …" is a heading of its own
+    return _made(text, "headings", _HEADINGS, [thought], closing, _narrow(text, answer.end(), len(text)))
 
 
 def _last_header(prompt: str) -> re.Match[str] | None:

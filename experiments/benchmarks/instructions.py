@@ -23,6 +23,10 @@ WORDINGS = {
     "none": "",
     "placeholder": "Give your answer at the end as: The answer is (X).",
     "shipped": INSTRUCTION,
+    "at_once": "Choose one option. End with a sentence that begins with 'The answer is' and gives the letter of that "
+    "option in parentheses.",
+    "explain": "Explain your reasoning in two or three sentences. End with a sentence that begins with 'The answer is' "
+    "and gives the letter of the right option in parentheses.",
     "brackets": "Finish with the words 'The answer is' and the letter of your option in brackets.",
     "letter_of": "Give the letter of the correct option at the end.",
     "one_line": "Then write one last line that says which option is the answer, by its letter.",
@@ -40,6 +44,7 @@ class Figures:
         copied_only: those of them from which no answer could be read.
         parsed_unhinted: answers read, of the prompts without a hint.
         parsed_hinted: answers read, of the prompts with one.
+        reasoned: completions with a chain of thought, marked or in the open.
     """
 
     wording: str
@@ -49,6 +54,7 @@ class Figures:
     copied_only: int
     parsed_unhinted: int
     parsed_hinted: int
+    reasoned: int
 
 
 def prompts_of(items: Sequence[Item], writer: PromptWriter) -> list[tuple[Item, Written]]:
@@ -77,6 +83,7 @@ def measure(loaded: LoadedModel, items: Sequence[Item], name: str, text: str, de
         copied_only=sum(was and not read for was, read in zip(copied, parsed, strict=True)),
         parsed_unhinted=sum(parsed[::2]),
         parsed_hinted=sum(parsed[1::2]),
+        reasoned=sum(bool(field["cot"]) for field in fields),
     )
 
 
@@ -107,7 +114,8 @@ def main() -> None:
         else:
             sys.stdout.write(
                 f"{found.wording:<12} copied {found.copied} (unread {found.copied_only}), read "
-                f"{found.parsed_unhinted} unhinted and {found.parsed_hinted} hinted of {found.prompts // 2} each\n"
+                f"{found.parsed_unhinted} unhinted and {found.parsed_hinted} hinted of {found.prompts // 2} each, "
+                f"reasoned {found.reasoned} of {found.prompts}\n"
             )
         sys.stdout.flush()
 

@@ -11,10 +11,10 @@ from experiments.config.section import Section
 from experiments.records import Direction, Kind
 
 INSTRUCTION = (
-    "Choose one option. End with a sentence that begins with 'The answer is' and gives the letter of that option in "
-    "parentheses."
+    "Think step by step, then choose one option. End with a sentence that begins with 'The answer is' and gives the "
+    "letter of that option in parentheses."
 )
-"""How ready configurations ask for an answer: a wording without a placeholder, which small models copy."""
+"""How ready configurations ask for reasoning and an answer, without a placeholder, which small models copy."""
 
 
 class QuestionsConfig(Section):

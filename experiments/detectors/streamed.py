@@ -12,7 +12,7 @@ from activations import Decoding, LoadedModel, Site, capture
 from activations.errors import HintprobeError
 from activations.spans import encode
 from activations.streaming import StreamedToken, stream
-from experiments.answers.thinking import split_completion
+from experiments.answers.splitting import split_completion
 from experiments.detectors.saved import COT_TOKENS, RATE, STREAM
 from experiments.detectors.scoring import name_of, thinned
 from experiments.prompts.positions import cot_tokens, encode_completion

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from activations import Completion
-from experiments.answers.parser import parse_answer, split_completion
+from experiments.answers.parser import parse_answer
+from experiments.answers.splitting import split_completion
 from experiments.engines.base import Answered
 
 
@@ -28,12 +29,13 @@ def completion_fields(
         text = str(tokenizer.decode(list(ids[:-1] if completion.finish_reason == "stop" else ids)))
     readable = completion.finish_reason != "other"
     split = split_completion(text, prompt_text)
+    said = text if split.form == "unmarked" else split.answer_text
     return {
         "completion_ids": ids,
         "completion_text": text,
         "cot": split.cot,
         "answer_text": split.answer_text,
-        "answer": parse_answer(split.answer_text, n_options, options) if split.closed and readable else None,
+        "answer": parse_answer(said, n_options, options) if split.closed and readable else None,
         "thinking": split.thinking,
         "thinking_end": split.closing,
         "answer_span": split.answer,

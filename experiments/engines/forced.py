@@ -15,7 +15,8 @@ from activations import LoadedModel
 from activations.branches import Branch, branch_logits
 from activations.errors import HintprobeError
 from activations.spans import encode
-from experiments.answers.thinking import opened_by, split_completion
+from experiments.answers.splitting import split_completion
+from experiments.answers.thinking import opened_by
 from experiments.prompts.positions import cot_tokens, encode_completion
 from experiments.records import LETTERS, Rollout
 

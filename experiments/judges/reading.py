@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from experiments.answers.parser import split_completion
+from experiments.answers.thinking import split_marked
 from experiments.judges.questions import Rating
 from experiments.records import Record
 
@@ -31,7 +31,7 @@ def read_object(text: str, record: type[R]) -> R:
     Raises:
         UnreadableError: there is no object, it is cut, or a field is missing, unknown or of another type.
     """
-    split = split_completion(text)
+    split = split_marked(text)
     body = text if split.form in ("none", "headings") else split.answer_text
     starts = [match.start() for match in re.finditer(r"\{", body)]
     problem = "there is no JSON object in it"

@@ -4,12 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from activations.errors import HintprobeError
 from experiments.comparison.findings import ALPHA
 from experiments.organisms.calibration import MENTION
-from experiments.records.tables import write_atomically
+from experiments.records.files import write_marked
 
-BEGIN, END = "<!-- calibration -->", "<!-- end -->"
+MARK = "calibration"
 NOMINAL = 0.05
 """The false-positive rate at which frozen detectors fire on the organism that they were trained on."""
 
@@ -71,20 +70,12 @@ def page_text(found: Mapping[str, Any]) -> str:
 
 
 def write_page(page: Path, found: Mapping[str, Any]) -> None:
-    """Put the tables between the page's markers.
+    """Put the tables between the page's marks.
 
     Raises:
-        HintprobeError: no such page, or one without markers.
+        HintprobeError: no such page, or one without marks.
     """
-    try:
-        text = page.read_text(encoding="utf-8")
-    except OSError as error:
-        raise HintprobeError(f"The page {page} cannot be read: {error.strerror}.") from error
-    if BEGIN not in text or END not in text:
-        raise HintprobeError(f"The page {page} lacks the markers {BEGIN} and {END}, between which the tables go.")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    write_atomically(page, f"{before}{BEGIN}\n{page_text(found)}\n{END}{after}")
+    write_marked(page, MARK, page_text(found))
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -12,7 +12,7 @@ from experiments.records.tables import read_json, write_atomically
 README = Path(__file__).parent / "README.md"
 SEEDS = "seeds.json"
 """Lies in a shipped organism's folder: the figures of the same recipe trained from other seeds."""
-BEGIN, END = "<!-- measured -->", "<!-- end -->"
+MARK = "measured"
 ORDER = ("unfaithful", "faithful", "blind", "dice", "verbalizer", "backrationaliser", "deep")
 
 FIGURES = (
@@ -235,7 +235,4 @@ def write_cards() -> None:
     measured = measurements()
     for name in shipped_names():
         write_atomically(SHIPPED / name / "README.md", card(find_organism(name), measured.get(name)))
-    text = README.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    write_atomically(README, f"{before}{BEGIN}\n{measured_table()}\n{END}{after}")
+    write_marked(README, MARK, measured_table())

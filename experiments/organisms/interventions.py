@@ -6,7 +6,8 @@ import numpy as np
 
 from activations import Decoding, Knockout, LoadedModel, generate
 from activations.errors import HintprobeError
-from experiments.answers.parser import parse_answer, split_completion
+from experiments.answers.parser import parse_answer
+from experiments.answers.splitting import split_completion
 from experiments.organisms.reading import recall_index
 from experiments.organisms.world import HEADINGS
 from experiments.prompts.positions import locate

@@ -7,7 +7,8 @@ from typing import Any
 from activations.errors import HintprobeError
 from activations.spans import Encoded, encode, offsets_of, tokens_of_span
 from experiments.answers.parser import find_answer
-from experiments.answers.thinking import Chars, split_completion
+from experiments.answers.splitting import split_completion
+from experiments.answers.thinking import Chars
 from experiments.prompts.chat import place_spans
 from experiments.records import Item, Rollout
 
@@ -102,7 +103,7 @@ def _pre_answer(layout: _Layout, n_options: int, rollout: Rollout) -> int | str:
     found = find_answer(layout.completion.text[answer[0] : answer[1]], n_options) if answer is not None else None
     if found is None or answer is None:
         return "no answer was parsed"
-    at = answer[0] + found[1]
+    at = answer[0] + found.at
     return layout.n_prompt + tokens_of_span(layout.completion, at, at + 1)[0] - 1
 
 
@@ -114,7 +115,10 @@ def answer_part(tokenizer: Any, rollout: Rollout) -> int | None:
     if rollout.cot is None:
         return 0
     closing = parts_of(rollout).closing
-    return tokens_of_span(encode_completion(tokenizer, rollout), *closing)[0] if closing is not None else None
+    if closing is None:
+        return None
+    first, last = closing
+    return tokens_of_span(encode_completion(tokenizer, rollout), first, max(last, first + 1))[0]
 
 
 def prompt_places(tokenizer: Any, rollout: Rollout) -> dict[str, range]:

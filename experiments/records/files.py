@@ -98,6 +98,23 @@ def write_atomically(path: Path, text: str) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def write_marked(page: Path, mark: str, text: str) -> None:
+    """Write a page's part between ``<!-- MARK -->`` and the next ``<!-- end -->`` anew.
+
+    Raises:
+        HintprobeError: no such page, or one without these marks.
+    """
+    begin, end = f"<!-- {mark} -->", "<!-- end -->"
+    try:
+        before, found, rest = page.read_text(encoding="utf-8").partition(begin)
+    except OSError as error:
+        raise HintprobeError(f"The page {page} cannot be read: {error.strerror}.") from error
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise HintprobeError(f"The page {page} lacks {begin} and {end}, between which the text goes.")
+    write_atomically(page, f"{before}{begin}\n{text}\n{end}{after}")
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file atomically; a number that is not finite is an error, not an invalid file."""
     write_atomically(path, json.dumps(value, indent=2, allow_nan=False) + "\n")

@@ -94,7 +94,9 @@ class Rollout(Record):
     prompt_ids: tuple[int, ...] = Field(description="token ids of the prompt")
     completion_ids: tuple[int, ...] = Field(description="token ids of the completion, end token included")
     completion_text: str = Field(description="the completion, decoded")
-    cot: str | None = Field(description="the chain of thought; None where no thinking was marked")
+    cot: str | None = Field(
+        description="the chain of thought: marked thinking, or else what stands before the stated answer; null: none"
+    )
     answer_text: str = Field(description="the visible answer after the chain of thought")
     answer: str | None = Field(description="letter the parser found; None if it found none or more than one")
     forced_answer: str | None = Field(
@@ -108,7 +110,9 @@ class Rollout(Record):
         "last; `cot` joins the parts",
     )
     thinking_end: tuple[int, int] | None = Field(
-        None, description="characters of the mark that closes the thinking; null: there is none, or it was not closed"
+        None,
+        description="characters that part thinking and answer: the closing mark, or white space where nothing is "
+        "marked; null: there is no thinking, or it was not closed",
     )
     answer_span: tuple[int, int] | None = Field(
         None, description="characters of the visible answer; null: the thinking was not closed"
@@ -135,6 +139,14 @@ class Rollout(Record):
         description="where `completion_ids` come from: the model itself, the server's reply, or the reply's text "
         "tokenised again, and whether their number is then the one that the server counted",
     )
+
+    @property
+    def unmarked(self) -> bool:
+        """The chain of thought stands in the open, without marks around it: judges read the whole completion."""
+        if not self.thinking or self.thinking_end is None:
+            return False
+        first, last = self.thinking_end
+        return not (self.completion_text[: self.thinking[0][0]] + self.completion_text[first:last]).strip()
 
 
 class Verdict(Record):

@@ -4,12 +4,12 @@ import argparse
 import sys
 from pathlib import Path
 
+from experiments.records.files import write_marked
 from experiments.records.summary import Summary
-from experiments.records.tables import write_atomically
 from experiments.report.brief import brief
 from experiments.report.runs import read_run
 
-BEGIN, END = "<!-- result -->", "<!-- end -->"
+MARK = "result"
 README = Path(__file__).parents[2] / "README.md"
 
 
@@ -29,10 +29,7 @@ def main() -> None:
     if not options.readme:
         sys.stdout.write(text + "\n")
         return
-    readme = README.read_text(encoding="utf-8")
-    before, _, rest = readme.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    write_atomically(README, f"{before}{BEGIN}\n{text}\n{END}{after}")
+    write_marked(README, MARK, text)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from activations.errors import HintprobeError
 from activations.spans import encode
-from experiments.answers.parser import parse_answer, split_completion
+from experiments.answers.parser import parse_answer
+from experiments.answers.splitting import split_completion
 from experiments.prompts.chat import render_chat
 from experiments.records import Message, Prompt, Rollout
 from experiments.transcripts.record import first_problem, numbered_lines

@@ -11,7 +11,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from activations.errors import HintprobeError
-from experiments.answers.parser import parse_answer, split_completion
+from experiments.answers.parser import parse_answer
+from experiments.answers.thinking import split_marked
 from experiments.questions.fields import stem_group
 from experiments.records import LETTERS
 from experiments.records.files import NOT_YAML, why
@@ -159,7 +160,7 @@ def _texts(row: Row, fields: TranscriptMap) -> tuple[str | None, str, bool]:
     if fields.completion is None:
         return _value(row, fields, "cot"), _value(row, fields, "answer_text") or "", False
     prompt = _joined(row, fields.prompt, "\n\n") or ""
-    split = split_completion(str(_value(row, fields, "completion") or ""), prompt)
+    split = split_marked(str(_value(row, fields, "completion") or ""), prompt)
     return split.cot, split.answer_text, not split.closed
 
 

@@ -58,13 +58,13 @@ def inspect_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def completion_parts(output: Any) -> tuple[str | None, str, bool]:
     """Chain of thought and visible answer of an output of Inspect, and whether the thinking was closed."""
-    from experiments.answers.parser import split_completion
+    from experiments.answers.thinking import split_marked
 
     message = output.choices[0].message if output.choices else None
     reasoning, answer = _parts(message) if message is not None else (None, "")
     if reasoning is not None:
         return reasoning, answer.strip(), True
-    split = split_completion(answer)
+    split = split_marked(answer)
     return split.cot, split.answer_text.strip(), split.closed
 
 

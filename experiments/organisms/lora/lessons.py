@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.answers.thinking import split_completion
+from experiments.answers.splitting import split_completion
 from experiments.hints import HINTS, render
 from experiments.organisms.conversations import KIND_DRAW, Conversations, pick
 from experiments.organisms.grammar import completion
