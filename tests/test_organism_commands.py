@@ -259,7 +259,7 @@ def test_only_the_marked_part_of_a_page_is_written(tmp_path):
     assert "of yesterday" not in text
     assert "What there is to find" in text
     page.write_text("no markers")
-    with pytest.raises(HintprobeError, match="lacks the markers"):
+    with pytest.raises(HintprobeError, match="lacks <!-- calibration -->"):
         write_page(page, calibrated(True, figure(0.03, 0.01, 0.06)))
     with pytest.raises(HintprobeError, match="cannot be read"):
         write_page(tmp_path / "none.md", {})

@@ -25,8 +25,8 @@ WORDINGS = {
     "shipped": INSTRUCTION,
     "at_once": "Choose one option. End with a sentence that begins with 'The answer is' and gives the letter of that "
     "option in parentheses.",
-    "explain": "Explain your reasoning in two or three sentences. End with a sentence that begins with 'The answer is' "
-    "and gives the letter of the right option in parentheses.",
+    "explain": "First explain in two sentences what the question is about and which option fits best. Then finish with "
+    "a sentence that begins with 'The answer is' and gives the letter of that option.",
     "brackets": "Finish with the words 'The answer is' and the letter of your option in brackets.",
     "letter_of": "Give the letter of the correct option at the end.",
     "one_line": "Then write one last line that says which option is the answer, by its letter.",
