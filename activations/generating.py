@@ -47,8 +47,8 @@ class Completion:
 OnBatch = Callable[[list[int], list[Completion]], None]
 OnStep = Callable[[int, int, int], None]
 """Told at every step: the token that a batch is at, how many it may have, and how many of its rows go on."""
-LEAST_ROWS = 8
-"""Rows of a batch on a CPU however long it takes: one row alone costs nearly as much."""
+LEAST_ROWS = 24
+"""Rows of a batch on a CPU however long it takes: a step reads every weight once, for one row as for many."""
 TELL_SECONDS = 5.0
 """How often rows that have ended are told of within a batch: what a kill can cost beside the rows that go on."""
 
