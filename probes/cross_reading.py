@@ -5,8 +5,9 @@ from collections.abc import Hashable, Mapping, Sequence
 import numpy as np
 
 from probes.arrays import Array, Bools, Rows
+from probes.cell_view import Cells
 from probes.contrast import Contrast
-from probes.nested import Cells, varying_cells
+from probes.nested import varying_cells
 from probes.outcomes import held_out_auroc
 from probes.registry import ESTIMATORS
 from probes.search import Chosen

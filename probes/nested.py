@@ -6,22 +6,19 @@ solves ride control tasks, and searches with every level of a factor (a kind of 
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
 from activations.errors import HintprobeError
 from probes.arrays import Array, Bools
+from probes.cell_view import Cells, CellView
 from probes.contrast import Contrast, Folds
-from probes.estimators.fitting import Estimator, Features, Sequences
+from probes.estimators.fitting import Features, Fitter, Sequences
 from probes.linear import Scaling
 from probes.null import search_null
 from probes.outcomes import Drawing, LeftOut, NestedResult, held_out_auroc, outcome_of
 from probes.registry import ESTIMATORS
 from probes.search import Problem
-
-Cells = Mapping[Any, Features]
-"""Feature matrices to choose from, by anything that can name them."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +31,7 @@ class Search:
         permutations: repeats of the whole search with whole groups' labels permuted within strata (`probes/null.py`).
         scaling: how features are standardised.
         estimator: what is fitted; a name in :data:`probes.registry.ESTIMATORS`.
+        device: of torch's; where it computes.
     """
 
     penalties: tuple[float, ...]
@@ -43,6 +41,12 @@ class Search:
     permutations: int = 0
     scaling: Scaling = "feature"
     estimator: str = "logistic"
+    device: str = "cpu"
+
+    @property
+    def fitter(self) -> Fitter:
+        """What fits its estimator on its device."""
+        return ESTIMATORS[self.estimator].fitter.on(self.device)
 
     def folds(self, contrast: Contrast, seed: int) -> tuple[Folds, ...]:
         """The folds of every repeat.
@@ -81,15 +85,18 @@ class Riders:
             raise HintprobeError(f"{wrong[0]!r} has {lengths[wrong[0]]} entries for {n_rows} labelled rows.")
 
 
-def varying_cells(cells: Cells, n_rows: int) -> tuple[dict[Hashable, Features], tuple[Hashable, ...]]:
+def varying_cells(cells: Cells, n_rows: int) -> tuple[CellView, tuple[Hashable, ...]]:
     """The cells that hold anything (the first one where none does), and the names of those in which nothing varies.
+
+    Cells are read one at a time, here and in the search, so that a mapping that reads them from disk is never whole in
+    memory.
 
     Raises:
         HintprobeError: no cell, another number of rows, or values that are not finite.
     """
     if not cells:
         raise HintprobeError("There is no cell to train on. Give at least one feature matrix.")
-    kept: dict[Hashable, Features] = {}
+    kept: list[Hashable] = []
     for name, x in cells.items():
         flat = np.concatenate(x) if isinstance(x, Sequences) else x
         if flat.ndim != 2 or len(x) != n_rows or not np.isfinite(flat).all():
@@ -98,11 +105,10 @@ def varying_cells(cells: Cells, n_rows: int) -> tuple[dict[Hashable, Features], 
                 "Every row needs finite features."
             )
         if (flat.std(0) > 1e-9 * (1 + np.abs(flat).max(0))).any():
-            kept[name] = x
+            kept.append(name)
     constant = tuple(name for name in cells if name not in kept)
-    if not kept:  # a constant score is a result: an AUROC of one half
-        kept[constant[0]] = cells[constant[0]]
-    return kept, constant
+    # A constant score is a result: an AUROC of one half.
+    return CellView(cells, kept or constant[:1]), constant
 
 
 def nested_cv(
@@ -135,13 +141,12 @@ def nested_cv(
     control = {v: _problems(contrast, vectors[:, v], drawings[0]) for v in range(vectors.shape[1])}
     control = {v: problems for v, problems in control.items() if all(p.solvable for p in problems)}
     found: list[dict[Hashable, float]] = [{} for _ in mains[0]]
-    estimator = ESTIMATORS[search.estimator]
     together = [*(p for main in mains for p in main), *(problem for _, problem in without)]
     for name, x in kept.items():
-        of_fold = _solve(name, x, together, search, estimator)
+        of_fold = _solve(name, x, together, search)
         for k in range(len(mains[0])):
             found[k][name] = of_fold[k]
-        _solve_control(name, x, control, search, estimator)
+        _solve_control(name, x, control, search)
         if on_cell:
             on_cell()
     result = _assembled(mains, drawings, found, replace(_EMPTY, constant=constant))
@@ -150,8 +155,8 @@ def nested_cv(
         left_out.keep(problem, np.asarray(riders.left_out[factor]) == level)
     for factor in riders.left_out:
         result.left_out.setdefault(factor, LeftOut(*np.full((2, len(contrast)), np.nan)))
-    pool = estimator.pool
-    read = {n: pool(x) if pool is not None and isinstance(x, Sequences) else x for n, x in kept.items()}
+    pool = ESTIMATORS[search.estimator].pool
+    read = kept.map(lambda x: pool(x) if pool is not None and isinstance(x, Sequences) else x)
     null = search_null(read, contrast, drawings[0], search, seed) if search.permutations else None
     return replace(result, null=null, control=_control_aurocs(control, vectors, drawings[0], contrast))
 
@@ -159,13 +164,11 @@ def nested_cv(
 _EMPTY = NestedResult(np.zeros(0), np.zeros(0), np.zeros(0, dtype=np.intp), ())
 
 
-def _solve(
-    name: Hashable, x: Features, problems: Sequence[Problem], search: Search, estimator: Estimator
-) -> list[float]:
+def _solve(name: Hashable, x: Features, problems: Sequence[Problem], search: Search) -> list[float]:
     """Fit a cell for every problem of one label vector; the validation AUROC of each."""
-    strengths = estimator.fitter.strengths(search.penalties)
+    strengths = search.fitter.strengths(search.penalties)
     masks = np.concatenate([problem.masks() for problem in problems], axis=1)
-    fits = estimator.fitter.fit(x, problems[0].labels[:, None], masks, strengths, search.scaling)
+    fits = search.fitter.fit(x, problems[0].labels[:, None], masks, strengths, search.scaling)
     firsts = np.cumsum([0, *(problem.n_inner + 1 for problem in problems)])
     return [
         problem.take_in(fits, int(first), 0, name, search.estimator, strengths)
@@ -173,17 +176,15 @@ def _solve(
     ]
 
 
-def _solve_control(
-    name: Hashable, x: Features, control: Mapping[int, Sequence[Problem]], search: Search, estimator: Estimator
-) -> None:
+def _solve_control(name: Hashable, x: Features, control: Mapping[int, Sequence[Problem]], search: Search) -> None:
     """Fit a cell for the control tasks, all label vectors in one solve."""
     if not control:
         return
-    strengths = estimator.fitter.strengths(search.penalties)
+    strengths = search.fitter.strengths(search.penalties)
     first = next(iter(control.values()))
     masks = np.concatenate([problem.masks() for problem in first], axis=1)
     vectors = np.column_stack([problems[0].labels for problems in control.values()])
-    fits = estimator.fitter.fit(x, vectors, masks, strengths, search.scaling)
+    fits = search.fitter.fit(x, vectors, masks, strengths, search.scaling)
     for v, problems in enumerate(control.values()):
         at = 0
         for problem in problems:

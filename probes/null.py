@@ -42,6 +42,10 @@ class Settings(Protocol):
     def scaling(self) -> Scaling:
         """How features are standardised."""
 
+    @property
+    def device(self) -> str:
+        """Where it computes."""
+
 
 @dataclass(frozen=True)
 class Null:
@@ -94,10 +98,10 @@ def ridge_search(
     best = np.full((n_outer, vectors.shape[1]), -1.0)
     held = np.zeros(vectors.shape)
     validation = np.zeros((len(cells), vectors.shape[1]))
-    signs = torch.from_numpy(np.where(vectors, 1.0, -1.0).astype(np.float32))
+    signs = torch.from_numpy(np.where(vectors, 1.0, -1.0).astype(np.float32)).to(search.device)
     stratum = stratum_codes(contrast.strata)
     for c, x in enumerate(cells.values()):
-        z = _design(x.pooled() if isinstance(x, Sequences) else x, search.scaling)
+        z = _design(x.pooled() if isinstance(x, Sequences) else x, search.scaling, search.device)
         for k, inner in enumerate(folds.inner):
             train, test = np.flatnonzero(folds.outer != k), np.flatnonzero(folds.outer == k)
             code = stratum[train] * (int(inner.max()) + 1) + inner[train]
@@ -113,15 +117,15 @@ def ridge_search(
     return held, validation
 
 
-def _design(x: Array, scaling: Scaling) -> "torch.Tensor":
+def _design(x: Array, scaling: Scaling, device: str) -> "torch.Tensor":
     """Standardised features in at most as many dimensions as rows, and a column of ones."""
     import torch
 
     mean, scale = moments(x, scaling)
-    z = torch.from_numpy(((x - mean) / scale).astype(np.float32))
+    z = torch.from_numpy(((x - mean) / scale).astype(np.float32)).to(device)
     if z.shape[0] < z.shape[1]:
         z = torch.linalg.qr(z.T, mode="r").R.T.contiguous()
-    return torch.cat([z, torch.ones(len(z), 1)], dim=1)
+    return torch.cat([z, z.new_ones(len(z), 1)], dim=1)
 
 
 def _fold(
@@ -134,12 +138,12 @@ def _fold(
     parts = [np.flatnonzero(inner == j) for j in range(n_inner)]
     grams = torch.stack([z[part].T @ z[part] for part in parts])
     pulls = torch.stack([z[part].T @ signs[part] for part in parts])
-    damp = torch.full((z.shape[1],), ridge)
+    damp = z.new_full((z.shape[1],), ridge)
     damp[-1] = _FREE
     left = torch.cat([grams.sum(0, keepdim=True) - grams, grams.sum(0, keepdim=True)]) + torch.diag(damp)
     right = torch.cat([pulls.sum(0, keepdim=True) - pulls, pulls.sum(0, keepdim=True)])
     weights = torch.linalg.solve(left, right)
-    own = torch.empty(len(z), signs.shape[1])
+    own = z.new_empty(len(z), signs.shape[1])
     for j, part in enumerate(parts):
         own[part] = z[part] @ weights[j]
-    return own[train].double().numpy(), (z[test] @ weights[-1]).double().numpy()
+    return own[train].double().cpu().numpy(), (z[test] @ weights[-1]).double().cpu().numpy()

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from probes.cell_view import Cells
 from probes.contrast import Contrast, grouped_folds
-from probes.nested import Cells, Search, varying_cells
+from probes.nested import Search, varying_cells
 from probes.outcomes import FoldOutcome, outcome_of
-from probes.registry import ESTIMATORS
 from probes.search import Problem
 
 
@@ -24,9 +24,8 @@ def fit_for_use(cells: Cells, contrast: Contrast, search: Search, seed: int) -> 
     inner = grouped_folds(contrast, search.inner_folds, seed)
     allowed = np.ones(len(everyone), dtype=bool)
     problem = Problem(contrast.labels, everyone, everyone[:0], allowed, inner, contrast.strata)
-    estimator = ESTIMATORS[search.estimator]
-    strengths = estimator.fitter.strengths(search.penalties)
+    strengths = search.fitter.strengths(search.penalties)
     for name, x in kept.items():
-        fits = estimator.fitter.fit(x, contrast.labels[:, None], problem.masks(), strengths, search.scaling)
+        fits = search.fitter.fit(x, contrast.labels[:, None], problem.masks(), strengths, search.scaling)
         problem.take_in(fits, 0, 0, name, search.estimator, strengths)
     return replace(outcome_of(problem), validation={})

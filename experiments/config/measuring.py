@@ -101,6 +101,11 @@ class ProbeConfig(Section):
         12, description="rollouts whose every CoT token is scored by the held-out probe, half of them reliant", ge=0
     )
     min_per_class: int = Field(10, description="fewest reliant and aligned rows that a probe is trained on", ge=2)
+    device: str = Field(
+        "auto",
+        repr=False,  # a stage is named by what its settings print as, and where it computes changes no result
+        description="where probes are trained and labels permuted; auto: CUDA where there is one",
+    )
 
     @field_validator("estimators")
     @classmethod

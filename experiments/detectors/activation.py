@@ -4,11 +4,12 @@ from collections.abc import Iterator
 
 from activations import row_hash
 from activations.errors import HintprobeError
-from experiments.detectors.cells import RESOLVED_SHARE, Cells, DetectorCells, Place
+from experiments.detectors.cells import RESOLVED_SHARE, DetectorCells, Place
 from experiments.detectors.context import Context
 from experiments.detectors.saved import COT_TOKENS
 from experiments.prompts.positions import cot_tokens, encode_completion
 from experiments.records.detectors import Source
+from probes.cell_view import Cells
 from probes.estimators.fitting import Sequences
 from probes.registry import ESTIMATORS
 

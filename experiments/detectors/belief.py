@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from experiments.detectors.cells import Place, activation_cells, with_positions
+from experiments.detectors.cells import Place, StoredCells, with_positions
 from experiments.detectors.context import Context
 from experiments.detectors.rows import Rows, labelled_rows
 from experiments.detectors.training import Trained
@@ -59,7 +59,7 @@ def belief_scores(context: Context, trained: Trained, resisted: Rows, own: Index
             return []
         if len(rows):
             at = [resisted.hinted_at[i] for i in rows]
-            (x,) = activation_cells(context.store, at, [chosen.cell.site], [chosen.cell.position]).values()
+            (x,) = StoredCells(context.store, at, [chosen.cell.site], [chosen.cell.position]).values()
             scores[rows] = chosen.score(x)
     lines = [
         _line(name, rollout, result.fold[i], result.scores[i], result.probability[i])

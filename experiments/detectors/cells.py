@@ -1,21 +1,25 @@
 """What one detector may choose from, and the cells that hold activations."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float
+from torch import Tensor
 
 from activations import ModelStore, Site
 from experiments.detectors.rows import Rows
 from experiments.records import Family, PositionRow
 from experiments.records.detectors import Source
 from probes.arrays import Array
-from probes.estimators.fitting import Features
+from probes.cell_view import Cells
 from probes.linear import Scaling
 
 RESOLVED_SHARE = 0.9
 """A position that fewer of the rows resolve is left out of the probes."""
+KEPT_BYTES = 2**32
+"""Of one run's activations that are kept in memory while detectors are trained."""
 
 
 class Place(NamedTuple):
@@ -26,10 +30,6 @@ class Place(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.site}@{self.position}"
-
-
-Cells = Mapping[Any, Features]
-"""Features by :class:`Place`, or by a name where they are no activations."""
 
 
 def place_of(cell: Hashable) -> tuple[str | None, str]:
@@ -89,13 +89,37 @@ def with_positions(rows: Rows, names: Sequence[str]) -> Rows:
     return rows.take(lambda i: all(name in rows.hinted_at[i].tokens for name in names))
 
 
-def activation_cells(
-    store: ModelStore, places: Sequence[PositionRow], sites: Sequence[Site], positions: Sequence[str]
-) -> dict[Place, Array]:
-    """One cell per site and position, read from the store; ``[row, d_model]`` each."""
-    cells = {}
-    for position in positions:
-        entries = [(bytes.fromhex(at.row_hash), at.tokens[position]) for at in places]
-        for site in sites:
-            cells[Place(site, position)] = store.read(site, entries).double().numpy()
-    return cells
+class StoredCells(Mapping[Place, Array]):
+    """One cell per site and position, ``[row, d_model]``, read from the store when it is asked for.
+
+    Cells are kept as they were read up to :data:`KEPT_BYTES`; what does not fit is read again each time, so that the
+    cells of a large model need not fit into memory together.
+    """
+
+    def __init__(
+        self, store: ModelStore, places: Sequence[PositionRow], sites: Sequence[Site], positions: Sequence[str]
+    ) -> None:
+        self.store, self.places = store, places
+        self.names = {Place(site, position): None for position in positions for site in sites}
+        self._kept: dict[Place, Float[Tensor, "row d"]] = {}
+        self._room = KEPT_BYTES
+
+    def __getitem__(self, place: Place) -> Array:
+        if place not in self.names:
+            raise KeyError(place)
+        values = self._kept.get(place)
+        if values is None:
+            entries = [(bytes.fromhex(at.row_hash), at.tokens[place.position]) for at in self.places]
+            values = self.store.read(place.site, entries)
+            size = values.numel() * values.element_size()
+            if size <= self._room:
+                self._room -= size
+                self._kept[place] = values
+        found: Array = values.double().numpy()
+        return found
+
+    def __iter__(self) -> Iterator[Place]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)

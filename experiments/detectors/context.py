@@ -7,11 +7,11 @@ from functools import cached_property
 import numpy as np
 
 from activations import ModelStore, Site
-from experiments.detectors.cells import Place, activation_cells
+from experiments.detectors.cells import StoredCells
 from experiments.detectors.rows import Rows
 from experiments.detectors.targets import MAIN, Target
 from experiments.run.model_run import ModelRun
-from probes.arrays import Array
+from probes.cell_view import CellView
 
 
 def _silent(_: int) -> None:
@@ -45,16 +45,16 @@ class Context:
         return self.target.name == MAIN
 
     @cached_property
-    def hinted(self) -> dict[Place, Array]:
+    def hinted(self) -> StoredCells:
         """Activations of the scored runs at every site and position."""
-        return activation_cells(self.store, self.rows.hinted_at, self.sites, self.positions)
+        return StoredCells(self.store, self.rows.hinted_at, self.sites, self.positions)
 
     @cached_property
-    def unhinted(self) -> dict[Place, Array]:
+    def unhinted(self) -> StoredCells:
         """Activations of the unhinted runs, at the positions that all of them resolve."""
         shared = [p for p in self.positions if all(p in at.tokens for at in self.rows.unhinted_at)]
-        return activation_cells(self.store, self.rows.unhinted_at, self.sites, shared)
+        return StoredCells(self.store, self.rows.unhinted_at, self.sites, shared)
 
-    def at(self, positions: Sequence[str]) -> dict[Place, Array]:
+    def at(self, positions: Sequence[str]) -> CellView:
         """Those of the scored runs at some positions."""
-        return {place: x for place, x in self.hinted.items() if place.position in positions}
+        return CellView(self.hinted, [place for place in self.hinted if place.position in positions])

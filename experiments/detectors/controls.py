@@ -4,11 +4,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from experiments.detectors.cells import Cells, DetectorCells, Place
+from experiments.detectors.cells import DetectorCells, Place
 from experiments.detectors.context import Context
 from experiments.detectors.covariates import directions
 from experiments.records.detectors import Source
 from probes.arrays import Array
+from probes.cell_view import CellView
 
 _ALL: tuple[Source, ...] = ("prompt", "cot", "answer", "activations")
 
@@ -24,7 +25,7 @@ def unhinted_run(context: Context) -> Iterator[DetectorCells]:
     reads = "activations of the unhinted run (control)"
     yield DetectorCells("probe_unhinted_run", reads, context.unhinted, "control", sees=("unhinted run", "activations"))
     sign = directions(context.rows)[:, None]
-    crossed: Cells = {place: np.column_stack([x, sign * x, sign]) for place, x in context.unhinted.items()}
+    crossed = CellView(context.unhinted, change=lambda x: np.column_stack([x, sign * x, sign]))
     yield DetectorCells(
         "probe_unhinted_direction", "activations of the unhinted run, direction, and their product (control)", crossed,
         "control", rival=True, shipped=False, sees=("item", "unhinted run", "activations"),
@@ -35,7 +36,7 @@ def first_layer(context: Context) -> Iterator[DetectorCells]:
     """Activations around the first block alone."""
     if context.main:
         sites = context.sites[:2]
-        cells: Cells = {place: x for place, x in context.hinted.items() if place.site in sites}
+        cells = CellView(context.hinted, [place for place in context.hinted if place.site in sites])
         reads = "activations entering and leaving the first block (control)"
         yield DetectorCells("probe_first_layer", reads, cells, "control", shipped=False, sees=_ALL)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from activations import ModelStore, Site
 from experiments.detectors.activation import BEFORE_COT
-from experiments.detectors.cells import activation_cells, place_of, usable_positions, with_positions
+from experiments.detectors.cells import StoredCells, place_of, usable_positions, with_positions
 from experiments.detectors.covariates import of_covariates
 from experiments.detectors.rows import Rows, labelled_rows, one_per_prompt
 from experiments.records import Choice, GradedScore, GradedSummary
@@ -71,12 +71,12 @@ def _cells(
 ) -> dict[str, tuple[str, Mapping[Any, Array]]]:
     (confidence,) = (one for one in of_covariates(rows, forced) if one.name == CONFIDENCE)
     shared = [name for name in positions if all(name in at.tokens for at in rows.unhinted_at)]
-    hinted = activation_cells(store, rows.hinted_at, sites, positions)
+    hinted = StoredCells(store, rows.hinted_at, sites, positions)
     found: dict[str, tuple[str, Mapping[Any, Array]]] = {
         PROBE: ("activations up to the end of the prompt", hinted),
         CONFIDENCE: (confidence.reads, {name: np.asarray(x) for name, x in confidence.cells.items()}),
     }
     if shared:
-        control = activation_cells(store, rows.unhinted_at, sites, shared)
+        control = StoredCells(store, rows.unhinted_at, sites, shared)
         found[UNHINTED] = ("activations of the unhinted run (control)", control)
     return found

@@ -9,6 +9,7 @@ from experiments.detectors.targets import Target
 from experiments.detectors.training import Trained
 from experiments.run.model_run import ModelRun
 from probes import ProbeCard, Search, Sequences, fit_for_use, save_probe, threshold_at
+from probes.cell_view import CellView
 
 RATE = 0.05
 """False-positive rate of the threshold that is saved."""
@@ -29,7 +30,7 @@ def save_detector(run: ModelRun, stage: Path, target: Target, trained: Trained, 
     """Choose by cross-validation over all rows, fit on all of them, and write; returns the folder."""
     detector, contrast = trained.detector, trained.contrast
     first = np.unique(trained.index, return_index=True)[1]
-    outcome = fit_for_use({name: x[first] for name, x in detector.cells.items()}, contrast, search, seed)
+    outcome = fit_for_use(CellView(detector.cells, change=lambda x: x[first]), contrast, search, seed)
     assert outcome.chosen is not None  # a search over at least one cell chooses
     site, position = place_of(outcome.chosen.cell)
     card = ProbeCard(

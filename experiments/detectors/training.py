@@ -11,6 +11,7 @@ from experiments.detectors.rows import Rows, one_per_prompt
 from probes import Contrast, Drawing, FoldOutcome, Folds, NestedResult, Platt, Riders, Search, forest_cv, nested_cv
 from probes.arrays import Array
 from probes.arrays import Rows as Index
+from probes.cell_view import CellView
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def train(
     used, index = one_per_prompt(rows) if detector.per_prompt else (rows, list(range(len(rows))))
     first = np.unique(index, return_index=True)[1]
     contrast = used.contrast()
-    cells = {name: x[first] for name, x in detector.cells.items()}
+    cells = CellView(detector.cells, change=lambda x: x[first])
     drawn = [drawing.take(first) for drawing in folds]
     if detector.forest:
         (features,) = cells.values()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from activations import LoadedModel, capture
 from activations.errors import HintprobeError
+from activations.placement import usable_device
 from experiments.detectors.cells import Place
 from experiments.prompts.positions import locate_in
 from experiments.records import Rollout
@@ -68,7 +69,7 @@ def policy_probe(config: TrainingConfig, source: str, loaded: LoadedModel, repor
         found = probe_detectors(start.run, rows, positions, [config.train.probe_name])
         if not found:
             raise HintprobeError(f"no position of {config.train.probe_name} is captured (measure.capture.positions)")
-        search = Search(probe.c_grid, probe.outer_folds, probe.inner_folds)
+        search = Search(probe.c_grid, probe.outer_folds, probe.inner_folds, device=usable_device(probe.device))
         outcome = fit_for_use(found[0].cells, rows.contrast(), search, config.seed)
     except HintprobeError as error:
         if config.train.rewards.probe:

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from activations import Site, fill
 from activations.errors import HintprobeError
 from activations.models import count_layers
+from activations.placement import usable_device
 from activations.planner import plan_missing
 from experiments.detectors import MAIN, TARGETS, Context, DetectorCells, Rows, labelled_rows
 from experiments.detectors.activation import probe_families
-from experiments.detectors.cells import Place, activation_cells, usable_positions, with_positions
+from experiments.detectors.cells import Place, StoredCells, usable_positions, with_positions
 from experiments.detectors.text import TEXT_DETECTORS
 from experiments.detectors.training import Trained, train
 from experiments.records.seeds import stream
@@ -92,7 +93,7 @@ class Shared:
     def search(self) -> Search:
         """Of all detectors."""
         probe = self.measure.probe
-        return Search(probe.c_grid, probe.outer_folds, probe.inner_folds)
+        return Search(probe.c_grid, probe.outer_folds, probe.inner_folds, device=usable_device(probe.device))
 
     def folds(self, rows: Rows) -> Folds:
         """Outer folds as everywhere; inner ones balanced.
@@ -172,7 +173,7 @@ def states_of(run: ModelRun, rows: Rows, trained: Trained) -> Features:
     found: dict[Any, Array] = {}
     for place in {outcome.chosen.cell for outcome in trained.result.outcomes if outcome.chosen is not None}:
         if isinstance(place, Place):
-            found.update(activation_cells(store_of(run), rows.hinted_at, [place.site], [place.position]))
+            found.update(StoredCells(store_of(run), rows.hinted_at, [place.site], [place.position]))
     return found
 
 

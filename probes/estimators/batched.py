@@ -41,9 +41,14 @@ class BatchedLogistic:
     does not need more: the solver's own tolerance is wider.
     """
 
-    def __init__(self, tolerance: float = 1e-4, max_steps: int = 400) -> None:
+    def __init__(self, tolerance: float = 1e-4, max_steps: int = 400, device: str = "cpu") -> None:
         self.tolerance = tolerance
         self.max_steps = max_steps
+        self.device = device
+
+    def on(self, device: str) -> "BatchedLogistic":
+        """The same, solving on a device of torch's."""
+        return BatchedLogistic(self.tolerance, self.max_steps, device)
 
     def strengths(self, penalties: Sequence[float]) -> tuple[float, ...]:
         """The values of C."""
@@ -52,16 +57,14 @@ class BatchedLogistic:
     def fit(self, x: Any, labels: Any, masks: Any, strengths: Sequence[float], scaling: Scaling) -> Fits:
         """One solve for all."""
         mean, scale = moments(x, scaling)
-        z = ((x - mean) / scale).astype(np.float32)
+        z = torch.from_numpy(((x - mean) / scale).astype(np.float32)).to(self.device)
         solution = solve_logistic(
-            torch.from_numpy(z), torch.from_numpy(labels), torch.from_numpy(masks), strengths, self.tolerance,
-            self.max_steps,
-        )  # fmt: skip
-        coef = solution.coef.numpy()
-        intercept = solution.intercept.double().numpy()
-        flat = z @ coef.reshape(-1, z.shape[1]).T
-        scores = flat.reshape(len(z), *intercept.shape).astype(float) + intercept
-        return _Solved(scores, coef.astype(float), intercept, mean, scale, tuple(strengths))
+            z, torch.from_numpy(labels), torch.from_numpy(masks), strengths, self.tolerance, self.max_steps
+        )
+        flat = z @ solution.coef.reshape(-1, z.shape[1]).T
+        coef, intercept = solution.coef.double().cpu().numpy(), solution.intercept.double().cpu().numpy()
+        scores = flat.double().cpu().numpy().reshape(len(z), *intercept.shape) + intercept
+        return _Solved(scores, coef, intercept, mean, scale, tuple(strengths))
 
 
 LOGISTIC = Estimator(LogisticProbe, BatchedLogistic())

@@ -6,7 +6,7 @@ in ``probes/registry.py``.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -54,6 +54,9 @@ class Fitter(Protocol):
     def strengths(self, penalties: Sequence[float]) -> tuple[float, ...]:
         """What is searched over: the configured values of C, or 1 alone where the estimator has no strength."""
 
+    def on(self, device: str) -> "Fitter":
+        """The same, computing on a device of torch's; itself, where it computes on the CPU only."""
+
     def fit(
         self,
         x: Any,
@@ -95,6 +98,10 @@ class _Each:
     make: "Callable[[float], Probe]"
     has_strength: bool
 
+    def on(self, device: str) -> Fitter:
+        trained_there = "device" in self.make(1.0).get_params()
+        return replace(self, make=lambda c: self.make(c).set_params(device=device)) if trained_there else self
+
     def strengths(self, penalties: Sequence[float]) -> tuple[float, ...]:
         return tuple(penalties) if self.has_strength else (1.0,)
 
@@ -113,7 +120,8 @@ def each(make: "Callable[[float], Probe]", has_strength: bool = True) -> Fitter:
     """A fitter that fits a probe once for every strength, mask and label vector.
 
     Args:
-        make: a new probe of the given strength; stronger means less regularised, as C does.
+        make: a new probe of the given strength; stronger means less regularised, as C does. One with a parameter
+            ``device`` is trained on the device of the search.
         has_strength: the probe has one; else it is fitted with 1 alone.
     """
     return _Each(make, has_strength)

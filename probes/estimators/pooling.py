@@ -145,6 +145,9 @@ class _Pooled:
     def strengths(self, penalties: Sequence[float]) -> tuple[float, ...]:
         return self.solver.strengths(penalties)
 
+    def on(self, device: str) -> "_Pooled":
+        return _Pooled(self.of, self.solver.on(device))
+
     def fit(self, x: Any, labels: Any, masks: Any, strengths: Sequence[float], scaling: Scaling) -> Fits:
         return _PooledFits(self.solver.fit(self.of.pooled(x), labels, masks, strengths, scaling), self.of)
 

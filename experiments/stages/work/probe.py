@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from activations.placement import usable_device
 from activations import Site
 from experiments.comparison.kind_transfer import kind_scores
 from experiments.detectors import MAIN, TARGETS, Context, DetectorCells, Rows, Target, build_detectors, graded
@@ -99,7 +100,8 @@ class _Work:
     def search(self) -> Search:
         probe = self.run.config.probe
         permutations = probe.permutations if self.target.permuted else 0
-        return Search(probe.c_grid, probe.outer_folds, probe.inner_folds, probe.repeats, permutations)
+        device = usable_device(probe.device)
+        return Search(probe.c_grid, probe.outer_folds, probe.inner_folds, probe.repeats, permutations, device=device)
 
     def keep(self, trained: Trained) -> None:
         (scores_table if self.main else other_scores_table)(self.folder).append(
