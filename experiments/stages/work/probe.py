@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from activations.placement import usable_device
 from activations import Site
+from activations.placement import usable_device
 from experiments.comparison.kind_transfer import kind_scores
 from experiments.detectors import MAIN, TARGETS, Context, DetectorCells, Rows, Target, build_detectors, graded
 from experiments.detectors.activation import control_types
