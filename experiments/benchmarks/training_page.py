@@ -33,7 +33,7 @@ _BLUE, _ORANGE = "#1f5fa8", "#c2571a"
 
 def finished(config: Path, cache: Path | None) -> dict[str, Trajectory]:
     """Trajectories by the variant's name, in the order of the file."""
-    loaded = load_training_config(config, **({"cache": cache} if cache else {}))
+    loaded = load_training_config(config, [f"cache={cache}"] if cache else ())
     found = {}
     for variant, one in loaded.runs().items():
         path = one.run_dir / FILE

@@ -70,7 +70,7 @@ def train(
     drawn = [drawing.take(first) for drawing in folds]
     if detector.forest:
         (features,) = cells.values()
-        result = forest_cv(features, contrast, drawn, seed)
+        result = forest_cv(np.asarray(features), contrast, drawn, seed)
     else:
         search = replace(search, scaling=detector.scaling, estimator=detector.estimator)
         if not detector.riders:

@@ -7,6 +7,7 @@ from typing import Any
 from experiments.organisms.identity import Organism, find_organism, shipped_names
 from experiments.organisms.promises import Outcome, Promises, check, load_promises
 from experiments.organisms.recipe import SHIPPED
+from experiments.records.files import write_marked
 from experiments.records.tables import read_json, write_atomically
 
 README = Path(__file__).parent / "README.md"

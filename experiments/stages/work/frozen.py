@@ -7,7 +7,7 @@ import numpy as np
 from activations import Site
 from experiments.comparison.table import figure
 from experiments.detectors import MAIN, Rows
-from experiments.detectors.cells import activation_cells
+from experiments.detectors.cells import StoredCells
 from experiments.detectors.covariates import of_covariates
 from experiments.detectors.saved import RATE, TEXT, saved_folder
 from experiments.detectors.text import TEXT_DETECTORS
@@ -69,7 +69,7 @@ def _features(run: ModelRun, rows: Rows, saved: SavedProbe) -> np.ndarray | None
         return None
     if card.site not in run.account(CaptureAccount).sites:
         return None
-    (features,) = activation_cells(store_of(run), places, [Site.parse(card.site)], [card.position]).values()
+    (features,) = StoredCells(store_of(run), places, [Site.parse(card.site)], [card.position]).values()
     return features
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from activations import Site, capture
 from activations.models import count_layers
-from experiments.detectors.cells import activation_cells, with_positions
+from experiments.detectors.cells import StoredCells, with_positions
 from experiments.detectors.rows import labelled_rows, one_per_prompt
 from experiments.detectors.saved import saved_folder
 from experiments.detectors.targets import MAIN
@@ -101,7 +101,7 @@ def _permuted(run: ModelRun, found: ProbeDirection, length: float) -> tuple[Tens
     if saved.card.notes["detector"] == "probe_before_cot":
         rows = one_per_prompt(rows)[0]
     contrast = rows.contrast()
-    (x,) = activation_cells(store_of(run), rows.hinted_at, [site], [position]).values()
+    (x,) = StoredCells(store_of(run), rows.hinted_at, [site], [position]).values()
     rng = stream(run.config.seed, "permuted directions", saved.card.notes["detector"])
     vectors = []
     for labels in permuted_labels(contrast, run.config.directions.controls, rng).T:
