@@ -1,7 +1,7 @@
 """All stages of a run, model by model, and the summary that the report is made from."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -106,6 +106,7 @@ def run_models(
                 for stage in (made or {}).get(name, ()):
                     run.results[stage] = replace(run.results[stage], fresh=True)
                 run.__dict__.pop("loaded", None)  # one model in memory at a time
+        _find_further(runs, VERBS[len(wanted) :])
         if said := too_few_rows(runs[0]):
             if strict:
                 raise HintprobeError(said)
@@ -114,6 +115,14 @@ def run_models(
         # Whatever stopped the run, what was finished is told.
         summary = write_results(config, runs)
     return summary if until == "report" else None
+
+
+def _find_further(runs: Sequence[ModelRun], verbs: Sequence[str]) -> None:
+    """Find what is finished of the stages that were not asked for, so that the summary does not lose it."""
+    with suppress(NoPartsError):  # the first that is not finished
+        for run in runs if verbs else ():
+            run.share, run.reporter = Share(()), Reporter()
+            run_stages(run, runs[0], verbs)
 
 
 def write_results(config: Config, runs: Sequence[ModelRun]) -> Summary | None:

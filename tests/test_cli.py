@@ -117,7 +117,10 @@ def test_a_cache_that_cannot_be_written(capsys, monkeypatch, tmp_path):
 
 
 def test_no_reliant_item_is_told_and_nothing_is_lost(capsys, monkeypatch, tmp_path):
-    config = write(tmp_path, models=["organism:blind"], questions={"limit": 12})
+    skip = ["patch", "mediate", "directions"]
+    config = write(
+        tmp_path, models=["organism:blind"], questions={"limit": 12}, generate={"max_new_tokens": 64}, skip=skip
+    )
     code, out, _ = hintprobe(capsys, monkeypatch, "run", config)
     assert code == 0
     assert "All records are kept" in " ".join(out.split())

@@ -194,3 +194,16 @@ def test_an_export_of_another_model_s_run_is_refused(exported, tmp_path):
     assert status == 2
     assert "captured nothing of organism:blind" in err
     assert not (tmp_path / "out").exists()
+
+
+def test_an_earlier_stage_alone_loses_nothing_of_what_is_finished(finished):
+    config, _ = finished
+    run_pipeline(config)
+    run_pipeline(config, until="judge")
+    (model,) = read_run(config.run_dir).summary.models
+    assert model.missing_stages == ()
+    assert model.comparison is not None
+    run_pipeline(config.model_copy(update={"seed": 5}), until="judge")
+    (model,) = read_run(config.run_dir).summary.models
+    assert "compare" in model.missing_stages
+    run_pipeline(config)

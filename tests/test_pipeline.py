@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import cache
 
 import numpy as np
 import pytest
@@ -31,12 +32,18 @@ LETTERS_ONLY = {
     "directions": {"items": 3, "scales": [2.0], "controls": 1},
     "compare": {"bootstrap": 100},
 }
+PLAIN_PROBE = {
+    "outer_folds": 2, "inner_folds": 2, "permutations": 1, "c_grid": [0.03], "min_per_class": 4, "repeats": 1,
+    "control_tasks": 0, "early_answering": [0.0], "targets": ["reliant"], "along_cot": 0, "transfer": False,
+}  # fmt: skip
+"""For tests that are about the order of things: every family of detectors, the shortest search."""
 
 
 @pytest.fixture(scope="module")
 def letters_folder(tiny_folder, tokenizer, tmp_path_factory):
     """A random model that can only say A, B, C or D, with a head fitted to be swayed by hints now and then."""
 
+    @cache
     def make(arch):
         folder = tmp_path_factory.mktemp(arch) / "letters"
         model = AutoModelForCausalLM.from_pretrained(tiny_folder(arch))
@@ -64,7 +71,7 @@ def config(folder, cache, **changes):
 
 @pytest.mark.parametrize("arch", ["llama", "qwen3", "gpt2"])
 def test_every_stage_runs_and_the_second_run_makes_no_forward(arch, letters_folder, tmp_path):
-    settings = config(letters_folder(arch), tmp_path)
+    settings = config(letters_folder(arch), tmp_path, **({} if arch == "llama" else {"probe": PLAIN_PROBE}))
     first = run_pipeline(settings, SILENT)
     assert forwards_of_this_run(first) > 0
     (model,) = first.model_dump(mode="json")["models"]
@@ -120,7 +127,7 @@ def check_directions(directions):
 
 
 def test_targets_keep_to_the_definition(letters_folder, tmp_path):
-    settings = config(letters_folder("llama"), tmp_path)
+    settings = config(letters_folder("llama"), tmp_path, questions={"limit": 72})
     run_pipeline(settings, SILENT, until="generate")
     (folder,) = (settings.run_dir).glob("*/generate-*")
     unhinted = {r.item_id: r.answer for r in rollouts_table(folder).read() if r.condition == "unhinted"}
@@ -135,7 +142,7 @@ def test_targets_keep_to_the_definition(letters_folder, tmp_path):
 
 def test_an_interrupted_stage_goes_on_where_it_stopped(letters_folder, tmp_path, monkeypatch):
     folder = letters_folder("llama")
-    small = {"generate": {"max_new_tokens": 1, "token_budget": 2000}}
+    small = {"generate": {"max_new_tokens": 1, "token_budget": 2000}, "questions": {"limit": 36}}
     undisturbed = config(folder, tmp_path / "a", **small)
     run_pipeline(undisturbed, SILENT, until="generate")
     disturbed = config(folder, tmp_path / "b", **small)
@@ -167,14 +174,15 @@ def test_an_interrupted_stage_goes_on_where_it_stopped(letters_folder, tmp_path,
 
 def test_a_changed_setting_is_written_beside_and_nothing_is_deleted(letters_folder, tmp_path):
     folder = letters_folder("llama")
-    run_pipeline(config(folder, tmp_path), SILENT, until="judge")
-    run_pipeline(config(folder, tmp_path, seed=1), SILENT, until="judge")
+    few = {"questions": {"limit": 12}}
+    run_pipeline(config(folder, tmp_path, **few), SILENT, until="judge")
+    run_pipeline(config(folder, tmp_path, **few, seed=1), SILENT, until="judge")
     assert len(list((tmp_path / "runs" / "t").glob("*/generate-*/done.json"))) == 2
 
 
 def test_no_reliant_row_is_a_result_and_an_error_where_that_is_asked_for(tiny_folder, tmp_path):
     """A random model that babbles answers nothing: no row can be labelled."""
-    settings = config(str(tiny_folder("llama")), tmp_path)
+    settings = config(str(tiny_folder("llama")), tmp_path, questions={"limit": 24})
     with pytest.raises(HintprobeError, match=r"0 reliant and 0 aligned rows.*completions state no answer"):
         run_pipeline(settings, SILENT, strict=True)
     assert not run_pipeline(settings, SILENT).models[0].missing_stages
@@ -184,7 +192,7 @@ def test_no_reliant_row_is_a_result_and_an_error_where_that_is_asked_for(tiny_fo
 
 
 def test_a_store_that_was_deleted_is_filled_again(letters_folder, tmp_path):
-    settings = config(letters_folder("llama"), tmp_path)
+    settings = config(letters_folder("llama"), tmp_path, questions={"limit": 24}, probe=PLAIN_PROBE)
     run_pipeline(settings, SILENT, until="capture")
     shutil.rmtree(settings.store_dir)
     run_pipeline(settings, SILENT, until="probe")
@@ -192,10 +200,11 @@ def test_a_store_that_was_deleted_is_filled_again(letters_folder, tmp_path):
 
 
 def test_a_probe_stage_that_was_stopped_leaves_no_double_rows(letters_folder, tmp_path):
-    settings = config(letters_folder("llama"), tmp_path)
+    settings = config(letters_folder("llama"), tmp_path, probe=PLAIN_PROBE)
     run_pipeline(settings, SILENT, until="probe")
     (folder,) = settings.run_dir.glob("*/probe-*")
     before = (folder / "scores.jsonl").read_text()
+    assert before
     (folder / "done.json").unlink()
     run_pipeline(settings, SILENT, until="probe")
     assert (folder / "scores.jsonl").read_text() == before
@@ -204,7 +213,8 @@ def test_a_probe_stage_that_was_stopped_leaves_no_double_rows(letters_folder, tm
 def test_stages_can_be_left_out_and_models_worked_on_side_by_side(letters_folder, tmp_path):
     """The same records as one process writes; what is left out is not missing, and the run says what it did."""
     first, second = letters_folder("qwen3"), "organism:blind"
-    small = {"models": [first, second], "skip": ["mediate", "directions"], "questions": {"limit": 24}}
+    small = {"models": [first, second], "skip": ["mediate", "directions"], "questions": {"limit": 12}}
+    small |= {"probe": PLAIN_PROBE, "patch": {"pairs": 2}}
     together = config(first, tmp_path / "a", **small, processes=2)
     alone = config(first, tmp_path / "b", **small)
     found = [run_pipeline(settings, SILENT) for settings in (together, alone)]

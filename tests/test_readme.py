@@ -1,5 +1,6 @@
 """Everything shown in README and docs runs."""
 
+import json
 import os
 import re
 import subprocess
@@ -10,22 +11,30 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCKS = [
-    pytest.param(page, code, id=f"{page.name}-{k}")
+BLOCKS = {
+    page.name: blocks
     for page in PAGES
-    for k, code in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL))
-]
+    if (blocks := re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL))
+}
+_RUN = """
+import json, os, sys
+home = os.getcwd()
+for k, code in enumerate(json.load(sys.stdin)):
+    os.chdir(os.path.join(home, str(k)))
+    exec(compile(code, f"block {k}", "exec"), {"__name__": "__main__"})
+"""
 
 
-@pytest.mark.parametrize(("page", "code"), BLOCKS)
-def test_every_python_block_runs(page, code, tmp_path):
-    """In a process of its own, from a folder where the shown paths exist."""
-    (tmp_path / "experiments").mkdir()
-    (tmp_path / "experiments" / "organisms").symlink_to(ROOT / "experiments" / "organisms")
+@pytest.mark.parametrize("page", BLOCKS)
+def test_every_python_block_runs(page, tmp_path):
+    """A page in a process of its own, each block in a folder and with names of its own, where the shown paths exist."""
+    for k in range(len(BLOCKS[page])):
+        (tmp_path / str(k) / "experiments").mkdir(parents=True)
+        (tmp_path / str(k) / "experiments" / "organisms").symlink_to(ROOT / "experiments" / "organisms")
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
-    )
+    given = json.dumps(BLOCKS[page])
+    command = [sys.executable, "-c", _RUN]
+    done = subprocess.run(command, cwd=tmp_path, env=env, input=given, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 

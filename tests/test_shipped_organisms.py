@@ -14,15 +14,19 @@ def size(name):
     return sum(path.stat().st_size for path in (SHIPPED / name).iterdir())
 
 
-QUICK = ("unfaithful", "blind")
-"""The two of the demo; the others take half a minute each."""
+@pytest.mark.parametrize("name", ["unfaithful", "blind"])
+def test_those_of_the_demo_keep_their_promises_on_few_questions(name, tmp_path):
+    held(name, 96, tmp_path)
 
 
-@pytest.mark.parametrize(
-    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in shipped_names()]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", shipped_names())
 def test_it_keeps_its_promises(name, tmp_path):
-    result = verify(find_organism(name), questions_to_ask(None, True), 0, True, tmp_path, Reporter(None))
+    held(name, questions_to_ask(None, True), tmp_path)
+
+
+def held(name, questions, folder):
+    result = verify(find_organism(name), questions, 0, True, folder, Reporter(None))
     assert len(result.outcomes) >= 8
     assert not result.broken, result.refusal()
 
