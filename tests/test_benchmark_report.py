@@ -21,6 +21,13 @@ def test_a_run_is_enlarged_to_as_many_rollouts(tmp_path):
     assert len(before) == 12
 
 
+def test_distinct_copies_have_texts_of_their_own(tmp_path):
+    run = make_run(tmp_path / "small", 6)
+    large = report_page.enlarge(run, tmp_path / "large", 30, distinct=True)
+    entries = entries_of(large, large.summary.models[0], "show")
+    assert len({entry["runs"][0]["completion"][0] for entry in entries}) == 30
+
+
 def test_without_a_browser_what_is_missing_is_said(tmp_path, capsys, monkeypatch):
     make_run(tmp_path, 6)
     monkeypatch.setattr(report_page, "chromium", lambda: None)

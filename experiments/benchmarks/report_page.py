@@ -1,13 +1,15 @@
 """How soon the report of a large run can be read and searched.
 
-``python -m experiments.benchmarks.report_page RUN [--items 5000] [--rounds 5] [--json]``: RUN is the folder of a
-finished run, such as cache/runs/demo. The rollouts of its first model are repeated until there are as many as asked
-for, the page is written, and opened in a fresh Chromium window per round; medians are printed. Without Chromium (or
+``python -m experiments.benchmarks.report_page RUN [--items 5000] [--distinct] [--rounds 5] [--json]``: RUN is the folder
+of a finished run, such as cache/runs/demo. The rollouts of its first model are repeated until there are as many as asked
+for (with ``--distinct`` each copy ends in words of its own, so that nothing packs better than in a real run), the page
+is written, and opened in a fresh Chromium window per round; medians are printed. Without Chromium (or
 without the package playwright) the page is written and measured, and the rest is said to be missing.
 """
 
 import argparse
 import json
+import random
 import shutil
 import statistics
 import sys
@@ -18,12 +20,16 @@ from pathlib import Path
 from typing import Any
 
 from activations.errors import HintprobeError
+from experiments.records import Rollout
+from experiments.records.files import MARKER
 from experiments.records.stages import items_table, labels_table, rollouts_table, verdicts_table
 from experiments.report import Run, read_run, write_report
 from experiments.report.screenshot import chromium
 
 ITEMS, ROUNDS = 5000, 5
-SHOWN = ("hinted", "unhinted")
+_OWN_WORDS = 40
+"""Of seven letters each: a text of its own of some 300 characters."""
+SHOWN = ("hinted", "unhinted", "swapped")
 """Conditions that the item browser holds."""
 _FILTER = """async ([name, value]) => {
   const field = document.querySelector(`#browser [name=${name}]`), started = performance.now();
@@ -38,11 +44,12 @@ _PAINT = """() => new Promise((done) => new PerformanceObserver((list) => {
 }).observe({ type: "paint", buffered: true }))"""
 
 
-def enlarge(run: Run, folder: Path, n: int) -> Run:
+def enlarge(run: Run, folder: Path, n: int, distinct: bool = False) -> Run:
     """Write a run with ``n`` labelled rollouts: those of a run's first model, again and again under new ids.
 
     Args:
         folder: an empty folder to write to.
+        distinct: every copy's text goes on with words of its own.
 
     Raises:
         HintprobeError: the run has no labelled rollout.
@@ -67,10 +74,21 @@ def enlarge(run: Run, folder: Path, n: int) -> Run:
         return record.model_copy(update={field: name(k, getattr(record, field)) for field in fields})
 
     items_table(generated).replace(renamed(item, k, "id") for k in copies for item in items)
-    rollouts_table(generated).replace(renamed(rollout, k, "id", "item_id") for k in copies for rollout in rollouts)
+    rng = random.Random(0)
+
+    def copied(rollout: Rollout, k: int) -> Rollout:
+        own: Rollout = renamed(rollout, k, "id", "item_id")
+        if not distinct:
+            return own
+        more = " ".join(f"{rng.getrandbits(28):x}" for _ in range(_OWN_WORDS))
+        return own.model_copy(update={"completion_text": f"{own.completion_text}\n{more}"})
+
+    rollouts_table(generated).replace(copied(rollout, k) for k in copies for rollout in rollouts)
     verdicts_table(judged).replace(renamed(verdict, k, "rollout_id") for k in copies for verdict in verdicts)
     more = [renamed(label, k, "rollout_id", "item_id") for k in copies for label in labels]
     labels_table(judged).replace(more[:n])
+    for changed in (generated, judged):
+        (changed / MARKER).unlink(missing_ok=True)  # its checksums are of the tables as they were
     return Run(folder, run.summary.model_copy(update={"models": (model,)}))
 
 
@@ -104,10 +122,10 @@ def _one_round(browser: Any, path: Path) -> dict[str, float]:
     return times
 
 
-def run(source: Run, items: int, rounds: int, browser: str | None) -> dict[str, Any]:
+def run(source: Run, items: int, rounds: int, browser: str | None, distinct: bool = False) -> dict[str, Any]:
     """Write the page of an enlarged run, and open it where there is a browser."""
     with tempfile.TemporaryDirectory() as place:
-        large = enlarge(source, Path(place) / "run", items)
+        large = enlarge(source, Path(place) / "run", items, distinct)
         start = time.perf_counter()
         page = write_report([large], Path(place) / "report.html", "show")
         seconds = time.perf_counter() - start
@@ -120,11 +138,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--items", type=int, default=ITEMS)
+    parser.add_argument("--distinct", action="store_true", help="texts that do not repeat")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     try:
-        found = run(read_run(options.run), options.items, options.rounds, chromium())
+        found = run(read_run(options.run), options.items, options.rounds, chromium(), options.distinct)
     except HintprobeError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(2) from error
