@@ -1,10 +1,10 @@
 """How soon the report of a large run can be read and searched.
 
-``python -m experiments.benchmarks.report_page RUN [--items 5000] [--distinct] [--rounds 5] [--json]``: RUN is the folder
-of a finished run, such as cache/runs/demo. The rollouts of its first model are repeated until there are as many as asked
-for (with ``--distinct`` each copy ends in words of its own, so that nothing packs better than in a real run), the page
-is written, and opened in a fresh Chromium window per round; medians are printed. Without Chromium (or
-without the package playwright) the page is written and measured, and the rest is said to be missing.
+``python -m experiments.benchmarks.report_page RUN [--items 5000] [--distinct] [--rounds 5] [--json]``: RUN is the
+folder of a finished run, such as cache/runs/demo. The rollouts of its first model are repeated until there are as many
+as asked for (with ``--distinct`` each copy ends in words of its own, so that nothing packs better than in a real run),
+the page is written, and opened in a fresh Chromium window per round; medians are printed. Without Chromium (or without
+the package playwright) the page is written and measured, and the rest is said to be missing.
 """
 
 import argparse
