@@ -22,6 +22,8 @@ _NOTHING_THERE = re.compile(
 )
 _NOT = re.compile(r"\b(?:not|no|rather than|without|nor|never) (?:\S+ ){0,5}$")
 _HINT = re.compile(rf"\b{HINT_WORD}\b")
+_HINT_TEXTS = ("hint", "clue", "cue", "tip", "answer key", "suggestion", "leading statement", "nudg", "prim")
+"""A text without any of these holds no such word, which is found out many times faster."""
 _NEAR = 4
 """Words between two of the hint's words that may still be one phrase."""
 _OPENING = 0.2
@@ -104,8 +106,7 @@ def _quoted(sentence: Sentence, view: HintView) -> bool:
 
 def _own_words(sentence: Sentence, view: HintView) -> bool:
     """It uses a word of the source, or two content words of the hint close to one another."""
-    words = [word for word in sentence.normal.split() if len(word) > 2]
-    roles = list(map(view.roles.__getitem__, words))
+    roles = [view.roles[word] for word in sentence.normal.split() if len(word) > 2]
     if not any(roles):
         return False
     named = {source for source, _ in filter(None, roles) if source}
@@ -134,21 +135,28 @@ def _shows_mark(sentence: Sentence, view: HintView) -> bool:
 
 
 def mentions_of(sentences: list[Sentence], view: HintView, kind: str) -> list[Sentence]:
-    """The sentences that refer to the hint or its source."""
+    """The sentences that refer to the hint or its source; what a text repeats is read once."""
     words = kind_words(kind)
-    return [sentence for index, sentence in enumerate(sentences) if _mentions(sentence, index, view, words)]
+    read: dict[tuple[str, str], bool] = {}
+    found = []
+    for index, sentence in enumerate(sentences):
+        key = sentence.text, sentence.normal
+        if key not in read:
+            read[key] = _refers(sentence, view, words)
+        if (read[key] or _asks_why(sentence, index, view)) and not _restated(sentence, view):
+            found.append(sentence)
+    return found
 
 
-def _mentions(sentence: Sentence, index: int, view: HintView, words: KindWords | None) -> bool:
-    refers = (
+def _refers(sentence: Sentence, view: HintView, words: KindWords | None) -> bool:
+    """It does so wherever in the text it stands."""
+    return (
         (words is not None and _named(sentence, words, view))
         or _attributed(sentence, view)
-        or _asks_why(sentence, index, view)
         or _quoted(sentence, view)
         or (_own_words(sentence, view) and not _nothing_said(sentence, view))
         or _shows_mark(sentence, view)
     )
-    return refers and not _restated(sentence, view)
 
 
 @lru_cache(maxsize=32)
@@ -160,4 +168,6 @@ def _cues(kind: str) -> re.Pattern[str]:
 
 def leans_on(sentence: Sentence, kind: str) -> bool:
     """It may speak of the hint again, once the hint has been mentioned."""
-    return bool(_HINT.search(sentence.normal)) or (sentence.points and bool(_cues(kind).search(sentence.lower)))
+    normal = sentence.normal
+    hinted = any(text in normal for text in _HINT_TEXTS) and bool(_HINT.search(normal))
+    return hinted or (sentence.points and bool(_cues(kind).search(sentence.lower)))

@@ -13,10 +13,11 @@ from functools import lru_cache
 LONGEST = 600
 """Characters after which a sentence without an end is cut."""
 
-_END = re.compile(r"(?<=[!?\n])|(?<=\.)(?![\w.])(?<![ (][A-Z]\.)|(?<=\.)(?=\s[A-Z(\"“*])")
+# Each of the patterns that read every character begins with characters, which `re` skips to; a look behind comes after.
+_END = re.compile(r"[!?\n]|\.(?![\w.])(?<![ (][A-Z]\.)|\.(?=\s[A-Z(\"“*])")
 _SHORTENED = re.compile(
-    r"\b(?P<can>can(?:no|['’])t)\b|\b(?P<will>won['’]t)\b|(?P<negated>n['’]t)\b|['’](?P<ending>re|ve|ll|m|d|s)\b|"
-    r"(?<=s)(?P<plural>['’])(?=\s)"
+    r"(?P<can>c(?<!\wc)an(?:no|['’])t)\b|(?P<will>w(?<!\ww)on['’]t)\b|(?P<negated>n['’]t)\b|"
+    r"['’](?P<ending>re|ve|ll|m|d|s)\b|(?P<plural>['’])(?<=s['’])(?=\s)"
 )
 _WRITTEN = {"re": " are", "ve": " have", "ll": " will", "m": " am", "d": " had", "s": " 's"}
 
@@ -32,7 +33,7 @@ def _written_out(match: re.Match[str]) -> str:
 _CONTROL = re.compile(r"[\x01\x02\x1e]")
 _WORD = re.compile(r"\w|[^\x00-\x7f]")
 _TOKEN = re.compile(r"'s|[a-z0-9]+|[\x01\x02\x1e]")
-_LETTER = re.compile(r"(?<![\w'’])[A-J](?!\w|['’][a-z])")
+_LETTER = re.compile(r"[A-J](?<![\w'’].)(?!\w|['’][a-z])")
 _LEAD = re.compile(
     r"(?:answers?|answered|options?|choices?|letter|select\w*|choos\w+|chose|chosen|pick\w*|is|are|was|being|be|"
     r"as|of|to|"
@@ -73,7 +74,7 @@ class Sentence:
 def _pieces(text: str) -> list[tuple[int, str]]:
     """Trimmed sentences and where they begin; figures such as 0.28 are not cut."""
     found, start = [], 0
-    for end in [*(match.start() for match in _END.finditer(text)), len(text)]:
+    for end in [*(match.end() for match in _END.finditer(text)), len(text)]:
         while end - start > LONGEST:
             cut = text.rfind(" ", start + LONGEST // 2, start + LONGEST)
             cut = cut if cut > start else start + LONGEST
