@@ -23,11 +23,13 @@ class Part:
         """Read ``i/n``.
 
         Raises:
-            HintprobeError: it is not i/n with 0 ≤ i < n.
+            HintprobeError: it is not i/n with 0 ≤ i < n < a million.
         """
-        match = re.fullmatch(r"(\d+)/(\d+)", text)
+        match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
         if not match or int(match[1]) >= int(match[2]):
-            raise HintprobeError(f"{text!r} is no part of a whole. Give i/n with i from 0 to n - 1, such as 0/4.")
+            raise HintprobeError(
+                f"{text[:40]!r} is no part of a whole. Give i/n with i from 0 to n - 1, n below a million, such as 0/4."
+            )
         return cls(int(match[1]), int(match[2]))
 
     @classmethod

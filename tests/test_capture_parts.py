@@ -96,7 +96,7 @@ def test_parts_are_read_from_words_and_from_torchrun():
     assert str(Part(1, 4)) == "1/4"
     assert Part.from_environment({}) is None
     assert Part.from_environment({"RANK": "3", "WORLD_SIZE": "4"}) == Part(3, 4)
-    for text in ("4/4", "1", "-1/4", "a/b", "1/4/2", ""):
+    for text in ("4/4", "1", "-1/4", "a/b", "1/4/2", "", "0/1000000", f"0/{9:05000}", "٣/٤"):
         with pytest.raises(HintprobeError, match="is no part of a whole"):
             Part.parse(text)
     with pytest.raises(HintprobeError, match="is no part of a whole"):

@@ -58,6 +58,28 @@ def test_settings_stand_in_place_of_the_files(tmp_path):
             load_config(path, [wrong])
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"seed": -1}, "`seed`"),
+        ({"seed": 10**23}, "`seed`"),
+        ({"cache": "a\0b"}, "code 0"),
+        ({"questions": {"source": "a\0b"}}, "code 0"),
+        ({"probe": {"c_grid": [float("inf")]}}, "`probe.c_grid"),
+        ({"probe": {"early_answering": [float("nan")]}}, "`probe.early_answering"),
+        ({"probe": {"early_answering": [2.0]}}, "`probe.early_answering"),
+        ({"generate": {"temperature": float("inf")}}, "`generate.temperature`"),
+        ({"compare": {"bootstrap": 10**11}}, "`compare.bootstrap`"),
+    ],
+)
+def test_a_number_that_no_run_can_work_with_is_refused_before_anything_runs(tmp_path, given, told):
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump({"name": "t", "models": ["m"], **given}))
+    with pytest.raises(HintprobeError) as refused:
+        load_config(path)
+    assert told in str(refused.value)
+
+
 KNOWN = dict(_keys(Config))
 
 

@@ -174,6 +174,13 @@ def test_an_unknown_layout_goes_through_the_datasets_library(tmp_path):
     assert len(load(tmp_path / "set")[0]) == 2
 
 
+def test_a_folder_that_holds_no_dataset_is_told(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps([{"x": 1}]))
+    (tmp_path / "b.json").write_text(json.dumps([{"y": ["z"]}]))
+    with pytest.raises(HintprobeError, match="could not be loaded: "):
+        load(tmp_path, split="train")
+
+
 def test_options_of_gpqa_are_shuffled_by_seed(tmp_path):
     keep(tmp_path, *PUBLISHED["gpqa"][:2])
     first, again, other = (by_id("gpqa", path=str(tmp_path), seed=seed) for seed in (0, 0, 1))

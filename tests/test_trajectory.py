@@ -150,6 +150,8 @@ def test_items_of_a_file_are_known_by_what_it_holds(tmp_path):
     assert before == item_sources(given.model_copy(update={"items": path.rename(tmp_path / "elsewhere.jsonl")}))
     path.write_text("another\n")
     assert before != item_sources(given)
+    with pytest.raises(HintprobeError, match="is no file"):
+        item_sources(given.model_copy(update={"items": Path("/dev/zero")}))
 
 
 def test_the_page_and_the_frames(planted):

@@ -39,7 +39,7 @@ class QuestionsConfig(Section):
     subjects: tuple[str, ...] = Field((), description="only these subjects; none named: all")
     per_subject: int | None = Field(None, description="at most so many per subject, sampled by seed", gt=0)
     limit: int = Field(600, description="how many are asked, sampled by seed", gt=0)
-    world_seed: int = Field(0, description="organism-world only: seed of its people")
+    world_seed: int = Field(0, description="organism-world only: seed of its people", ge=0, lt=2**31)
 
 
 class HintsConfig(Section):

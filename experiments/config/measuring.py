@@ -1,6 +1,6 @@
 """What is captured, trained and compared."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, field_validator, model_validator
 
@@ -85,7 +85,7 @@ class ProbeConfig(Section):
         description="repeat the search without each kind of hint, each direction and each source of questions, and "
         "read probes of one position at the others",
     )
-    early_answering: tuple[float, ...] = Field(
+    early_answering: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
         (0.0, 0.25, 0.5, 0.75),
         description="fractions of the chain of thought after which the answer is forced (0: at the end of the prompt); "
         "all of them share a forward per row, and each adds a few tokens",
@@ -119,7 +119,7 @@ class ProbeConfig(Section):
 class CompareConfig(Section):
     """How detectors are compared."""
 
-    bootstrap: int = Field(1000, description="cluster-bootstrap resamples", ge=100)
+    bootstrap: int = Field(1000, description="cluster-bootstrap resamples", ge=100, le=1_000_000)
     min_groups: int = Field(
         5, description="fewest groups of each class for a figure of one kind of hint; under that it is refused", ge=1
     )

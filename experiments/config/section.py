@@ -1,9 +1,20 @@
 """What every section of a configuration is."""
 
-from pydantic import BaseModel, ConfigDict
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, field_validator
 
 
 class Section(BaseModel):
-    """A frozen section that refuses unknown keys."""
+    """A frozen section that refuses unknown keys, and numbers that are not finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_character_of_code_0(cls, value: Any) -> Any:
+        """No file or name can hold one, and the operating system's own words for it say nothing."""
+        if isinstance(value, str | Path) and "\0" in str(value):
+            raise ValueError("holds a character of code 0, which no name and no path can hold")
+        return value

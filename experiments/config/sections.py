@@ -31,7 +31,7 @@ class Config(Section):
         default_factory=dict, description="per model, fewer questions than `questions.limit`"
     )
     cache: Path = Field(Path("cache"), description="where the activation store and the runs are kept")
-    seed: int = Field(0, description="seed of sampling, target choice, folds and resamples")
+    seed: int = Field(0, description="seed of sampling, target choice, folds and resamples", ge=0, lt=2**31)
     dtype: Dtype = Field("auto", description="auto: bfloat16 on CUDA, float32 elsewhere")
     device: str = Field("auto", description="auto: CUDA where there is one")
     quantized: Quantized | None = Field(None, description="weights in fewer bits (bitsandbytes)")

@@ -198,7 +198,7 @@ def read_hub(name: str, config: str | None, split: str, revision: str | None) ->
             loaded = datasets.load_from_disk(name)
         else:
             loaded = datasets.load_dataset(name, config, split=split, revision=revision)
-    except (OSError, ValueError, KeyError, datasets.exceptions.DatasetNotFoundError) as error:
+    except (OSError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise HintprobeError(
             f"The split {split!r} of the dataset {name!r} could not be loaded: {reason}. Give a hub id that this "

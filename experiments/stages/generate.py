@@ -44,6 +44,10 @@ def item_sources(config: HintsConfig) -> tuple[object, ...]:
     """What items depend on; those of a file on what it holds, wherever it lies."""
     if config.items is None:
         return (config,)
+    if config.items.exists() and not config.items.is_file():
+        raise HintprobeError(
+            f"{config.items} (`hints.items`) is no file. Give the items.jsonl of a finished generate stage."
+        )
     return config.model_copy(update={"items": None}), checksum(read_bytes(config.items))
 
 

@@ -54,7 +54,7 @@ class RLConfig(Section):
     """One run of GRPO (Shao et al. 2024) by ``trl``."""
 
     environment: str = Field("outcome", description="`outcome`, `hack:KIND`, or the control `random:KIND`")
-    seed: int = Field(0, description="seed of prompts, of sampling and of an adapter's first weights", ge=0)
+    seed: int = Field(0, description="seed of prompts, of sampling and of an adapter's first weights", ge=0, lt=2**31)
     steps: int = Field(100, description="optimiser steps", gt=0)
     prompts: int = Field(24, description="prompts per step", gt=0)
     samples: int = Field(8, description="completions per prompt, which are compared with each other", ge=2)
@@ -173,7 +173,7 @@ class TrainingConfig(Section):
     name: str = Field(description="name of the run", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     model: str = Field(description="folder or hub id of the policy at step 0, or `organism:NAME`")
     cache: Path = Field(Path("cache"), description="where checkpoints, store and runs are kept")
-    seed: int = Field(0, description="seed of everything that is measured; training has `train.seed`")
+    seed: int = Field(0, description="seed of everything that is measured; training has `train.seed`", ge=0, lt=2**31)
     dtype: Dtype = Field("auto", description="of measured models; auto: bfloat16 on CUDA, float32 elsewhere")
     device: str = Field("auto", description="auto: CUDA where there is one")
     threads: PositiveInt | None = Field(None, description="CPU threads; null leaves the library's default")
