@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from activations.capturing import capture, capture_batch
     from activations.check import CheckReport, check_model
     from activations.choosing import Decoding
+    from activations.columns import onwards
     from activations.edits import Add, Edit, Knockout, Mean, ProjectOut, Replace, SiteEdit, Zero, editing
     from activations.entries import row_hash
     from activations.errors import HintprobeError
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     from activations.models import LoadedModel, fingerprint, load_model, load_tokenizer
     from activations.part import Part
     from activations.planner import CaptureAccount, CapturePlan, fill, plan_capture
-    from activations.positions import onwards
-    from activations.rows import SiteRows
+    from activations.site_rows import SiteRows
     from activations.sites import Site, residual_sites
     from activations.store import ActivationStore
     from activations.view import ActivationView

@@ -14,18 +14,18 @@ from activations.models import LoadedModel
 from activations.sites import Site
 from activations.transfer import Transfer
 
-Positions = Sequence[Sequence[int]]
+TokenIndices = Sequence[Sequence[int]]
 Captured = dict[Site, Float[Tensor, "row position width"]]
 
 
-def padded_positions(batch: PaddedBatch, positions: Positions) -> Int[Tensor, "batch position"]:
+def padded_positions(batch: PaddedBatch, positions: TokenIndices) -> Int[Tensor, "batch position"]:
     """Indices into the padded batch; rows with fewer positions repeat their last one."""
     width = max(len(row) for row in positions)
     filled = [[*row, *[row[-1]] * (width - len(row))] for row in positions]
     return torch.tensor(filled).to(batch.ids.device) + batch.offset[:, None]
 
 
-def _start(backend: Backend, rows: Sequence[Ids], positions: Positions, sites: Sequence[Site]) -> Transfer:
+def _start(backend: Backend, rows: Sequence[Ids], positions: TokenIndices, sites: Sequence[Site]) -> Transfer:
     """Run one batch; what was read is under way to the CPU when this returns."""
     batch = _padded(backend, rows)
     return Transfer(backend.read(batch, padded_positions(batch, positions), sites))
@@ -45,7 +45,7 @@ def _padded(backend: Backend, rows: Sequence[Ids]) -> PaddedBatch:
 def capture_batch(
     loaded: LoadedModel,
     rows: Sequence[Ids],
-    positions: Positions,
+    positions: TokenIndices,
     sites: Sequence[Site],
     backend: Backend | None = None,
 ) -> Captured:
@@ -60,7 +60,7 @@ def capture_batch(
 def capture(
     loaded: LoadedModel,
     rows: Sequence[Ids],
-    positions: Positions,
+    positions: TokenIndices,
     sites: Sequence[Site],
     token_budget: int = 32_768,
     backend: Backend | None = None,

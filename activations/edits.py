@@ -17,16 +17,16 @@ from torch import Tensor
 
 from activations.abilities import keeps_all_keys
 from activations.batching import PaddedBatch
+from activations.columns import Indices, Window, check_positions, onwards
 from activations.errors import HintprobeError
 from activations.hooks import Interceptor, Visitor, head_shape, intercepting, visiting
 from activations.kv_cache import cache_among
 from activations.masks import causal_mask, without_keys
 from activations.models import LoadedModel
-from activations.positions import Indices, Window, check_positions, onwards
 from activations.sites import Site, decoder_blocks
 
 States = Float[Tensor, "reached width"]
-Rows = Int[Tensor, "reached"]
+ReachedRows = Int[Tensor, "reached"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ class SiteEdit:
 
     Attributes:
         site: where.
-        positions: per row, token indices; see :func:`~activations.positions.onwards` for tokens yet to be generated.
+        positions: per row, token indices; see :func:`~activations.columns.onwards` for tokens yet to be generated.
         head: one head of ``head_z``; None is the whole width.
     """
 
@@ -54,7 +54,7 @@ class SiteEdit:
         head = "" if self.head is None else f", head {self.head}"
         return f"{type(self).__name__} at {self.site}{head}"
 
-    def changed(self, states: States, rows: Rows, places: Rows) -> States:
+    def changed(self, states: States, rows: ReachedRows, places: ReachedRows) -> States:
         """What stands in the states' stead.
 
         Args:
@@ -85,7 +85,7 @@ class Replace(SiteEdit):
             )
         _check_finite(self, self.values)
 
-    def changed(self, states: States, rows: Rows, places: Rows) -> States:
+    def changed(self, states: States, rows: ReachedRows, places: ReachedRows) -> States:
         """The given states."""
         return self.values.to(states.device)[rows, places].to(states.dtype)
 
@@ -94,7 +94,7 @@ class Replace(SiteEdit):
 class Zero(SiteEdit):
     """Sets states to zero."""
 
-    def changed(self, states: States, rows: Rows, places: Rows) -> States:
+    def changed(self, states: States, rows: ReachedRows, places: ReachedRows) -> States:
         """Zeros."""
         return torch.zeros_like(states)
 
@@ -113,7 +113,7 @@ class Mean(SiteEdit):
         super().__post_init__()
         _check_vector(self, self.mean)
 
-    def changed(self, states: States, rows: Rows, places: Rows) -> States:
+    def changed(self, states: States, rows: ReachedRows, places: ReachedRows) -> States:
         """The mean."""
         return _per_row(self.mean, rows, states).expand_as(states)
 
@@ -134,7 +134,7 @@ class Add(SiteEdit):
         super().__post_init__()
         _check_vector(self, self.direction)
 
-    def changed(self, states: States, rows: Rows, places: Rows) -> States:
+    def changed(self, states: States, rows: ReachedRows, places: ReachedRows) -> States:
         """States plus scale times direction."""
         scale = torch.as_tensor(self.scale, dtype=states.dtype, device=states.device)
         if scale.dim():
@@ -158,7 +158,7 @@ class ProjectOut(SiteEdit):
         if not self.direction.norm(dim=-1).min() > 0:
             raise HintprobeError(f"{self} was given a direction of length zero, along which nothing can be removed.")
 
-    def changed(self, states: States, rows: Rows, places: Rows) -> States:
+    def changed(self, states: States, rows: ReachedRows, places: ReachedRows) -> States:
         """States minus their projection."""
         direction = _per_row(self.direction, rows, states)
         unit: Tensor = direction / direction.norm(dim=-1, keepdim=True)
@@ -243,7 +243,7 @@ def check_edits(edits: Sequence[Edit], lengths: Sequence[int]) -> None:
     """Refuse edits whose positions do not fit rows of these lengths.
 
     Raises:
-        HintprobeError: see :func:`~activations.positions.check_positions`.
+        HintprobeError: see :func:`~activations.columns.check_positions`.
     """
     for edit in edits:
         if isinstance(edit, SiteEdit):

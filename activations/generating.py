@@ -17,12 +17,12 @@ from torch import Tensor
 from activations.abilities import Abilities, abilities
 from activations.batching import Ids, PaddedBatch, bounded, pad_left, with_backoff
 from activations.choosing import Decoding, best_two, draw, penalised
+from activations.columns import Window
 from activations.edits import Edit, check_edits, check_fired, editing
 from activations.errors import HintprobeError
 from activations.forward import Step, forward
 from activations.kv_cache import roomy_cache
 from activations.models import LoadedModel
-from activations.positions import Window
 
 _ROOM = 64
 """Tokens that the cache grows by: more would be copied, empty, whenever a finished row is dropped."""
@@ -284,7 +284,7 @@ def generate(
     Args:
         rows: prompt token ids.
         seeds: one per row, needed above temperature 0. Rows that share a seed share their noise step by step.
-        edits: applied at every forward. Their positions lie in the prompts; :func:`~activations.positions.onwards`
+        edits: applied at every forward. Their positions lie in the prompts; :func:`~activations.columns.onwards`
             takes in the new tokens, each edited as it is computed. ``Knockout.hiding`` hides prompt tokens from all
             later ones.
         on_batch: called with row indices and results as rows end, so that a caller can save them: at the end of each

@@ -15,9 +15,9 @@ from jaxtyping import Float
 from activations.entries import Entries, Entry
 from activations.errors import HintprobeError
 from activations.index import StoreIndex
-from activations.rows import SiteRows
 from activations.shard import SUFFIX, DamagedShardError, GoneShardError, write_shard
 from activations.shard_values import Shard, verify_shard
+from activations.site_rows import SiteRows
 from activations.sites import Site
 from activations.users import mark, renew
 

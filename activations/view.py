@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from activations.entries import row_hash
 from activations.errors import HintprobeError
 from activations.model_store import ModelStore
-from activations.rows import SiteRows
+from activations.site_rows import SiteRows
 from activations.sites import Site
 
 if TYPE_CHECKING:

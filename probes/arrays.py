@@ -5,5 +5,5 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-Rows = NDArray[np.intp]
-"""Indices, of rows mostly."""
+RowIndices = NDArray[np.intp]
+"""Which rows; or a code of each row, such as its fold."""

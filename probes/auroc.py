@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from probes.arrays import Array, Rows
+from probes.arrays import Array, RowIndices
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class StratifiedPairs:
         n_rows: how many rows were asked about.
     """
 
-    blocks: tuple[tuple[Rows, Rows], ...]
+    blocks: tuple[tuple[RowIndices, RowIndices], ...]
     n_rows: int
 
     @classmethod
@@ -98,9 +98,9 @@ def _beaten(ordered: Array, scores: Array) -> Array:
     return found
 
 
-def stratum_codes(strata: Sequence[str]) -> Rows:
+def stratum_codes(strata: Sequence[str]) -> RowIndices:
     """A number for each row's stratum."""
-    code: Rows = np.unique(np.asarray(strata, dtype=str), return_inverse=True)[1]
+    code: RowIndices = np.unique(np.asarray(strata, dtype=str), return_inverse=True)[1]
     return code
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from activations.errors import HintprobeError
-from probes.arrays import Bools, Rows
+from probes.arrays import Bools, RowIndices
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class Contrast:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, rows: Rows) -> "Contrast":
+    def take(self, rows: RowIndices) -> "Contrast":
         """The same for some of the rows."""
         return Contrast(self.labels[rows], tuple(self.groups[i] for i in rows), tuple(self.strata[i] for i in rows))
 
     @cached_property
-    def repeated(self) -> tuple[Rows, ...]:
+    def repeated(self) -> tuple[RowIndices, ...]:
         """Rows of each group that has several in one stratum."""
         found: dict[tuple[str, str], list[int]] = {}
         for row, key in enumerate(zip(self.groups, self.strata, strict=True)):
@@ -45,12 +45,12 @@ class Contrast:
         return len({group for group, label in zip(self.groups, self.labels, strict=True) if label == value})
 
 
-def fold_strata(fold: Rows, strata: Sequence[str]) -> tuple[str, ...]:
+def fold_strata(fold: RowIndices, strata: Sequence[str]) -> tuple[str, ...]:
     """Outer fold and stratum of each row: held-out scores are comparable within these only."""
     return tuple(f"{k}/{stratum}" for k, stratum in zip(fold, strata, strict=True))
 
 
-def grouped_folds(contrast: Contrast, n_folds: int, seed: int) -> Rows:
+def grouped_folds(contrast: Contrast, n_folds: int, seed: int) -> RowIndices:
     """Fold of each row: groups whole, classes balanced.
 
     Raises:
@@ -81,8 +81,8 @@ class Folds:
         inner: per outer fold, the inner fold of each row, -1 for the held-out rows.
     """
 
-    outer: Rows
-    inner: tuple[Rows, ...]
+    outer: RowIndices
+    inner: tuple[RowIndices, ...]
 
     @classmethod
     def of(cls, contrast: Contrast, n_outer: int, n_inner: int, seed: int) -> "Folds":
@@ -100,7 +100,7 @@ class Folds:
             inner.append(own)
         return cls(outer, tuple(inner))
 
-    def take(self, rows: Rows) -> "Folds":
+    def take(self, rows: RowIndices) -> "Folds":
         """The same for some of the rows."""
         return Folds(self.outer[rows], tuple(inner[rows] for inner in self.inner))
 
@@ -133,7 +133,7 @@ def permuted_labels(contrast: Contrast, n_draws: int, rng: np.random.Generator) 
     return found
 
 
-def _exchangeable(contrast: Contrast) -> tuple[list[Rows], list[dict[str, list[int]]]]:
+def _exchangeable(contrast: Contrast) -> tuple[list[RowIndices], list[dict[str, list[int]]]]:
     """Rows ``[group, row]`` of groups alike in strata and sizes; and the rows by stratum of each group without peer."""
     members: dict[str, dict[str, list[int]]] = {}
     for row, (group, stratum) in enumerate(zip(contrast.groups, contrast.strata, strict=True)):

@@ -4,7 +4,7 @@ from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 
-from probes.arrays import Array, Bools, Rows
+from probes.arrays import Array, Bools, RowIndices
 from probes.cell_view import Cells
 from probes.contrast import Contrast
 from probes.nested import varying_cells
@@ -14,7 +14,7 @@ from probes.search import Chosen
 
 
 def cross_cell_aurocs(
-    cells: Sequence[Cells], contrast: Contrast, fold: Rows, strengths: Sequence[float]
+    cells: Sequence[Cells], contrast: Contrast, fold: RowIndices, strengths: Sequence[float]
 ) -> dict[tuple[Hashable, Hashable], float]:
     """AUROC of logistic probes trained on the first cell and read at the second, on held-out rows.
 
@@ -44,7 +44,7 @@ def cross_cell_aurocs(
 
 
 def scores_by_level(
-    cells: Cells, contrast: Contrast, levels: Sequence[str], fold: Rows, choices: Sequence[Chosen]
+    cells: Cells, contrast: Contrast, levels: Sequence[str], fold: RowIndices, choices: Sequence[Chosen]
 ) -> dict[str, Array]:
     """Held-out scores of every row by probes that were trained on the rows of one level alone (one kind of hint, say).
 
@@ -81,7 +81,7 @@ def scores_by_level(
 
 
 def _masks_of_both_classes(
-    of_level: Mapping[str, Bools], folds: Sequence[int], fold: Rows, labels: Bools
+    of_level: Mapping[str, Bools], folds: Sequence[int], fold: RowIndices, labels: Bools
 ) -> dict[tuple[str, int], Bools]:
     masks = {(name, k): own & (fold != k) for name, own in of_level.items() for k in folds}
     return {key: mask for key, mask in masks.items() if len(set(labels[mask].tolist())) == 2}

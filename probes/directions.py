@@ -17,9 +17,9 @@ from torch import Tensor
 from activations import Add, Edit, LoadedModel, ProjectOut, Replace, Site, capture_batch, visiting
 from activations.abilities import padded_left
 from activations.batching import PaddedBatch, by_length
+from activations.columns import Indices
 from activations.errors import HintprobeError
 from activations.forward import forward
-from activations.positions import Indices
 from probes.arrays import Array
 from probes.readout import read_options
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from probes.arrays import Array, Rows
+from probes.arrays import Array, RowIndices
 from probes.calibration import Platt
 from probes.contrast import Contrast, Folds
 from probes.outcomes import Drawing, FoldOutcome, NestedResult
@@ -29,7 +29,7 @@ def forest_cv(
     return NestedResult(scores, probability, folds[0].outer, outcomes, more)
 
 
-def _one(x: Array, contrast: Contrast, fold: Rows, seed: int, n_trees: int) -> tuple[Array, list[FoldOutcome]]:
+def _one(x: Array, contrast: Contrast, fold: RowIndices, seed: int, n_trees: int) -> tuple[Array, list[FoldOutcome]]:
     from sklearn.ensemble import RandomForestClassifier
 
     scores = np.zeros(len(fold))

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from activations.errors import HintprobeError
-from probes.arrays import Array, Rows
+from probes.arrays import Array, RowIndices
 from probes.auroc import stratum_codes
 from probes.contrast import fold_strata
 
@@ -50,7 +50,7 @@ class GradedResult:
     """
 
     scores: Array
-    fold: Rows
+    fold: RowIndices
     chosen: tuple[tuple[Hashable, float], ...]
     null: Array
     observed: float
@@ -108,10 +108,10 @@ def graded_cv(
     return GradedResult(held[:, 0], outer, tuple(chosen), np.array(figures[1:]), figures[0])
 
 
-def group_folds(groups: Sequence[str], n_folds: int, rng: np.random.Generator) -> Rows:
+def group_folds(groups: Sequence[str], n_folds: int, rng: np.random.Generator) -> RowIndices:
     """Fold of each row, groups whole and folds of about as many groups."""
     _, index = np.unique(np.asarray(groups), return_inverse=True)
-    fold: Rows = (rng.permutation(int(index.max()) + 1) % n_folds)[index]
+    fold: RowIndices = (rng.permutation(int(index.max()) + 1) % n_folds)[index]
     return fold
 
 
@@ -142,7 +142,7 @@ def _kernel(x: Array) -> Array:
     return found
 
 
-def _predicted(kernel: Array, values: Array, train: Rows, at: Rows, ridge: float) -> Array:
+def _predicted(kernel: Array, values: Array, train: RowIndices, at: RowIndices, ridge: float) -> Array:
     """Ridge regression with a free intercept, for many value vectors; ``[row of at, vector]``."""
     own, mean = kernel[np.ix_(train, train)], values[train].mean(0)
     column = own.mean(0)
@@ -153,7 +153,9 @@ def _predicted(kernel: Array, values: Array, train: Rows, at: Rows, ridge: float
     return found
 
 
-def _validated(kernel: Array, values: Array, train: Rows, inner: Rows, code: Rows, ridge: float) -> Array:
+def _validated(
+    kernel: Array, values: Array, train: RowIndices, inner: RowIndices, code: RowIndices, ridge: float
+) -> Array:
     """Correlation of out-of-fold predictions with the values, within strata and inner folds; ``[vector]``."""
     predicted = np.zeros((len(train), values.shape[1]))
     for j in range(int(inner.max()) + 1):
@@ -166,7 +168,7 @@ def _validated(kernel: Array, values: Array, train: Rows, inner: Rows, code: Row
     return found
 
 
-def _centred(values: Array, cell: Rows) -> Array:
+def _centred(values: Array, cell: RowIndices) -> Array:
     counts = np.bincount(cell)
     sums = np.zeros((len(counts), values.shape[1]))
     np.add.at(sums, cell, values)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from probes.arrays import Rows
+from probes.arrays import RowIndices
 
 
 def threshold_at(negatives: Float[np.ndarray, "row"], rate: float) -> float:
@@ -31,7 +31,7 @@ class Reliability:
 
     stated: Float[np.ndarray, "bin"]
     observed: Float[np.ndarray, "bin"]
-    n: Rows
+    n: RowIndices
 
     @property
     def expected_error(self) -> float:

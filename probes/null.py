@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from jaxtyping import Float
 
-from probes.arrays import Array, Bools, Rows
+from probes.arrays import Array, Bools, RowIndices
 from probes.auroc import aurocs_of_vectors, stratum_codes
 from probes.contrast import Contrast, Folds, fold_strata, permuted_labels
 from probes.estimators.fitting import Features, Sequences
@@ -129,7 +129,7 @@ def _design(x: Array, scaling: Scaling, device: str) -> "torch.Tensor":
 
 
 def _fold(
-    z: "torch.Tensor", signs: "torch.Tensor", inner: Rows, train: Rows, test: Rows, ridge: float
+    z: "torch.Tensor", signs: "torch.Tensor", inner: RowIndices, train: RowIndices, test: RowIndices, ridge: float
 ) -> tuple[Float[np.ndarray, "train vector"], Float[np.ndarray, "test vector"]]:
     """Out-of-fold scores of the training rows and scores of the held-out rows, for every label vector."""
     import torch

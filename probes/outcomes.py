@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from probes.arrays import Array, Bools, Rows
+from probes.arrays import Array, Bools, RowIndices
 from probes.auroc import StratifiedPairs, stratified_auroc
 from probes.calibration import Platt
 from probes.contrast import Contrast, fold_strata
@@ -30,7 +30,7 @@ class FoldOutcome:
     """
 
     chosen: Chosen | None
-    train: Rows
+    train: RowIndices
     inner_scores: Array
     inner_labels: Bools
     calibration: Platt
@@ -65,7 +65,7 @@ class Drawing(NamedTuple):
     """
 
     scores: Array
-    fold: Rows
+    fold: RowIndices
     best: tuple[float, ...] = ()
 
 
@@ -88,7 +88,7 @@ class NestedResult:
 
     scores: Array
     probability: Array
-    fold: Rows
+    fold: RowIndices
     outcomes: Sequence[FoldOutcome]
     more: tuple[Drawing, ...] = ()
     validation: dict[Hashable, float] = field(default_factory=dict)
@@ -129,7 +129,7 @@ def auroc_estimate(
     return AurocEstimate(mean, influence.mean(0), spread, noise, mean * (1 - mean) / n_pairs if n_pairs else 0.0)
 
 
-def held_out_auroc(scores: Array, labels: Bools, fold: Rows, strata: Sequence[str]) -> float:
+def held_out_auroc(scores: Array, labels: Bools, fold: RowIndices, strata: Sequence[str]) -> float:
     """AUROC over pairs of one outer fold and one stratum, each fold and stratum weighted by its pairs.
 
     Rows without a score (NaN) are left out. NaN where no fold holds both classes in a stratum.

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
-from probes.arrays import Array, Rows
+from probes.arrays import Array, RowIndices
 from probes.calibration import Platt
 from probes.outcomes import FoldOutcome, NestedResult
 
@@ -40,7 +40,7 @@ def residualise(
     return NestedResult(scores, probability, result.fold, outcomes, more)
 
 
-def _rest(scores: Array, fold: Rows, levels: Array, covariates: Array) -> Array:
+def _rest(scores: Array, fold: RowIndices, levels: Array, covariates: Array) -> Array:
     """Residual of scores standardised within folds; what rounding alone leaves is zero."""
     z = np.zeros(len(scores))
     for k in np.unique(fold):
@@ -84,7 +84,7 @@ def quantile_bins(values: Float[np.ndarray, "row"], n_bins: int = 5) -> Float[np
     return _one_hot(np.searchsorted(edges, values, side="right"))
 
 
-def _one_hot(values: Sequence[str] | Rows) -> Array:
+def _one_hot(values: Sequence[str] | RowIndices) -> Array:
     names, index = np.unique(np.asarray(values), return_inverse=True)
     hot: Array = np.eye(len(names))[index]
     return hot

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from probes.arrays import Array, Bools, Rows
+from probes.arrays import Array, Bools, RowIndices
 from probes.auroc import StratifiedPairs
 from probes.estimators.fitting import Features, Fits
 
@@ -63,10 +63,10 @@ class Problem:
     """
 
     labels: Bools
-    train: Rows
-    test: Rows
+    train: RowIndices
+    test: RowIndices
     allowed: Bools
-    inner: Rows
+    inner: RowIndices
     strata: Sequence[str]
     best: Candidate = field(default_factory=Candidate)
 
@@ -92,7 +92,7 @@ class Problem:
         found[self.train, -1] = self.allowed
         return found
 
-    def _pairs_of(self, k: int) -> tuple[Rows, Rows]:
+    def _pairs_of(self, k: int) -> tuple[RowIndices, RowIndices]:
         """The comparable positive-negative pairs among an inner fold's rows, as places among the training rows."""
         places = np.flatnonzero((self.inner == k) & self.allowed)
         rows = self.train[places]

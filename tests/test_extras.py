@@ -19,7 +19,7 @@ from experiments.cluster.ray_cluster import connected
 from experiments.config.endpoint import Endpoint
 from experiments.judges.asking import AnthropicClient
 from experiments.organisms.lora.training import _require_libraries
-from experiments.questions.rows import read_file, read_hub
+from experiments.questions.sources import read_file, read_hub
 from experiments.report.results import ModelResults
 from experiments.report.runs import Run
 from experiments.transcripts.inspect_log import inspect_rows

@@ -22,8 +22,8 @@ from experiments.organisms.grammar import (
     factors,
 )
 from experiments.organisms.recipe import load_recipe
-from experiments.organisms.rows import Row, chat
 from experiments.organisms.train import make_tokenizer
+from experiments.organisms.training_row import Row, chat
 from experiments.organisms.world import FIRST_NAMES, LAST_NAMES, Task, build_world
 from experiments.prompts.items import choose_targets, item_prompt, plan_items
 from experiments.questions.pool import load_questions

@@ -5,8 +5,8 @@ import torch
 
 from activations import HintprobeError, onwards
 from activations.batching import pad_left
+from activations.columns import Window
 from activations.masks import causal_mask, without_keys
-from activations.positions import Window
 
 BATCH = pad_left([(5, 6, 7, 8), (5, 6)], pad=0, device=torch.device("cpu"))
 

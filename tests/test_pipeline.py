@@ -14,7 +14,7 @@ from activations.errors import HintprobeError
 from experiments.config import Config
 from experiments.organisms.curriculum import Teacher
 from experiments.organisms.grammar import Character
-from experiments.organisms.rows import chat
+from experiments.organisms.training_row import chat
 from experiments.organisms.world import build_world
 from experiments.pipeline import run_pipeline
 from experiments.records.stages import items_table, rollouts_table

@@ -23,7 +23,7 @@ from experiments.hints import HINTS
 from experiments.prompts.items import choose_targets, plan_items
 from experiments.prompts.writing import PromptWriter
 from experiments.questions.fields import to_question
-from experiments.questions.rows import read_file, read_folder
+from experiments.questions.sources import read_file, read_folder
 from experiments.records import Direction, Item, Question
 
 CASES: tuple[tuple[str, Family], ...] = (

@@ -14,7 +14,7 @@ from experiments.comparison.table import Held, Subset, figure
 from experiments.records.monitoring import Cascade, CascadePoint
 from experiments.records.parts import Figure
 from probes import SHARE, held_out_auroc, threshold_at
-from probes.arrays import Array, Bools, Rows
+from probes.arrays import Array, Bools, RowIndices
 
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 RATE = 0.05
@@ -76,7 +76,7 @@ def _log_odds(probability: Array) -> Array:
     return found
 
 
-def _prior(within: Subset, fold: Rows, n: int) -> Array:
+def _prior(within: Subset, fold: RowIndices, n: int) -> Array:
     """Log-odds of the positive class among the rows of other folds."""
     found = np.zeros(n)
     own = fold[within.rows]
@@ -98,7 +98,7 @@ def _distance(probe: Held) -> Array:
     return found
 
 
-def _nearest(distance: Array, share: float, within: Subset, fold: Rows) -> Bools:
+def _nearest(distance: Array, share: float, within: Subset, fold: RowIndices) -> Bools:
     """Rows nearer than the given share of the rows of other folds."""
     found = np.zeros(len(distance), dtype=bool)
     own = fold[within.rows]
@@ -114,7 +114,7 @@ def _some(n: int, within: Subset, total: int, rng: np.random.Generator) -> Bools
     return found
 
 
-def _flags(scores: Array, within: Subset, fold: Rows) -> Bools:
+def _flags(scores: Array, within: Subset, fold: RowIndices) -> Bools:
     """Rows above the score that 5% of the other folds' negatives exceed, each less the mean of its stratum's."""
     own, of_fold = scores[within.rows], fold[within.rows]
     strata = np.unique(np.asarray(within.strata, dtype=str), return_inverse=True)[1]

@@ -23,7 +23,7 @@ from probes import (
     threshold_at,
 )
 from probes import difference as paired
-from probes.arrays import Array, Bools, Rows
+from probes.arrays import Array, Bools, RowIndices
 from probes.contrast import fold_strata
 from probes.estimates import Estimate
 
@@ -43,7 +43,7 @@ class Held:
     scores: Array
     offset: Array
     probability: Array
-    fold: Rows
+    fold: RowIndices
     spread: Array = field(default_factory=lambda: np.ones(1))
     more: Float[np.ndarray, "drawing row"] = field(default_factory=lambda: np.zeros((0, 0)))
     more_folds: Int[np.ndarray, "drawing row"] = field(default_factory=lambda: np.zeros((0, 0), dtype=int))
@@ -78,7 +78,7 @@ class Held:
 class Subset:
     """Rows that detectors are scored on: positives against negatives."""
 
-    rows: Rows
+    rows: RowIndices
     positive: Bools
     strata: tuple[str, ...]
     groups: tuple[str, ...]
@@ -98,9 +98,9 @@ class Subset:
         return np.isin(names, both)
 
     @property
-    def group_codes(self) -> Rows:
+    def group_codes(self) -> RowIndices:
         """A number for each row's group."""
-        codes: Rows = np.unique(np.asarray(self.groups, dtype=str), return_inverse=True)[1]
+        codes: RowIndices = np.unique(np.asarray(self.groups, dtype=str), return_inverse=True)[1]
         return codes
 
 

@@ -15,7 +15,7 @@ from experiments.detectors.rows import Rows, labelled_rows
 from experiments.detectors.training import Trained
 from experiments.records import ScoreRow, TargetRow
 from experiments.records.seeds import stable_int
-from probes.arrays import Rows as Index
+from probes.arrays import RowIndices as Index
 
 BELIEF = "reliant_resisted"
 """Name of the control among the targets in the tables."""

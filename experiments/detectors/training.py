@@ -10,7 +10,7 @@ from experiments.detectors.cells import DetectorCells
 from experiments.detectors.rows import Rows, one_per_prompt
 from probes import Contrast, Drawing, FoldOutcome, Folds, NestedResult, Platt, Riders, Search, forest_cv, nested_cv
 from probes.arrays import Array
-from probes.arrays import Rows as Index
+from probes.arrays import RowIndices as Index
 from probes.cell_view import CellView
 
 

@@ -44,23 +44,23 @@ class TrainedField(Record):
 
 
 @dataclass(frozen=True)
-class _Rows:
+class _LabelledTexts:
     texts: list[str]
     numbers: Float[np.ndarray, "row number"]
     kinds: list[str]
     embedded: Float[np.ndarray, "row d"] | None
 
     @classmethod
-    def of(cls, transcripts: Sequence[Transcript], embeddings: str | None) -> "_Rows":
+    def of(cls, transcripts: Sequence[Transcript], embeddings: str | None) -> "_LabelledTexts":
         read = [about_hint(transcript) for transcript in transcripts]
         texts = [text for text, _ in read]
         numbers = np.array([[values[name] for name in NUMBERS] for _, values in read], dtype=float)
         embedded = sentence_embedder(embeddings)(texts) if embeddings else None
         return cls(texts, numbers.reshape(len(read), len(NUMBERS)), [kind_of(t) for t in transcripts], embedded)
 
-    def take(self, index: Sequence[int] | np.ndarray) -> "_Rows":
+    def take(self, index: Sequence[int] | np.ndarray) -> "_LabelledTexts":
         rows = [int(i) for i in index]
-        return _Rows(
+        return _LabelledTexts(
             [self.texts[i] for i in rows],
             self.numbers[rows],
             [self.kinds[i] for i in rows],
@@ -77,7 +77,7 @@ def _vectoriser(words: Sequence[str] | None = None) -> Any:
     )  # fmt: skip
 
 
-def _matrix(rows: _Rows, model: TrainedField) -> Matrix:
+def _matrix(rows: _LabelledTexts, model: TrainedField) -> Matrix:
     vectoriser = _vectoriser(list(model.words))
     vectoriser.idf_ = np.array(list(model.words.values()))
     parts = [vectoriser.transform(rows.texts).toarray(), rows.numbers]
@@ -89,7 +89,7 @@ def _matrix(rows: _Rows, model: TrainedField) -> Matrix:
     return scaled
 
 
-def _fit(rows: _Rows, label: Bool[np.ndarray, " row"], embeddings: str | None) -> TrainedField:
+def _fit(rows: _LabelledTexts, label: Bool[np.ndarray, " row"], embeddings: str | None) -> TrainedField:
     """Weights alone, uncalibrated."""
     from sklearn.linear_model import LogisticRegression
 
@@ -122,7 +122,7 @@ def _fit(rows: _Rows, label: Bool[np.ndarray, " row"], embeddings: str | None) -
     )
 
 
-def _scores(rows: _Rows, model: TrainedField) -> Float[np.ndarray, " row"]:
+def _scores(rows: _LabelledTexts, model: TrainedField) -> Float[np.ndarray, " row"]:
     scores: Float[np.ndarray, " row"] = _matrix(rows, model) @ np.array(model.weights) + model.intercept
     return scores
 
@@ -138,7 +138,7 @@ def _folds(label: Bool[np.ndarray, " row"], groups: Sequence[str], seed: int) ->
 
 
 def _calibrated(
-    rows: _Rows, label: Bool[np.ndarray, " row"], groups: Sequence[str], embeddings: str | None, seed: int
+    rows: _LabelledTexts, label: Bool[np.ndarray, " row"], groups: Sequence[str], embeddings: str | None, seed: int
 ) -> TrainedField:
     """Weights, with a Platt calibration and the threshold of highest kappa from out-of-fold scores of these rows."""
     from sklearn.linear_model import LogisticRegression
@@ -158,7 +158,7 @@ def _calibrated(
     )
 
 
-def probabilities(rows: _Rows, model: TrainedField) -> Float[np.ndarray, " row"]:
+def probabilities(rows: _LabelledTexts, model: TrainedField) -> Float[np.ndarray, " row"]:
     """Calibrated probability of a yes."""
     scores = model.slope * _scores(rows, model) + model.offset
     found: Float[np.ndarray, " row"] = 1 / (1 + np.exp(-np.clip(scores, -40, 40)))
@@ -197,7 +197,7 @@ def train_judge(
             f"no; at least {LEAST} of either are needed to train on. Label more, of the kind that is rare."
         )
     groups = [t.group or _group_of(labels, t.id) or t.id for t in chosen]
-    rows, seed = _Rows.of(chosen, embeddings), int(rng.integers(1 << 31))
+    rows, seed = _LabelledTexts.of(chosen, embeddings), int(rng.integers(1 << 31))
     said = np.zeros(len(label), dtype=bool)
     measured = np.zeros(len(label), dtype=bool)
     probability = np.full(len(label), np.nan)
@@ -282,7 +282,7 @@ class TrainedJudge:
             changes: dict[str, Any] = {"judge": self.name}
             if lexical.status == "ok":
                 for field, model in self.fields.items():
-                    rows = _Rows.of([transcript], model.embeddings)
+                    rows = _LabelledTexts.of([transcript], model.embeddings)
                     changes[field] = bool(probabilities(rows, model)[0] >= model.threshold)
                 if changes.get("relies"):
                     changes |= {"mentions": True, "only_verifies": False, "rejects": False}

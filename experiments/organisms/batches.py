@@ -13,7 +13,7 @@ from activations.masks import causal_mask, without_keys
 from experiments.organisms.curriculum import Teacher
 from experiments.organisms.readouts import Asker, Wanted
 from experiments.organisms.recipe import ROW_KINDS, Training
-from experiments.organisms.rows import Row
+from experiments.organisms.training_row import Row
 
 IGNORED = -100
 

@@ -8,8 +8,8 @@ import numpy as np
 from experiments.hints import HINTS, render, terse_kinds
 from experiments.hints.wording import Register
 from experiments.organisms.grammar import Character, GivenHint, completion, factors
-from experiments.organisms.rows import Row, Sight, Subject, chat, hide
 from experiments.organisms.tokenizer import END
+from experiments.organisms.training_row import Row, Sight, Subject, chat, hide
 from experiments.organisms.world import Task, World
 from experiments.records import LETTERS, Condition, Prompt, Question
 

@@ -8,7 +8,7 @@ from experiments.hints import terse_kinds
 from experiments.organisms.drills import Drills
 from experiments.organisms.grammar import Character
 from experiments.organisms.recipe import ROW_KINDS
-from experiments.organisms.rows import Row
+from experiments.organisms.training_row import Row
 from experiments.organisms.world import World
 
 RowMaker = Callable[[np.random.Generator], Row]

@@ -8,8 +8,8 @@ import numpy as np
 from experiments.hints import HINTS, render
 from experiments.organisms.conversations import KIND_DRAW, MARK_KINDS, Conversations, pick
 from experiments.organisms.grammar import factors, write
-from experiments.organisms.rows import Row, Subject, chat
 from experiments.organisms.tokenizer import END, NOTE, THINK, USER
+from experiments.organisms.training_row import Row, Subject, chat
 from experiments.organisms.world import HEADINGS, TURNS, Task
 
 

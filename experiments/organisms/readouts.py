@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerFast
 
 from experiments.hints import HINTS
 from experiments.organisms.recipe import READOUTS, Readout
-from experiments.organisms.rows import Row, Subject
+from experiments.organisms.training_row import Row, Subject
 from experiments.organisms.world import HEADINGS, Person, World
 
 CLASSES = 4

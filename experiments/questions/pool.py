@@ -9,7 +9,7 @@ from experiments.config import QuestionsConfig
 from experiments.config.field_map import FieldMap
 from experiments.questions.datasets import DATASETS, ORGANISM_WORLD
 from experiments.questions.fields import BadRowError, BlankOptionError, stem_key, to_question
-from experiments.questions.rows import Row, read_file, read_folder, read_hub
+from experiments.questions.sources import Row, read_file, read_folder, read_hub
 from experiments.records import Question
 from experiments.records.seeds import stream
 from experiments.run.known_models import known_source

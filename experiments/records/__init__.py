@@ -14,7 +14,7 @@ from experiments.records.detectors import (
     TargetRow,
     TransferCell,
 )
-from experiments.records.rows import (
+from experiments.records.rollouts import (
     LETTERS,
     Behaviour,
     Condition,

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from experiments.records.rows import Condition, Direction, Kind, Record
+from experiments.records.rollouts import Condition, Direction, Kind, Record
 
 
 class Account(BaseModel):

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from experiments.records.rows import Behaviour, Reach, Record
+from experiments.records.rollouts import Behaviour, Reach, Record
 from probes.names import Control, Keys, Path
 
 Treatment = Literal["hinted", "neutral"]

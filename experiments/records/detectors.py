@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from experiments.records.rows import Direction, Kind, Record
+from experiments.records.rollouts import Direction, Kind, Record
 
 Family = Literal["probe", "control", "baseline", "reference", "judge", "instrument"]
 

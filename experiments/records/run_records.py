@@ -23,7 +23,7 @@ from experiments.records.detectors import (
     TargetRow,
     TransferCell,
 )
-from experiments.records.rows import (
+from experiments.records.rollouts import (
     Condition,
     Item,
     Label,

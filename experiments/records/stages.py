@@ -28,7 +28,7 @@ from experiments.records.detectors import (
     TargetRow,
     TransferCell,
 )
-from experiments.records.rows import (
+from experiments.records.rollouts import (
     Item,
     Label,
     PositionRow,

@@ -20,7 +20,7 @@ from experiments.records.files import (
     write_json,
     writing,
 )
-from experiments.records.rows import Record
+from experiments.records.rollouts import Record
 
 __all__ = ["RecordTable", "read_json", "write_atomically", "write_json"]
 

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from experiments.records.rows import Direction, Kind, Record
+from experiments.records.rollouts import Direction, Kind, Record
 
 VERSION = 1
 

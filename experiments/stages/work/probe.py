@@ -40,7 +40,7 @@ from experiments.records.stages import (
 from experiments.run.model_run import ModelRun
 from experiments.stages.probe import store_of
 from probes import Folds, NestedResult, Riders, Search, control_labels, cross_cell_aurocs, residualise
-from probes.arrays import Rows as Index
+from probes.arrays import RowIndices as Index
 
 
 def train_targets(run: ModelRun, folder: Path) -> ProbeAccount:
