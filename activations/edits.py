@@ -26,7 +26,7 @@ from activations.models import LoadedModel
 from activations.sites import Site, decoder_blocks
 
 States = Float[Tensor, "reached width"]
-ReachedRows = Int[Tensor, "reached"]
+Reached = Int[Tensor, "reached"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ class SiteEdit:
         head = "" if self.head is None else f", head {self.head}"
         return f"{type(self).__name__} at {self.site}{head}"
 
-    def changed(self, states: States, rows: ReachedRows, places: ReachedRows) -> States:
+    def changed(self, states: States, rows: Reached, places: Reached) -> States:
         """What stands in the states' stead.
 
         Args:
@@ -85,7 +85,7 @@ class Replace(SiteEdit):
             )
         _check_finite(self, self.values)
 
-    def changed(self, states: States, rows: ReachedRows, places: ReachedRows) -> States:
+    def changed(self, states: States, rows: Reached, places: Reached) -> States:
         """The given states."""
         return self.values.to(states.device)[rows, places].to(states.dtype)
 
@@ -94,7 +94,7 @@ class Replace(SiteEdit):
 class Zero(SiteEdit):
     """Sets states to zero."""
 
-    def changed(self, states: States, rows: ReachedRows, places: ReachedRows) -> States:
+    def changed(self, states: States, rows: Reached, places: Reached) -> States:
         """Zeros."""
         return torch.zeros_like(states)
 
@@ -113,7 +113,7 @@ class Mean(SiteEdit):
         super().__post_init__()
         _check_vector(self, self.mean)
 
-    def changed(self, states: States, rows: ReachedRows, places: ReachedRows) -> States:
+    def changed(self, states: States, rows: Reached, places: Reached) -> States:
         """The mean."""
         return _per_row(self.mean, rows, states).expand_as(states)
 
@@ -134,7 +134,7 @@ class Add(SiteEdit):
         super().__post_init__()
         _check_vector(self, self.direction)
 
-    def changed(self, states: States, rows: ReachedRows, places: ReachedRows) -> States:
+    def changed(self, states: States, rows: Reached, places: Reached) -> States:
         """States plus scale times direction."""
         scale = torch.as_tensor(self.scale, dtype=states.dtype, device=states.device)
         if scale.dim():
@@ -158,7 +158,7 @@ class ProjectOut(SiteEdit):
         if not self.direction.norm(dim=-1).min() > 0:
             raise HintprobeError(f"{self} was given a direction of length zero, along which nothing can be removed.")
 
-    def changed(self, states: States, rows: ReachedRows, places: ReachedRows) -> States:
+    def changed(self, states: States, rows: Reached, places: Reached) -> States:
         """States minus their projection."""
         direction = _per_row(self.direction, rows, states)
         unit: Tensor = direction / direction.norm(dim=-1, keepdim=True)
