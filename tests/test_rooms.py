@@ -103,6 +103,6 @@ def test_planted_upward_imports_are_seen(tmp_path):
         "experiments/attic/old.py:1 attic imports records",
         "experiments/hints/late.py:2 hints imports stages",
         "experiments/judges/lazy.py:2 judges imports organisms",
-        "experiments/records/rollouts.py:1 records imports config",
+        "experiments/records/rows.py:1 records imports config",
         "experiments/report/page.py:1 report imports pipeline",
     ]
