@@ -262,4 +262,4 @@ def test_only_the_marked_part_of_a_page_is_written(tmp_path):
     with pytest.raises(HintprobeError, match="lacks <!-- calibration -->"):
         write_page(page, calibrated(True, figure(0.03, 0.01, 0.06)))
     with pytest.raises(HintprobeError, match="cannot be read"):
-        write_page(tmp_path / "none.md", {})
+        write_page(tmp_path / "none.md", calibrated(True, figure(0.03, 0.01, 0.06)))
