@@ -27,7 +27,7 @@ demo: $(VENV)/demo
 	$(BIN)/hintprobe run experiments/configs/demo.yaml
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check

@@ -26,6 +26,18 @@ from activations import LoadedModel, load_model
 from experiments.organisms.recipe import load_recipe
 from experiments.organisms.train import make_tokenizer
 
+LONGEST = (
+    "test_demo", "test_pipeline", "test_shipped_organisms", "test_shown_commands", "test_readme", "test_train_rl",
+    "test_training", "test_organism_lora", "test_finished", "test_causal_stages", "test_store_kills", "test_cluster",
+)  # fmt: skip
+"""Files that take longest: they begin first, so that no worker is left with one of them at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {name: k for k, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
+
 ARCHITECTURES = ("llama", "qwen3", "gpt2")
 LAYERS, WIDTH, HEADS, KV_HEADS = 4, 64, 4, 2
 

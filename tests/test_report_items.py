@@ -78,6 +78,15 @@ def test_what_does_not_fit_is_missing_evenly(tmp_path):
     assert f"{shown} of 90 rollouts are in this page" in re.sub(r"\s+", " ", render_with_budget(run, 60_000))
 
 
+def test_texts_that_repeat_are_held_to_what_a_page_can_unpack(tmp_path):
+    run = make_run(tmp_path, 60, cots=["the same words again and again " * 40] * 60)
+    entries = entries_of(run, run.summary.models[0], "show")
+    assert pack(entries)[1] == 60
+    packed, shown = pack(entries, unpacked=40_000)
+    assert 5 < shown < 60
+    assert len(gzip.decompress(base64.b64decode(packed))) <= 41_000
+
+
 def render_with_budget(run, budget):
     from experiments.report import browser
 

@@ -14,6 +14,8 @@ from experiments.report.runs import Run
 
 BUDGET = 4_000_000
 """Bytes of a page that items may take; with the rest it stays under 6 MB."""
+UNPACKED = 16_000_000
+"""Characters that a page may unpack to: texts that repeat pack so well that reading them would take the time."""
 
 NOT_TO_BE_SPREAD = ("gpqa",)
 """Sources whose authors ask that questions are not put on the web, where a model could be trained on them."""
@@ -144,7 +146,7 @@ def _quoted(text: str, quotes: Iterable[str]) -> list[Mark]:
     return [(at, at + len(quote), "quote") for at, quote in found if at >= 0]
 
 
-def pack(entries: Sequence[Entry], budget: int = BUDGET) -> tuple[str, int]:
+def pack(entries: Sequence[Entry], budget: int = BUDGET, unpacked: int = UNPACKED) -> tuple[str, int]:
     """Compress as many entries as fit, taken in turn from every kind × direction × behaviour × verdict.
 
     Returns:
@@ -153,15 +155,12 @@ def pack(entries: Sequence[Entry], budget: int = BUDGET) -> tuple[str, int]:
     ordered = _in_turn(entries)
     n = len(ordered)
     while True:
-        packed = _compressed(ordered[:n])
-        if len(packed) <= budget or n == 0:
+        text = json.dumps(ordered[:n], separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        packed = base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode() if len(text) <= unpacked else ""
+        over = max(len(text) / unpacked, len(packed) / budget)
+        if over <= 1 or n == 0:
             return packed, n
-        n = min(n - 1, int(n * budget / len(packed) * 0.95))
-
-
-def _compressed(entries: Sequence[Entry]) -> str:
-    text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+        n = min(n - 1, int(n / over * 0.95))
 
 
 def _in_turn(entries: Sequence[Entry]) -> list[Entry]:
