@@ -12,6 +12,7 @@ from activations import Site, load_tokenizer
 from activations.errors import HintprobeError
 from experiments.commands.importing import import_file, uses
 from experiments.config import Config
+from experiments.planning.plan import Assumptions, plan_run
 from experiments.records.accounts import CaptureAccount
 from experiments.report.page import render
 from experiments.run.model_run import ModelRun
@@ -159,3 +160,18 @@ def test_the_report_says_that_reliance_was_told_by_removal_alone(tmp_path):
     stages = {**model.stages, "generate": made.model_copy(update={"account": account})}
     summary = run.summary.model_copy(update={"models": (model.model_copy(update={"stages": stages}),)})
     assert said in render([replace(run, summary=summary)])
+
+
+def test_a_plan_on_transcripts_counts_what_is_in_them(tmp_path):
+    rows = [transcript(f"{k}", group=f"q{k}", hinted_answer="B" if k % 3 else "A") for k in range(9)]
+    rows += [transcript("aligned", group="x", unhinted_answer="B"), transcript("unfit", gold=None, group="y")]
+    path = tmp_path / "t.jsonl"
+    path.write_text("".join(row.model_dump_json() + "\n" for row in rows))
+    given = {**SMALL, "name": "t", "cache": str(tmp_path), "generate": {"transcripts": str(path)}}
+    (plan,) = plan_run(Config.model_validate(given), Assumptions())
+    assert (plan["rollouts"], plan["captured_rollouts"], plan["items"]) == (0, 20, 10)
+    assert plan["seconds"]["generate"] == 0
+    assert plan["power"]["by_stratum"] == {"sycophancy incorrect": [6.0, 1.0]}
+    assert any("10 of 11 transcripts" in note and "right option" in note for note in plan["notes"])
+    with pytest.raises(HintprobeError, match="given as transcripts"):
+        plan_run(Config.model_validate(given), Assumptions(calibrate=True))

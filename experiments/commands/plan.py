@@ -80,6 +80,7 @@ def _print(console: Console, entry: dict[str, Any]) -> None:
     from experiments.planning.words import parameters, size
 
     power, assumed, measured = entry["power"], entry["assumed"], entry["measured"]
+    counted = "counted" if entry["given"] else "expected"
     where = "here" if measured else f"on one {assumed['card']} (assumed)"
     table = Table(title=f"{entry['model']} ({parameters(entry['parameters'])} parameters)", title_justify="left")
     table.add_column("what")
@@ -100,8 +101,8 @@ def _print(console: Console, entry: dict[str, Any]) -> None:
         (f"patch {where}", _time(entry, "patch")),
         (f"mediate {where}", _time(entry, "mediate")),
         (f"directions {where}", _time(entry, "directions")),
-        ("reliant rows expected", f"{power['expected_reliant']:.0f}"),
-        ("aligned rows expected", f"{power['expected_aligned']:.0f}"),
+        (f"reliant rows {counted}", f"{power['expected_reliant']:.0f}"),
+        (f"aligned rows {counted}", f"{power['expected_aligned']:.0f}"),
     ):
         table.add_row(what, amount)
     console.print(table)
@@ -109,7 +110,7 @@ def _print(console: Console, entry: dict[str, Any]) -> None:
     for note in entry["notes"]:
         console.print(f"Note: {note}", markup=False)
     console.print(_verdict(power, entry["cached"]["labels"]), markup=False)
-    console.print(_basis(assumed, measured), markup=False)
+    console.print(_basis(assumed, measured, entry["given"]), markup=False)
 
 
 def _time(entry: dict[str, Any], stage: str) -> str:
@@ -142,8 +143,10 @@ def _cached(cached: dict[str, Any]) -> str:
     return f"In the cache: {'; '.join(parts)}."
 
 
-def _basis(assumed: dict[str, Any], measured: dict[str, Any] | None) -> str:
+def _basis(assumed: dict[str, Any], measured: dict[str, Any] | None, given: bool) -> str:
     rates = assumed["rates"]
+    if given:
+        return "Times are arithmetic from the card's data sheet, good to a factor of three."
     if measured:
         return (
             f"Measured on {measured['questions']} questions: speed, completions of {assumed['completion_tokens']:.0f} "

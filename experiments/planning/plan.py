@@ -22,6 +22,7 @@ from experiments.planning.costs import (
     memory_bytes,
     record_bytes,
 )
+from experiments.planning.given import given_transcripts
 from experiments.planning.later import PROBE_FLOPS, PROBE_OVERHEAD, Later, later_work
 from experiments.planning.power import Rates, expected_rows, smallest_detectable
 from experiments.planning.shapes import ModelShape, shape_of
@@ -87,36 +88,51 @@ def _measured(config: Config, source: str, items: Sequence[Item]) -> Measured:
 def _plan_model(config: Config, name: str, assumed: Assumptions, looked_up: dict[str, Lookup | None]) -> dict[str, Any]:
     source = resolve_model(name)
     shape = shape_of(source)
-    if Path(source).is_dir():  # of a model that is not here, the run will tell
+    limit = config.limits.get(name, config.questions.limit)
+    given = given_transcripts(config, limit)
+    if given and assumed.calibrate:
+        raise HintprobeError(
+            "--calibrate measures how a model answers, and this run's answers are given as transcripts."
+        )
+    if Path(source).is_dir() and given is None:  # of a model that is not here, the run will tell
         check_room(source, config.generate)
-    items, note = _items(config, config.limits.get(name, config.questions.limit))
+    items, note = (given.items, "") if given else _items(config, limit)
     # Without the questions nothing can be looked up: what a stage depends on begins with them.
     looked_up[name] = None if note else look_up(config, name, looked_up.get(config.models[0]))
     measured = _measured(config, source, items) if assumed.calibrate else None
     if measured:
         rates = replace(assumed.rates, accuracy=measured.accuracy, parsed=measured.parsed)
         assumed = replace(assumed, completion_tokens=measured.completion_tokens, rates=rates)
+    elif given:
+        assumed = replace(assumed, completion_tokens=given.completion_characters / CHARACTERS_PER_TOKEN)
     elif assumed.completion_tokens is None:
         assumed = replace(assumed, completion_tokens=max(1.0, config.generate.max_new_tokens / 4))
-    length = measured.prompt_tokens if measured else _ASSUMED_PROMPT if note else _prompt_tokens(items)
+    if given:
+        length = given.prompt_characters / CHARACTERS_PER_TOKEN + TEMPLATE_TOKENS
+    else:
+        length = measured.prompt_tokens if measured else _ASSUMED_PROMPT if note else _prompt_tokens(items)
     work = _work(config, items, length, assumed.completion_tokens or 0.0, shape)
+    if given:  # one hinted and one unhinted rollout of each, written already
+        n = 2 * len(items)
+        work = replace(work, prompts=0, records=n, captured=n, entries=n * len(config.capture.positions))
     cached = cached_of(looked_up[name], config, work, shape)
-    power = _power(config, items, assumed.rates)
+    power = _power(config, items, assumed.rates, given.strata if given else None)
     later = later_work(config, shape, work.sites, *_rows(power, cached["labels"], len(items)))
     cost = _cost(config, work, shape, assumed, measured, later)
     return {
         "model": name,
         "parameters": shape.params,
-        "questions": len({item.question.id for item in items}),
+        "questions": len({item.question.group if given else item.question.id for item in items}),
         "items": len(items),
         "by_kind": dict(Counter(item.kind for item in items)),
-        "notes": [said for said in (note, _template_note(source)) if said],
+        "notes": [said for said in (note, given and given.note, _template_note(source)) if said],
         **cost,
         "cached": cached,
         "seconds_left": _left(cost["seconds"], cached),
         "power": power,
         "measured": asdict(measured) if measured else None,
         "assumed": asdict(assumed),
+        "given": given is not None,
     }
 
 
@@ -194,11 +210,11 @@ def _cost(
     each_written, each_read = generating / max(1, work.prompts), capturing / max(1, work.captured)
     return {
         "rollouts": work.prompts,
-        "tokens": int(work.prompts * work.row_tokens),
+        "tokens": int((work.prompts or work.captured) * work.row_tokens),
         "prompt_tokens_each": round(work.prompt_tokens, 1),
         "captured_rollouts": work.captured,
         "activation_bytes": activation_bytes(work, shape, n_bytes),
-        "record_bytes": record_bytes(work),
+        "record_bytes": record_bytes(replace(work, prompts=work.prompts or work.records)),
         "memory_bytes": memory,
         "fits_the_card": memory < 0.9 * card.memory,
         "seconds": {
@@ -227,11 +243,13 @@ def _left(seconds: dict[str, float], cached: dict[str, Any]) -> dict[str, float]
     return {stage: round(whole * shares[stage], 1) for stage, whole in seconds.items()}
 
 
-def _power(config: Config, items: Sequence[Item], rates: Rates) -> dict[str, Any]:
+def _power(
+    config: Config, items: Sequence[Item], rates: Rates, counted: dict[str, tuple[float, float]] | None
+) -> dict[str, Any]:
     """Expected rows per kind and direction, and what an AUROC on them could show."""
     sizes = Counter((item.kind, item.direction) for item in items)
     n_wrong = sum(len(item.question.options) - 1 for item in items) / len(items)
-    strata = {
+    strata = counted or {
         f"{kind} {direction}": expected_rows(n, direction, config.hints.on_belief, n_wrong, rates)
         for (kind, direction), n in sizes.items()
     }

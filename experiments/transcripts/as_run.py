@@ -55,23 +55,10 @@ def from_transcripts(tokenizer: Any, transcripts: Sequence[Transcript], limit: i
     Raises:
         HintprobeError: the chat template cannot write the prompts.
     """
-    found = FromTranscripts()
-    fit = []
-    for transcript in transcripts:
-        reason = unfit(transcript)
-        if reason is None:
-            fit.append(transcript)
-        else:
-            found.left_out[reason] += 1
-    groups = sorted({_group(transcript) for transcript in fit})
-    if len(groups) > limit:
-        groups = [groups[int(k)] for k in np.random.default_rng(seed).permutation(len(groups))[:limit]]
-    taken = set(groups)
-    for transcript in fit:
-        if _group(transcript) not in taken:
-            found.left_out["beyond questions.limit"] += 1
-            continue
-        item = _item(transcript)
+    chosen, left_out = chosen_transcripts(transcripts, limit, seed)
+    found = FromTranscripts(left_out=left_out)
+    for transcript in chosen:
+        item = item_of(transcript)
         found.items.append(item)
         plain = str(transcript.plain_prompt)
         written = completion_of(transcript.cot, transcript.answer_text)
@@ -84,11 +71,38 @@ def from_transcripts(tokenizer: Any, transcripts: Sequence[Transcript], limit: i
     return found
 
 
+def chosen_transcripts(
+    transcripts: Sequence[Transcript], limit: int, seed: int
+) -> tuple[list[Transcript], Counter[str]]:
+    """The transcripts of which a run is made, and those left out by reason.
+
+    Args:
+        limit: questions taken, at random by seed where there are more.
+    """
+    left_out: Counter[str] = Counter()
+    fit = []
+    for transcript in transcripts:
+        reason = unfit(transcript)
+        if reason is None:
+            fit.append(transcript)
+        else:
+            left_out[reason] += 1
+    groups = sorted({_group(transcript) for transcript in fit})
+    if len(groups) > limit:
+        groups = [groups[int(k)] for k in np.random.default_rng(seed).permutation(len(groups))[:limit]]
+    taken = set(groups)
+    chosen = [transcript for transcript in fit if _group(transcript) in taken]
+    if len(chosen) < len(fit):
+        left_out["beyond questions.limit"] = len(fit) - len(chosen)
+    return chosen, left_out
+
+
 def _group(transcript: Transcript) -> str:
     return transcript.group or stem_group(str(transcript.plain_prompt))
 
 
-def _item(transcript: Transcript) -> Item:
+def item_of(transcript: Transcript) -> Item:
+    """The item that a transcript is of."""
     plain = str(transcript.plain_prompt)
     listed = dict(_OPTION.findall(plain))
     n = transcript.n_options or max(len(listed), LETTERS.index(transcript.target) + 1, 2)
