@@ -70,9 +70,13 @@ def test_settings_stand_in_place_of_the_files(tmp_path):
         ({"probe": {"early_answering": [2.0]}}, "`probe.early_answering"),
         ({"generate": {"temperature": float("inf")}}, "`generate.temperature`"),
         ({"compare": {"bootstrap": 10**11}}, "`compare.bootstrap`"),
+        ({"hints": {"kinds": ["metadata", "sycophancy", "metadata"]}}, "'metadata' 2 times"),
+        ({"hints": {"directions": ["correct", "correct"]}}, "'correct' 2 times"),
+        ({"models": ["m", "m"]}, "'m' 2 times"),
+        ({"capture": {"layers": [1, 1]}}, "'1' 2 times"),
     ],
 )
-def test_a_number_that_no_run_can_work_with_is_refused_before_anything_runs(tmp_path, given, told):
+def test_a_value_that_no_run_can_work_with_is_refused_before_anything_runs(tmp_path, given, told):
     path = tmp_path / "c.yaml"
     path.write_text(yaml.safe_dump({"name": "t", "models": ["m"], **given}))
     with pytest.raises(HintprobeError) as refused:

@@ -1,5 +1,6 @@
 """What every section of a configuration is."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -17,4 +18,15 @@ class Section(BaseModel):
         """No file or name can hold one, and the operating system's own words for it say nothing."""
         if isinstance(value, str | Path) and "\0" in str(value):
             raise ValueError("holds a character of code 0, which no name and no path can hold")
+        return value
+
+    @field_validator("*")
+    @classmethod
+    def _nothing_twice(cls, value: Any) -> Any:
+        """A kind of hint that is named twice would make two items of one id, and every list here is such a choice."""
+        if isinstance(value, tuple):
+            plain = [entry for entry in value if isinstance(entry, str | int | float | Path)]
+            for entry, n in Counter(plain).items():
+                if n > 1:
+                    raise ValueError(f"names {str(entry)!r} {n} times; name each entry once")
         return value
