@@ -2,11 +2,10 @@
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from torch import Tensor
 
 from activations import ModelStore, Site
 from experiments.detectors.rows import Rows
@@ -15,6 +14,9 @@ from experiments.records.detectors import Source
 from probes.arrays import Array
 from probes.cell_view import Cells
 from probes.linear import Scaling
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 RESOLVED_SHARE = 0.9
 """A position that fewer of the rows resolve is left out of the probes."""
