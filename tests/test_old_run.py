@@ -11,6 +11,7 @@ import pytest
 from test_cli import hintprobe
 
 from experiments import read_results
+from experiments.benchmarks.real_model import page_text
 from experiments.report.runs import read_run
 
 ARCHIVE = Path(__file__).parent / "data" / "run_of_2026_11_25.tar.xz"
@@ -44,6 +45,14 @@ def test_its_tables_open_as_data_frames(folder: Path):
     assert (rows["behaviour"] == "reliant").sum() == 22
     assert len(model.table("rollouts")) == 240
     assert len(model.table("cells")) > 0
+
+
+def test_a_page_is_made_of_it(folder: Path):
+    text = page_text(folder)
+    assert "| unhinted | 60 | 100% | 0% | 100% |" in text
+    assert "| all kinds | incorrect | 30 |" in text
+    assert "| sycophancy | correct |" in text
+    assert "Why 0 of 60 rows have no clear label" in text
 
 
 def test_commands_list_show_and_report_it(folder: Path, capsys, monkeypatch):

@@ -46,6 +46,8 @@ NOT_RUN = {
     "pip install": "tests/test_wheel.py builds the distribution and installs it",
     "make": "the targets are looked up in the Makefile; `.ci/run` runs all but the demo, tests/test_demo.py the demo",
     "torchrun": "starts processes of its own; tests/test_capture_parts.py runs the parts",
+    "python -m experiments.benchmarks.real_model": "needs weights: `make real`; tests/test_old_run.py",
+    "python -m experiments.benchmarks.training_page": "writes a page; tests/test_training_page.py",
     "python -m experiments.benchmarks.judges": "reads transcripts that are not shipped; tests/test_lexical_judge.py",
     "hintprobe --install-completion": "writes into the shell's start-up file",
     "hintprobe check Qwen/Qwen3-8B": "needs the weights",
