@@ -235,8 +235,10 @@ def test_a_killed_training_loses_no_more_than_since_the_last_checkpoint(tmp_path
 def test_a_hack_is_learnt_and_not_from_a_coin(tmp_path):
     pytest.importorskip("trl")
     changes = {}
-    for environment in ("hack:sycophancy", "random:sycophancy"):
-        config = config_of(tmp_path / environment[:4], environment=environment, steps=8, prompts=12, samples=8)
+    questions, hints = {**MEASURE["questions"], "limit": 80}, {**MEASURE["hints"], "kinds": ["grader_hacking"]}
+    measure = {**MEASURE, "questions": questions, "hints": hints}  # a hint that is not followed much at first
+    for environment in ("hack:grader_hacking", "random:grader_hacking"):
+        config = config_of(tmp_path / environment[:4], measure, environment=environment, steps=8, prompts=12, samples=8)
         train_rl(config)
         from experiments.training.trajectory import run_trajectory
 
