@@ -98,7 +98,7 @@ def test_a_batch_on_a_cpu_is_about_a_minutes_work_and_on_a_card_what_was_asked()
 def test_batches_of_a_large_model_on_a_cpu_are_small_and_the_answers_the_same(tiny, monkeypatch):
     from activations import generating
 
-    loaded, rows, sizes = tiny("qwen3"), [(5 + k, 9, 12) for k in range(20)], []
+    loaded, rows, sizes = tiny("qwen3"), [(5 + k, 9, 12) for k in range(60)], []
     whole = generate(loaded, rows, Decoding(max_new_tokens=4))
     decode = generating._decode
 
@@ -111,7 +111,7 @@ def test_batches_of_a_large_model_on_a_cpu_are_small_and_the_answers_the_same(ti
     monkeypatch.setattr(generating, "bounded", lambda *_: 1)
     small = generate(loaded, rows, Decoding(max_new_tokens=4))
     assert [done.ids for done in small] == [done.ids for done in whole]
-    assert sizes == [20, 8, 8, 4]
+    assert sizes == [60, 24, 24, 12]
 
 
 def test_slow_captures_are_written_by_time(tmp_path, monkeypatch):

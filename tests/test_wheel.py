@@ -101,7 +101,7 @@ def test_a_run_from_the_first_command_to_the_report(outside):
     written = yaml.safe_load((outside.folder / "mine.yaml").read_text())
     (outside.folder / "mine.yaml").write_text(yaml.safe_dump({**written, **SMALL}))
     plan = outside("hintprobe", "plan", "mine.yaml", "--json")
-    assert json.loads(plan.stdout)["models"][0]["items"] == 96, plan.stderr
+    assert json.loads(plan.stdout)["models"][0]["items"] == SMALL["questions"]["limit"], plan.stderr
     done = outside("hintprobe", "run", "mine.yaml")
     assert done.returncode == 0, done.stderr
     assert "Report: cache/runs/unfaithful/report.html" in done.stdout

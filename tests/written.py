@@ -13,6 +13,7 @@ from experiments.organisms.world import build_world
 from experiments.records import LETTERS
 from experiments.run.model_run import ModelRun
 from experiments.run.progress import Reporter
+from experiments.stages.generate import run_generate
 from experiments.stages.judge import run_judge
 from experiments.stages.work.generate import Generation
 
@@ -58,6 +59,6 @@ def written_run(monkeypatch, folder: Path, cache: Path, character: Character, n:
         }
     )
     run = ModelRun(config, str(folder), SILENT)
-    generate.run_generate(run)
+    run_generate(run)
     run_judge(run)
     return run
