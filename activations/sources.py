@@ -1,6 +1,7 @@
 """What a model is asked for by: a folder, a hub id, a GGUF file or a LoRA adapter's folder; and its identity."""
 
 import hashlib
+import importlib.util
 import json
 import os
 from dataclasses import dataclass
@@ -64,6 +65,10 @@ def find_source(source: str) -> Source:
     if path.suffix == ".gguf":
         if not path.is_file():
             raise HintprobeError(f"The model {source!r} was taken for a GGUF file, and there is none.")
+        if importlib.util.find_spec("gguf") is None:
+            raise HintprobeError(
+                f"Reading {source!r} needs the package gguf. Install it with `pip install 'hintprobe[gguf]'`."
+            )
         return Source("gguf", str(path.parent), path.name)
     if not (source.startswith((".", "/", "~")) or path.exists() or source.count("/") > 1):
         return Source("hub", source)

@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 from activations import ActivationStore, HintprobeError, open_backend
 from activations.export import export
 from activations.placement import placement_options
+from activations.sources import find_source
 from experiments.cluster.ray_cluster import connected
 from experiments.config.endpoint import Endpoint
 from experiments.judges.asking import AnthropicClient
@@ -92,6 +93,7 @@ ABSENT = {
     "anthropic": ("anthropic", lambda tiny, tmp: AnthropicClient(ENDPOINT)._connect()),
     "inspect": ("inspect_ai", lambda tiny, tmp: list(inspect_rows(tmp / "log.eval"))),
     "lora": ("peft", lambda tiny, tmp: _require_libraries()),
+    "gguf": ("gguf", lambda tiny, tmp: find_source(str(tmp / "weights.gguf"))),
     "ray": ("ray", lambda tiny, tmp: connected("local", 1).__enter__()),
     "quantized": ("bitsandbytes", lambda tiny, tmp: placement_options("cpu", None, "4bit", None)),
 }
@@ -100,7 +102,8 @@ ABSENT = {
 @pytest.mark.parametrize("name", ABSENT)
 def test_an_absent_extra_is_named(name, tiny, tmp_path, monkeypatch):
     library, use = ABSENT[name]
-    (tmp_path / "questions.parquet").write_bytes(b"")
+    for file in ("questions.parquet", "weights.gguf"):
+        (tmp_path / file).write_bytes(b"")
     for module in [
         m for m in sys.modules if m == library or m.startswith((f"{library}.", f"activations.backends.{library}"))
     ]:
