@@ -238,7 +238,8 @@ def test_a_hack_is_learnt_and_not_from_a_coin(tmp_path):
     questions, hints = {**MEASURE["questions"], "limit": 80}, {**MEASURE["hints"], "kinds": ["grader_hacking"]}
     measure = {**MEASURE, "questions": questions, "hints": hints}  # a hint that is not followed much at first
     for environment in ("hack:grader_hacking", "random:grader_hacking"):
-        config = config_of(tmp_path / environment[:4], measure, environment=environment, steps=8, prompts=12, samples=8)
+        more = {"steps": 8, "prompts": 12, "samples": 8, "temperature": 1.0, "questions": None}
+        config = config_of(tmp_path / environment[:4], measure, environment=environment, **more)
         train_rl(config)
         from experiments.training.trajectory import run_trajectory
 
