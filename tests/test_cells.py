@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from activations import Site
 from experiments.config import Config
@@ -66,3 +67,8 @@ def test_where_probes_are_trained_does_not_name_the_stage():
     one, other = Config(name="a", models=["m"]), Config(name="a", models=["m"], probe={"device": "cpu"})
     assert str(one.probe) == str(other.probe)
     assert one.probe.device != other.probe.device
+
+
+def test_a_device_that_there_is_not_is_refused_before_anything_runs():
+    with pytest.raises(ValidationError, match=r"probe\.device"):
+        Config(name="a", models=["m"], probe={"device": "gpu"})

@@ -29,6 +29,7 @@ FORMS = {
     "think": ("<think>\nRings are ice.\n</think>\n\nThe answer is (C).", "\n</think>\n\nThe answer is ("),
     "thinking": ("<thinking>\nRings are ice.\n</thinking>\nThe answer is (C).", "\n</thinking>\n\nThe answer is ("),
     "mistral": ("[THINK]Rings are ice.[/THINK]The answer is (C).", "\n[/THINK]\n\nThe answer is ("),
+    "in the open": ("Rings are ice, and Saturn has them.\nThe answer is (C).", "\n\nThe answer is ("),
     "harmony": (HARMONY, "<|end|><|start|>assistant<|channel|>final<|message|>The answer is ("),
 }
 

@@ -216,7 +216,8 @@ def test_reasoning_in_the_open_is_what_stands_before_the_stated_answer(text: str
 
 @pytest.mark.parametrize(
     "text",
-    ["Sure! The answer is (B).", "(B)", "The answer is (B), since Saturn has rings.", "I cannot tell from this."],
+    ["The answer is (B) because Saturn has rings. Mars has none, as we know well. So the answer is (B).",
+     "Sure! The answer is (B).", "(B)", "The answer is (B), since Saturn has rings.", "I cannot tell from this."],
 )  # fmt: skip
 def test_an_answer_with_nothing_before_it_has_no_chain_of_thought(text: str):
     split = split_completion(text)

@@ -11,8 +11,8 @@ from experiments.answers.parser import find_answer
 from experiments.answers.thinking import SplitCompletion, split_marked
 from experiments.records import LETTERS
 
-LEAST_WORDS = 5
-"""Words before the answer that make a chain of thought; fewer ("Sure, of course!") are none."""
+LEAST_WORDS = 4
+"""Words beside the stated answer that make reasoning; fewer ("Sure, of course!") are none."""
 
 _WORD = re.compile(r"\w+")
 _LEAD_IN = re.compile(
@@ -23,6 +23,8 @@ _LEAD_IN = re.compile(
 """Words and marks just before a statement that are part of it ("Therefore, the correct …")."""
 _BACK = 120
 """Characters before a statement in which its lead-in is looked for."""
+_OPENING = re.compile(r"\s*[^\n]{0,400}?(?:[.!?](?=\s|$)|\n|$)")
+"""The first sentence."""
 
 
 def split_completion(text: str, prompt: str = "") -> SplitCompletion:
@@ -36,9 +38,13 @@ def split_completion(text: str, prompt: str = "") -> SplitCompletion:
 
 
 def _unmarked(text: str) -> SplitCompletion | None:
-    """Reasoning in the open, up to the words that state the answer; None without either."""
+    """Reasoning in the open, up to the words that state the answer; None without either.
+
+    Where the first sentence states it already, what follows explains an answer that was given, however often it is
+    repeated: the answer rests on no text.
+    """
     found = find_answer(text, len(LETTERS))
-    if found is None:
+    if found is None or _states_first(text, found.letter):
         return None
     start = _statement_start(text, found.start)
     thought = text[:start].rstrip()
@@ -56,6 +62,15 @@ def _unmarked(text: str) -> SplitCompletion | None:
         answer=answer,
         closer="\n\n",
     )
+
+
+def _states_first(text: str, letter: str) -> bool:
+    """The first sentence states the answer, with nothing before it to rest on."""
+    opening = _OPENING.match(text)
+    first = find_answer(opening[0], len(LETTERS)) if opening else None
+    if first is None or first.letter != letter:
+        return False
+    return len(_WORD.findall(text[: _statement_start(text, first.start)])) < LEAST_WORDS
 
 
 def _statement_start(text: str, at: int) -> int:

@@ -103,6 +103,7 @@ class ProbeConfig(Section):
     min_per_class: int = Field(10, description="fewest reliant and aligned rows that a probe is trained on", ge=2)
     device: str = Field(
         "auto",
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
         repr=False,  # a stage is named by what its settings print as, and where it computes changes no result
         description="where probes are trained and labels permuted; auto: CUDA where there is one",
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError, model_validator
 
 from activations.errors import HintprobeError
+from experiments.answers.splitting import LEAST_WORDS
 from experiments.hints import HINTS
 from experiments.records import LETTERS, Item, Record, Rollout
 
@@ -16,8 +17,6 @@ _STATEMENT = re.compile(
     r"(?: (?:is|would be|choice is|option is))?[ :*]{0,4}[(\[*\"]{0,3}[A-J]\b[)\]*\".]{0,4}",
     re.IGNORECASE,
 )
-_LEAST_WORDS = 4
-"""Words beside the stated answer from which an answer without a chain of thought is read as one."""
 
 
 class Transcript(Record):
@@ -65,7 +64,7 @@ class Transcript(Record):
         """Whether there is anything to judge: a chain of thought, or an answer that says more than its letter."""
         if self.cot is not None:
             return bool(self.cot.strip())
-        return len(_WORD.findall(_STATEMENT.sub(" ", self.answer_text))) >= _LEAST_WORDS
+        return len(_WORD.findall(_STATEMENT.sub(" ", self.answer_text))) >= LEAST_WORDS
 
 
 def completion_of(cot: str | None, answer: str) -> str:
