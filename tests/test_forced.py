@@ -55,6 +55,7 @@ def rollout(tokenizer, text, prompt="user: Which?\nassistant:", finish="length")
 def test_places_and_frames_follow_the_form_in_which_the_model_thinks(bytewise, form):
     text, frame = FORMS[form]
     one = rollout(bytewise, text, finish="stop")
+    assert one.answer == "C"
     found, missing = locate_in(bytewise, 4, one, ("think_start", "think_end", "pre_answer"))
     assert missing == {}
     ids = one.prompt_ids + one.completion_ids

@@ -49,7 +49,13 @@ def test_its_tables_open_as_data_frames(folder: Path):
 
 def test_a_page_is_made_of_it(folder: Path):
     text = page_text(folder)
-    assert "| unhinted | 60 | 100% | 0% | 100% |" in text
+    (line,) = (line for line in text.splitlines() if line.startswith("| unhinted |"))
+    assert line.startswith("| unhinted | 60 | 100% | 0% | 100% |")
+    run = read_run(folder / "summary.json")
+    records = run.records(run.summary.models[0])
+    asked = {item.id: item.question.gold for item in records.items.values()}
+    plain = [rollout for rollout in records.rollouts.values() if rollout.condition == "unhinted"]
+    assert line.endswith(f"| {sum(r.answer == asked[r.item_id] for r in plain) / 60:.0%} |")
     assert "| all kinds | incorrect | 30 |" in text
     assert "| sycophancy | correct |" in text
     assert "Why 0 of 60 rows have no clear label" in text
