@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from activations.edits import Add, Edit, Knockout, Mean, ProjectOut, Replace, SiteEdit, Zero, editing
     from activations.entries import row_hash
     from activations.errors import HintprobeError
-    from activations.generating import Completion, generate
+    from activations.generating import generate
     from activations.hooks import counting_forwards, head_shape, visiting
     from activations.model_store import ModelStore
     from activations.models import LoadedModel, fingerprint, load_model, load_tokenizer
     from activations.part import Part
     from activations.planner import CaptureAccount, CapturePlan, fill, plan_capture
+    from activations.row_state import Completion
     from activations.site_rows import SiteRows
     from activations.sites import Site, residual_sites
     from activations.store import ActivationStore

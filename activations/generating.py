@@ -5,10 +5,8 @@ comparisons need, so the loop is ours. Greedy output equals ``generate(do_sample
 """
 
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -23,58 +21,13 @@ from activations.errors import HintprobeError
 from activations.forward import Step, forward
 from activations.kv_cache import roomy_cache
 from activations.models import LoadedModel
+from activations.row_state import Completion, OnBatch, OnStep, Row, Telling
 
 _ROOM = 64
 """Tokens that the cache grows by: more would be copied, empty, whenever a finished row is dropped."""
 
-FinishReason = Literal["stop", "length"]
-
-
-@dataclass(frozen=True)
-class Completion:
-    """What one row produced.
-
-    Attributes:
-        ids: new tokens, the end token included where it was reached.
-        margins: top-two logit difference at each new token, in nats, before any penalty or truncation.
-    """
-
-    ids: tuple[int, ...]
-    margins: tuple[float, ...]
-    finish_reason: FinishReason
-
-
-OnBatch = Callable[[list[int], list[Completion]], None]
-OnStep = Callable[[int, int, int], None]
-"""Told at every step: the token that a batch is at, how many it may have, and how many of its rows go on."""
 LEAST_ROWS = 24
 """Rows of a batch on a CPU however long it takes: a step reads every weight once, for one row as for many."""
-TELL_SECONDS = 5.0
-"""How often rows that have ended are told of within a batch: what a kill can cost beside the rows that go on."""
-
-
-@dataclass
-class _Row:
-    """A row while it is being completed.
-
-    Attributes:
-        stream: its seed, and how many tokens were drawn with it before.
-        limit: new tokens that it may have.
-    """
-
-    stream: tuple[int, int]
-    limit: int
-    ids: list[int] = field(default_factory=list)
-    margins: list[float] = field(default_factory=list)
-    stopped: bool = False
-
-    @property
-    def ended(self) -> bool:
-        return self.stopped or len(self.ids) >= self.limit
-
-    @property
-    def completion(self) -> Completion:
-        return Completion(tuple(self.ids), tuple(self.margins), "stop" if self.stopped else "length")
 
 
 def stop_ids(loaded: LoadedModel) -> set[int]:
@@ -143,28 +96,9 @@ class _Batch:
             self.window.rows = [self.window.rows[k] for k in rows]
 
 
-class _Telling:
-    """Tells a caller of rows as they end, each once, so that one that is stopped has lost none of them."""
-
-    def __init__(self, on_batch: OnBatch | None) -> None:
-        self.on_batch = on_batch
-        self.told: set[int] = set()
-        self.last = time.monotonic()
-
-    def tell(self, indices: Sequence[int], rows: Sequence[_Row], now: bool = False) -> None:
-        """Tell of the rows that have ended since, if it is time for that."""
-        if self.on_batch is None or (not now and time.monotonic() - self.last < TELL_SECONDS):
-            return
-        self.last = time.monotonic()
-        ended = [(i, row) for i, row in zip(indices, rows, strict=True) if row.ended and i not in self.told]
-        if ended:
-            self.told.update(i for i, _ in ended)
-            self.on_batch([i for i, _ in ended], [row.completion for _, row in ended])
-
-
 def _decode(
     batch: _Batch,
-    rows: Sequence[_Row],
+    rows: Sequence[Row],
     prompt_of: Sequence[int],
     decoding: Decoding,
     tell: Callable[[], None],
@@ -203,7 +137,7 @@ def _decode(
 
 
 def _choose(
-    logits: Float[Tensor, "row vocabulary"], batch: _Batch, rows: Sequence[_Row], decoding: Decoding, penalty: float
+    logits: Float[Tensor, "row vocabulary"], batch: _Batch, rows: Sequence[Row], decoding: Decoding, penalty: float
 ) -> tuple[Int[Tensor, "row"], Float[Tensor, "row"]]:
     """The next token of each row, and the top-two difference of its logits."""
     chosen, gaps = best_two(logits)
@@ -299,32 +233,22 @@ def generate(
         HintprobeError: sampling without a seed per row, a row beyond the model's context, an edit that does not fit
             the rows or the model or that never fired, or logits that are not numbers.
     """
-    if decoding.temperature > 0 and len(seeds or ()) != len(rows):
-        raise HintprobeError(
-            f"Sampling {len(rows)} rows at temperature {decoding.temperature:g} needs a seed for each, and "
-            f"{len(seeds or ())} were given. Pass `seeds`, or temperature 0."
-        )
+    _check_seeds(decoding, seeds, len(rows))
     check_edits(edits, [len(row) for row in rows])
     check_context(loaded, rows, 1)
     results: dict[int, Completion] = {}
     fired: set[int] = set()
     streams = list(zip(seeds or [0] * len(rows), drawn or [0] * len(rows), strict=True))
-    can, most, telling = abilities(loaded.model), loaded.context, _Telling(on_batch)
-
-    def during(indices: list[int], state: Sequence[_Row]) -> None:
-        telling.tell(indices, state)
-        if on_step is not None:
-            going = [row for row in state if not row.ended]
-            on_step(max(len(row.ids) for row in going), max(row.limit for row in going), len(going))
+    can, most, telling = abilities(loaded.model), loaded.context, Telling(on_batch, on_step)
 
     def run(indices: list[int]) -> list[Completion]:
         limits = [min(decoding.max_new_tokens, (most or math.inf) - len(rows[i])) for i in indices]
-        state = [_Row(streams[i], int(limit)) for i, limit in zip(indices, limits, strict=True)]
+        state = [Row(streams[i], int(limit)) for i, limit in zip(indices, limits, strict=True)]
         prompts, prompt_of = _distinct([rows[i] for i in indices], shared=not edits)
         with editing(loaded, pad_left(prompts, loaded.pad_id, loaded.device), edits, rows=indices) as window:
             batch = _Batch(loaded, prompts, decoding.max_new_tokens, window if edits else None, can)
             try:
-                _decode(batch, state, prompt_of, decoding, lambda: during(indices, state))
+                _decode(batch, state, prompt_of, decoding, lambda: telling.step(indices, state))
             finally:
                 telling.tell(indices, state, now=True)
         fired.update(window.fired)
@@ -336,6 +260,14 @@ def generate(
             results.update(zip(indices, completions, strict=True))
     check_fired(edits, fired)
     return [results[i] for i in range(len(rows))]
+
+
+def _check_seeds(decoding: Decoding, seeds: Sequence[int] | None, n_rows: int) -> None:
+    if decoding.temperature > 0 and len(seeds or ()) != n_rows:
+        raise HintprobeError(
+            f"Sampling {n_rows} rows at temperature {decoding.temperature:g} needs a seed for each, and "
+            f"{len(seeds or ())} were given. Pass `seeds`, or temperature 0."
+        )
 
 
 def _budget(loaded: LoadedModel, longest: int, budget: int) -> int:

@@ -11,9 +11,10 @@ from torch import Tensor
 from activations.abilities import abilities
 from activations.batching import Ids
 from activations.choosing import Decoding
-from activations.generating import _Batch, _choose, _Row, _together, check_context, stop_ids
+from activations.generating import _Batch, _choose, _together, check_context, stop_ids
 from activations.hooks import visiting
 from activations.models import LoadedModel
+from activations.row_state import Row
 from activations.sites import Site
 
 
@@ -43,7 +44,7 @@ def stream(loaded: LoadedModel, prompt: Ids, decoding: Decoding, site: Site, see
     """
     check_context(loaded, [prompt], 1)
     room = (loaded.context or math.inf) - len(prompt)
-    row = _Row((seed, 0), int(min(decoding.max_new_tokens, room)))
+    row = Row((seed, 0), int(min(decoding.max_new_tokens, room)))
     batch = _Batch(loaded, [prompt], decoding.max_new_tokens, None, abilities(loaded.model))
     stops, penalty = stop_ids(loaded), decoding.penalty(loaded.model)
     seen: list[Tensor] = []

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from activations import Completion, Decoding, Knockout, LoadedModel, generate, onwards
-from activations.generating import OnStep
+from activations.row_state import OnStep
 from probes.arrays import Array
 from probes.mediation import Continuation
 from probes.names import KEYS, PATHS, Keys, Path

@@ -245,14 +245,14 @@ def test_left_padding_never_reaches_the_logits(tiny: Tiny):
 
 def test_rows_are_told_of_as_they_end_and_when_the_decoding_is_stopped(tiny, monkeypatch):
     """One batch: rows that have ended are saved while the others go on, and a stop loses none of them."""
-    from activations import generating
+    from activations import generating, row_state
 
     loaded = tiny("llama")
     rows, steps, told = [(5, 6, 7), (8, 9), (10, 11, 12, 13)], [], []
     whole = generate(loaded, rows, Decoding(max_new_tokens=12))
     ends = {whole[1].ids[3]}  # one row ends early
     monkeypatch.setattr(generating, "stop_ids", lambda loaded: ends)
-    monkeypatch.setattr(generating, "TELL_SECONDS", 0.0)
+    monkeypatch.setattr(row_state, "TELL_SECONDS", 0.0)
     expected = generate(loaded, rows, Decoding(max_new_tokens=12))
     choose = generating._choose
 
@@ -267,7 +267,7 @@ def test_rows_are_told_of_as_they_end_and_when_the_decoding_is_stopped(tiny, mon
     assert sorted(i for indices, _ in seen for i in indices) == [0, 1, 2], "each row once"
     assert {i: c for indices, cs in seen for i, c in zip(indices, cs, strict=True)} == dict(enumerate(expected))
     monkeypatch.setattr(generating, "_choose", counting)
-    monkeypatch.setattr(generating, "TELL_SECONDS", 1e9)  # only the stop tells
+    monkeypatch.setattr(row_state, "TELL_SECONDS", 1e9)  # only the stop tells
     with pytest.raises(KeyboardInterrupt):
         generate(loaded, rows, Decoding(max_new_tokens=12), on_batch=lambda i, c: told.append((i, c)))
     ended = {i for i, completion in enumerate(expected) if len(completion.ids) <= 8}

@@ -10,7 +10,7 @@ from experiments.run.model_run import ModelRun
 
 if TYPE_CHECKING:
     from activations import Completion, Decoding, LoadedModel
-    from activations.generating import OnStep
+    from activations.row_state import OnStep
 
 
 class InProcess:
