@@ -5,7 +5,7 @@ A page holds ``<!-- fields:NAME -->`` and ``<!-- end -->``; what stands between 
 
 import re
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
@@ -111,7 +111,10 @@ def type_name(annotation: Any) -> str:
     if origin is dict:
         return f"object: string to {type_name(arguments[1])}"
     if get_origin(annotation) is Annotated:
-        return type_name(arguments[0]) + " > 0"  # the only constraint that an element or a value carries here
+        own = [
+            item for given in arguments[1:] for item in (given.metadata if isinstance(given, FieldInfo) else (given,))
+        ]
+        return " ".join([type_name(arguments[0]), ", ".join(_limits(own))]).rstrip()
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation.__name__
     raise HintprobeError(
@@ -124,7 +127,7 @@ def _meaning(field: FieldInfo) -> str:
     return re.sub(r"\bNone\b", "null", field.description or "")
 
 
-def _limits(field: FieldInfo) -> str:
+def _limits(constraints: Iterable[object]) -> list[str]:
     """What a value must satisfy besides its type."""
     words: dict[type, Callable[[Any], str]] = {
         annotated_types.Gt: lambda m: f"> {m.gt}",
@@ -134,7 +137,12 @@ def _limits(field: FieldInfo) -> str:
         annotated_types.MinLen: lambda m: f"at least {m.min_length}",
         annotated_types.MaxLen: lambda m: f"at most {m.max_length}",
     }
-    return "".join(f", {words[type(item)](item)}" for item in field.metadata if type(item) in words)
+    return [words[type(item)](item) for item in constraints if type(item) in words]
+
+
+def _typed(field: FieldInfo) -> str:
+    """Type and limits of a field."""
+    return ", ".join([type_name(field.annotation), *_limits(field.metadata)])
 
 
 def _plain_value(value: Any) -> str:
@@ -159,10 +167,7 @@ def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
 
 def record_table(record: type[BaseModel]) -> str:
     """Every field of a record, with its type and meaning."""
-    rows = (
-        (f"`{name}`", type_name(field.annotation) + _limits(field), _meaning(field))
-        for name, field in record.model_fields.items()
-    )
+    rows = ((f"`{name}`", _typed(field), _meaning(field)) for name, field in record.model_fields.items())
     return _table(("field", "type", "meaning"), rows)
 
 
@@ -175,7 +180,7 @@ def _config_rows(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, .
     for name, field in section.model_fields.items():
         inner = _inner_section(field)
         if not _is_section(field):
-            yield f"`{prefix}{name}`", type_name(field.annotation) + _limits(field), _default(field), _meaning(field)
+            yield f"`{prefix}{name}`", _typed(field), _default(field), _meaning(field)
         elif prefix:
             yield f"`{prefix}{name}`", "object", "`{}`", _meaning(field)
         if inner is not None and prefix:

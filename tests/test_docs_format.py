@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
+from typing import Annotated
 
 import h5py
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import torch
 import yaml
 from conftest import LAYERS, Tiny, TinyFolder, some_rows
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, PositiveFloat
 
 import experiments.records
 from activations import ActivationStore, HintprobeError, Site, capture_batch, fill, residual_sites
@@ -199,3 +200,8 @@ def test_shards_hold_exactly_what_the_document_lists(tiny: Tiny, tmp_path: Path)
         assert values.chunks is None
         assert values.compression is None
         assert path.name == file.attrs["content_sha256"].decode()[:32] + ".h5"
+
+
+def test_limits_of_elements_are_those_that_they_have():
+    assert type_name(tuple[Annotated[float, Field(ge=0, le=1)], ...]) == "array of number ≥ 0, ≤ 1"
+    assert type_name(tuple[PositiveFloat, ...]) == "array of number > 0"
