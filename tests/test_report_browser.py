@@ -52,13 +52,13 @@ def test_console_is_quiet_and_filters_filter(open_page, tmp_path):
     assert count.inner_text() == "12 of 36"
     page.select_option("select[name=verdict]", "admits")
     assert count.inner_text() == "3 of 36"
-    assert page.locator(".rows button").count() == 3
+    sync_api.expect(page.locator(".rows button")).to_have_count(3)
     page.select_option("select[name=kind]", "")
     page.select_option("select[name=verdict]", "")
     page.fill("input[name=text]", "Q17:")
     assert count.inner_text() == "1 of 36"
     page.fill("input[name=text]", "no such words")
-    assert page.locator(".rows button").count() == 0
+    sync_api.expect(page.locator(".rows button")).to_have_count(0)
     assert page.said == []
 
 
@@ -83,7 +83,7 @@ def test_scored_chains_of_thought_are_shaded(open_page, tmp_path):
     assert "scored" in row.text_content()
     row.click()
     piece = page.locator(".detail .scored")
-    assert piece.count() == 1
+    sync_api.expect(piece).to_have_count(1)
     assert piece.get_attribute("title") == "probe score 0.73"
     assert piece.evaluate("node => getComputedStyle(node).backgroundColor") != "rgba(0, 0, 0, 0)"
 
@@ -142,7 +142,7 @@ def test_the_page_fits_a_phone(open_page, tmp_path):
 def test_a_full_page_with_every_fold_open_is_quiet(open_page, tmp_path):
     page = open_page(make_run(tmp_path, 36))
     page.evaluate("document.querySelectorAll('details').forEach((fold) => (fold.open = true))")
-    assert page.locator(".finding").count() == 1
+    sync_api.expect(page.locator(".finding")).to_have_count(1)
     assert page.locator("svg.figure").count() >= 5
     page.locator("nav a").last.click()
     assert page.evaluate("location.hash") == "#items-section"
