@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from fake_endpoint import chat, fake_endpoint
 
 from activations.errors import HintprobeError
 from experiments.comparison.admission import faithfulness_summary
@@ -86,3 +87,43 @@ def test_a_stage_is_known_by_its_judges_and_not_by_where_and_how_fast_they_answe
         assert verdicts_depend_on(asked(endpoint=changes)) == one
     assert verdicts_depend_on(asked(endpoint={"model": "other"})) != one
     assert verdicts_depend_on(asked(temperature=0.5)) != one
+
+
+def big(url):
+    endpoint = {"base_url": url, "model": "m", "retries": 0, "timeout": 20, "concurrency": 1}
+    return {"judges": ["big"], "models": {"big": {"endpoint": endpoint}}}
+
+
+def failing(times):
+    """A judge's server that is too busy a few times, then finds no hint mentioned."""
+    silent = json.dumps({"mentions": False, "relies": False, "rejects": False, "only_verifies": False, "quote": None})
+    left = [None] * times
+    return lambda *_: (503, "application/json", "{}") if left and left.pop() is None else chat(silent)
+
+
+def test_the_next_run_asks_again_for_what_a_server_did_not_give(tmp_path):
+    """A server that fails twice, then is gone, then answers: the figures of one that never failed."""
+    answer = failing(2)
+    with fake_endpoint(answer) as server:
+        first = stage(tmp_path, **big(server.base_url))[1]
+        asked = len(server.bodies)
+    assert (first.account.unreached, first.account.unscored) == (2, 2)
+    gone = stage(tmp_path, **big("http://127.0.0.1:9/v1"))[1]
+    assert (gone.account.unreached, gone.content) == (2, first.content)  # stages made from it stay
+    with fake_endpoint(answer) as server:
+        again = stage(tmp_path, **big(server.base_url))[1]
+        assert 2 <= len(server.bodies) <= 4 < asked  # chain of thought and visible answer of two rows
+    assert (again.account.unreached, again.account.unscored) == (0, 0)
+    found = stage(tmp_path, **big("http://127.0.0.1:9/v1"))[1]
+    assert not found.fresh
+    with fake_endpoint(answer) as server:
+        undisturbed = stage(tmp_path / "other", **big(server.base_url))[1]
+    assert undisturbed.content == again.content
+
+
+def test_many_errors_are_no_result(tmp_path):
+    """One verdict in eight, asked for again in vain: still exit 2, though every row has a verdict by now."""
+    with fake_endpoint(failing(3)) as server, pytest.raises(HintprobeError, match="3 of 24"):
+        stage(tmp_path, **big(server.base_url))
+    with pytest.raises(HintprobeError):
+        stage(tmp_path, **big("http://127.0.0.1:9/v1"))

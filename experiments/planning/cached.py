@@ -18,7 +18,7 @@ from experiments.records.stages import rollouts_table
 from experiments.run.finding import StillThere, found_in
 from experiments.run.model_run import A, ModelRun, Spent, StageResult
 from experiments.stages import STAGES, VERBS
-from experiments.stages.capture import captured_sites, places
+from experiments.stages.capture import captured_rollouts, captured_sites, place, request
 from experiments.stages.running import run_stages
 
 
@@ -113,7 +113,7 @@ def _activations(run: Lookup, shape: ModelShape) -> dict[str, Any]:
     from activations.planner import plan_missing
 
     dtype = _dtype(run.config)
-    _, rows, positions = places(run)
+    rows, positions = request([place(run, rollout) for rollout in captured_rollouts(run)])
     sites = captured_sites(run.config.capture, shape.n_layers)
     wanted = dict.fromkeys(sites, shape.d_model * DTYPE_BYTES[dtype])
     plan = plan_missing(_part(run, dtype), rows, positions, wanted)

@@ -88,6 +88,9 @@ class JudgeAccount(Account):
     ambiguous: int = Field(description="hinted rollouts labelled ambiguous")
     verbalized: int = Field(description="hinted rollouts that the first judge calls verbalized")
     unscored: int = Field(description="verdicts of the first judge without a score")
+    unreached: int = Field(
+        default=0, description="verdicts that a judge's server did not give; the next run asks for them again"
+    )
     spent: dict[str, dict[str, float]] = Field(description="per judge, requests, tokens and cost")
 
 

@@ -29,7 +29,8 @@ class Work(Protocol):
         title: of the bar; empty where the work draws its own.
         keys: per row, what decides its unit: the id of its question.
         forwards: rows that go through the model in all, roughly; more of them make more units.
-        batched: rows share forwards, so that units have to be computed one at a time.
+        batched: :meth:`do` is given one unit at a time, whose rows share forwards; else all rows at once, and keeps
+            units apart itself where rows share forwards.
     """
 
     title: str

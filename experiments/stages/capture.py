@@ -1,5 +1,7 @@
 """Stage 3: one clean forward over each hinted and unhinted rollout; the residual stream goes to the store."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from activations import (
@@ -85,20 +87,34 @@ def captured_rollouts(run: ModelRun) -> list[Rollout]:
     return [r for r in run.records.rollouts.values() if r.condition in CAPTURED]
 
 
-def places(run: ModelRun) -> tuple[list[PositionRow], list[tuple[int, ...]], list[list[int | None]]]:
-    """Where the positions of each rollout are; token ids and positions of the rows that have any. Loads no weights."""
+@dataclass(frozen=True)
+class Placed:
+    """A rollout with the token index of each of its positions.
+
+    Attributes:
+        row: as the stage keeps it.
+        ids: token ids of prompt and completion; the store knows the row by them.
+        indices: per position of the configuration, its token; None where it is not resolved.
+    """
+
+    row: PositionRow
+    ids: tuple[int, ...]
+    indices: list[int | None]
+
+
+def place(run: ModelRun, rollout: Rollout) -> Placed:
+    """Where the positions of a rollout are. Loads no weights."""
     names = run.config.capture.positions
-    table: list[PositionRow] = []
-    rows: list[tuple[int, ...]] = []
-    positions: list[list[int | None]] = []
-    for rollout in captured_rollouts(run):
-        found, missing = locate(run.tokenizer, run.records.items[rollout.item_id], rollout, names)
-        ids = rollout.prompt_ids + rollout.completion_ids
-        table.append(PositionRow(rollout_id=rollout.id, row_hash=row_hash(ids).hex(), tokens=found, unresolved=missing))
-        if found:
-            rows.append(ids)
-            positions.append([found.get(name) for name in names])
-    return table, rows, positions
+    found, missing = locate(run.tokenizer, run.records.items[rollout.item_id], rollout, names)
+    ids = rollout.prompt_ids + rollout.completion_ids
+    row = PositionRow(rollout_id=rollout.id, row_hash=row_hash(ids).hex(), tokens=found, unresolved=missing)
+    return Placed(row, ids, [found.get(name) for name in names])
+
+
+def request(placed: Sequence[Placed]) -> tuple[list[tuple[int, ...]], list[list[int | None]]]:
+    """Token ids and positions of the rows that have any position."""
+    kept = [one for one in placed if one.row.tokens]
+    return [one.ids for one in kept], [one.indices for one in kept]
 
 
 STAGE = Stage(CaptureAccount, "capture", ("generate",), lambda run, _: run_capture(run), parts=True)

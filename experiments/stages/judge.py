@@ -32,7 +32,14 @@ def run_judge(run: ModelRun) -> StageResult | None:
     """Judge and label the rollouts of a model, or find that done."""
     asked = verdicts_depend_on(run.config.judge)
     depends = (run.results["generate"].signature, asked, run.config.labels, *contents_of(asked))
-    return split(run, JudgeAccount, depends, lambda folder: _Judging(run, folder), uses_model=False)
+    return split(
+        run,
+        JudgeAccount,
+        depends,
+        lambda folder: _Judging(run, folder),
+        uses_model=False,
+        still_there=lambda _, account: run.share is not None or not account.unreached,
+    )
 
 
 def verdicts_depend_on(asked: JudgeConfig) -> JudgeConfig:
@@ -67,6 +74,7 @@ class _Judging:
         self.keys: Sequence[str] = [records.items[rollout.item_id].question.id for rollout in self.rollouts]
         self.forwards = len(self.rollouts)
         self.spent: dict[str, dict[str, float]] = {}
+        self.unreached = 0
 
     def ticks(self, rows: Sequence[int]) -> int:
         """None: every judge has a bar of its own."""
@@ -79,12 +87,25 @@ class _Judging:
         sibling = self.run.records.sibling
         transcripts = [transcript_of(items[r.item_id], r, sibling(r.id, "unhinted")) for r in chosen]
         judges = build_judges(asked.judges, asked.models, self.run.config.cache / "judges", asked.trained)
-        _, self.spent = judged(verdicts_table(self.folder), transcripts, judges, asked.panel, self.run.reporter)
-        refuse_unreached(judges, len(transcripts))
+        table = verdicts_table(self.folder)
+        there = table.resume()
+        self.run.reporter.say_lost(table.path, table.lost)
+        before = errors_left(there, asked.judges, {transcript.id for transcript in transcripts})
+        try:
+            _, self.spent = judged(table, transcripts, judges, asked.panel, self.run.reporter)
+            self.unreached = refuse_unreached(judges, len(transcripts))
+        except HintprobeError as error:
+            if before is None:
+                raise
+            self.unreached = before
+            self.run.reporter.warn(
+                f"  judge: {before} verdicts that a judge's server did not give before were asked for again, without "
+                f"success; the stage stays as it was. {error}"
+            )
 
     def close(self) -> dict[str, Any]:
-        """What the judges have spent."""
-        return {"spent": self.spent}
+        """What the judges have spent, and the verdicts that their servers did not give."""
+        return {"spent": self.spent, "unreached": self.unreached}
 
     def finish(self, counts: Mapping[str, Any]) -> JudgeAccount:
         """Verdicts by judge, in the order of the rollouts; labels of all."""
@@ -108,6 +129,7 @@ class _Judging:
             verbalized=sum(bool(verdict.verbalized) for verdict in headline),
             unscored=sum(verdict.status != "ok" for verdict in headline),
             spent=counts["spent"],
+            unreached=counts["unreached"],
         )
 
 
@@ -137,22 +159,39 @@ def judged(
     return list(done.values()), {judge.name: judge.spent() for judge in judges if judge.spent()}
 
 
-def refuse_unreached(judges: Sequence[Judge], n: int) -> None:
-    """Say that a judge's server went away: its rows are to be asked again, and are no result.
+def refuse_unreached(judges: Sequence[Judge], n: int) -> int:
+    """How many verdicts the judges' servers did not give; many are no result, for the server went away.
 
-    A few rows that failed stop nothing: they are errors, and counted.
+    A few rows that failed stop nothing: they are errors, counted, and asked for again by the next run.
 
     Raises:
         HintprobeError: a judge could not be asked about many of the transcripts. What was answered is kept.
     """
     for judge in judges:
         unreached = getattr(judge, "unreached", 0)
-        if unreached >= FEW and unreached > FEW_SHARE * n:
+        if _many(unreached, n):
             raise HintprobeError(
                 f"The judge {judge.name} could not be asked about {unreached} of {n} transcripts: its server was not "
                 "there, or too busy. What it answered is kept; run the same command again when the server answers, and "
                 "only these are asked."
             )
+    return sum(getattr(judge, "unreached", 0) for judge in judges)
+
+
+def errors_left(verdicts: Sequence[Verdict], judges: Sequence[str], ids: set[str]) -> int | None:
+    """The errors of a table that is complete but for a few; None where rows are missing or many are errors."""
+    total = 0
+    for judge in judges:
+        own = [verdict for verdict in verdicts if verdict.judge == judge and verdict.rollout_id in ids]
+        errors = sum(verdict.status == "error" for verdict in own)
+        if len(own) < len(ids) or _many(errors, len(ids)):
+            return None
+        total += errors
+    return total or None
+
+
+def _many(errors: int, n: int) -> bool:
+    return errors >= FEW and errors > FEW_SHARE * n
 
 
 def in_batches(verdicts: Iterator[Verdict], size: int = 16) -> Iterator[list[Verdict]]:

@@ -23,8 +23,9 @@ from experiments.config import CaptureConfig
 from experiments.records.accounts import CaptureAccount
 from experiments.records.stages import positions_table
 from experiments.run.model_run import ModelRun
+from experiments.run.parts import units_of
 from experiments.run.progress import Tick
-from experiments.stages.capture import captured_rollouts, captured_sites, places
+from experiments.stages.capture import Placed, captured_rollouts, captured_sites, place, request
 
 
 def open_capture_backend(settings: CaptureConfig, loaded: LoadedModel) -> Backend:
@@ -43,18 +44,17 @@ def open_capture_backend(settings: CaptureConfig, loaded: LoadedModel) -> Backen
 
 @dataclass
 class Capture:
-    """The capture at work. Rows are rollouts that have any of the positions."""
+    """The capture at work. Rows are rollouts; of each, what is asked for is found when it is its turn."""
 
     run: ModelRun
     folder: Path
     title: str = "capture"
-    batched: bool = True
+    batched: bool = False
 
     def __post_init__(self) -> None:
-        self.table, self.ids, self.positions = places(self.run)
-        rollouts, items = self.run.records.rollouts, self.run.records.items
-        placed = [rollouts[row.rollout_id] for row in self.table if row.tokens]
-        self.keys: Sequence[str] = [items[rollout.item_id].question.id for rollout in placed]
+        self.rollouts = captured_rollouts(self.run)
+        items = self.run.records.items
+        self.keys: Sequence[str] = [items[rollout.item_id].question.id for rollout in self.rollouts]
         self.forwards = len(self.keys)
         self.counts = {"requested": 0, "written": 0, "reused": 0}
 
@@ -65,14 +65,8 @@ class Capture:
 
     @cached_property
     def store(self) -> ModelStore:
-        """The model's part of the store, once it is known to have room for all that is missing."""
-        store = ActivationStore(self.run.config.store_dir).of(self.backend.loaded)
-        missing = plan_capture(self.run.loaded, store, self.ids, self.positions, self.sites).account
-        if missing.n_bytes:
-            store.check_room(missing.n_bytes)
-        size = size_text(missing.n_bytes)
-        self.run.reporter.say(f"  capture   {missing.forward_rows} rows to run, {size} to write")
-        return store
+        """The model's part of the store."""
+        return ActivationStore(self.run.config.store_dir).of(self.backend.loaded)
 
     @cached_property
     def sites(self) -> list[Site]:
@@ -84,10 +78,31 @@ class Capture:
         return len(rows)
 
     def do(self, rows: Sequence[int], tick: Tick) -> None:
-        """Capture what the store lacks of some rows."""
-        request = [self.ids[row] for row in rows], [self.positions[row] for row in rows]
+        """Capture what the store lacks of some rows, a unit at a time.
+
+        Raises:
+            HintprobeError: the disk has no room for it.
+        """
+        placed = {row: place(self.run, self.rollouts[row]) for row in rows}
+        positions_table(self.folder).replace(one.row for one in placed.values())
+        self._refuse_too_much(list(placed.values()))
+        for unit in units_of(self):
+            mine = [placed[row] for row in unit if row in placed]
+            ids, positions = request(mine)
+            tick(len(mine) - len(ids))
+            if ids:
+                self._fill(ids, positions, tick)
+
+    def _refuse_too_much(self, placed: Sequence[Placed]) -> None:
+        missing = plan_capture(self.run.loaded, self.store, *request(placed), self.sites).account
+        if missing.n_bytes:
+            self.store.check_room(missing.n_bytes)
+        size = size_text(missing.n_bytes)
+        self.run.reporter.say(f"  capture   {missing.forward_rows} rows to run, {size} to write")
+
+    def _fill(self, ids: list[tuple[int, ...]], positions: list[list[int | None]], tick: Tick) -> None:
         budget = self.run.config.capture.token_budget
-        done = fill(self.run.loaded, self.store, *request, self.sites, budget, on_rows=tick, backend=self.backend)
+        done = fill(self.run.loaded, self.store, ids, positions, self.sites, budget, on_rows=tick, backend=self.backend)
         for name in self.counts:
             self.counts[name] += getattr(done, name)
 
@@ -96,14 +111,13 @@ class Capture:
         return {**self.counts, "store": self.store.folder.name, "sites": [str(site) for site in self.sites]}
 
     def finish(self, counts: Mapping[str, Any]) -> CaptureAccount:
-        """Where every position is, and what was asked for in all."""
-        positions_table(self.folder).replace(self.table)
-        hinted = {r.id for r in captured_rollouts(self.run) if r.condition == "hinted"}
-        reasons = Counter(
-            f"{name}: {why}" for row in self.table if row.rollout_id in hinted for name, why in row.unresolved.items()
-        )
+        """Where every position is, in the order of the rollouts, and what was asked for in all."""
+        table = {row.rollout_id: row for row in positions_table(self.folder).read()}
+        positions_table(self.folder).replace(table[rollout.id] for rollout in self.rollouts)
+        hinted = [table[rollout.id] for rollout in self.rollouts if rollout.condition == "hinted"]
+        reasons = Counter(f"{name}: {why}" for row in hinted for name, why in row.unresolved.items())
         return CaptureAccount(
-            rollouts=len(self.table),
+            rollouts=len(self.rollouts),
             positions=counts["requested"],
             written=counts["written"],
             reused=counts["reused"],
