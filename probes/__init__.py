@@ -60,7 +60,7 @@ if TYPE_CHECKING:
         reliability,
         threshold_at,
     )
-    from probes.nested import Riders, Search, nested_cv
+    from probes.nested import ExtraSearches, Search, nested_cv
     from probes.null import Null, search_null
     from probes.outcomes import Drawing, FoldOutcome, NestedResult, auroc_estimate, held_out_auroc
     from probes.patching.grid import PatchEffects, patch_pairs
@@ -86,6 +86,7 @@ __all__ = [
     "Drawing",
     "Estimate",
     "Estimator",
+    "ExtraSearches",
     "Fits",
     "Fitter",
     "FoldOutcome",
@@ -109,7 +110,6 @@ __all__ = [
     "Probe",
     "ProbeCard",
     "Reliability",
-    "Riders",
     "RidgeProbe",
     "SavedProbe",
     "Search",

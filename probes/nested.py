@@ -60,7 +60,7 @@ class Search:
 
 
 @dataclass(frozen=True)
-class Riders:
+class ExtraSearches:
     """Further searches in the same solves.
 
     Attributes:
@@ -72,7 +72,7 @@ class Riders:
     left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def check(self, n_rows: int) -> None:
-        """Refuse riders of another length than the rows.
+        """Refuse searches whose levels or labels have another length than the rows.
 
         Raises:
             HintprobeError: the lengths differ.
@@ -118,7 +118,7 @@ def nested_cv(
     seed: int,
     on_cell: Callable[[], None] | None = None,
     folds: Sequence[Folds] | None = None,
-    riders: Riders | None = None,
+    extra_searches: ExtraSearches | None = None,
 ) -> NestedResult:
     """Train, choose and score.
 
@@ -126,18 +126,18 @@ def nested_cv(
         cells: features to choose from, by name: matrices ``[row, d]``, or :class:`Sequences`.
         on_cell: called after each cell.
         folds: outer and inner folds of every drawing, where detectors are to share them; else made from the seed.
-        riders: searches that ride along, in the first drawing.
+        extra_searches: further searches, done in the first drawing of the folds.
 
     Raises:
         HintprobeError: too few groups of a class, or features that are not finite.
     """
-    riders = riders or Riders()
+    extra_searches = extra_searches or ExtraSearches()
     kept, constant = varying_cells(cells, len(contrast))
-    riders.check(len(contrast))
+    extra_searches.check(len(contrast))
     drawings = tuple(folds) if folds is not None else search.folds(contrast, seed)
     mains = [_problems(contrast, contrast.labels, drawing) for drawing in drawings]
-    without = list(_without_levels(contrast, riders.left_out, mains[0]))
-    vectors = riders.control if riders.control is not None else np.zeros((len(contrast), 0), dtype=bool)
+    without = list(_without_levels(contrast, extra_searches.left_out, mains[0]))
+    vectors = extra_searches.control if extra_searches.control is not None else np.zeros((len(contrast), 0), dtype=bool)
     control = {v: _problems(contrast, vectors[:, v], drawings[0]) for v in range(vectors.shape[1])}
     control = {v: problems for v, problems in control.items() if all(p.solvable for p in problems)}
     found: list[dict[Hashable, float]] = [{} for _ in mains[0]]
@@ -152,8 +152,8 @@ def nested_cv(
     result = _assembled(mains, drawings, found, replace(_EMPTY, constant=constant))
     for (factor, level), problem in without:
         left_out = result.left_out.setdefault(factor, LeftOut(*np.full((2, len(contrast)), np.nan)))
-        left_out.keep(problem, np.asarray(riders.left_out[factor]) == level)
-    for factor in riders.left_out:
+        left_out.keep(problem, np.asarray(extra_searches.left_out[factor]) == level)
+    for factor in extra_searches.left_out:
         result.left_out.setdefault(factor, LeftOut(*np.full((2, len(contrast)), np.nan)))
     pool = ESTIMATORS[search.estimator].pool
     read = kept.map(lambda x: pool(x) if pool is not None and isinstance(x, Sequences) else x)

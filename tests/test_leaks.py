@@ -11,7 +11,16 @@ from experiments.comparison.findings import findings
 from experiments.comparison.table import Held, subset, table
 from experiments.questions.fields import stem_group
 from experiments.records import DetectorSummary, TargetRow
-from probes import Contrast, Riders, Search, control_labels, held_out_auroc, nested_cv, quantile_bins, residualise
+from probes import (
+    Contrast,
+    ExtraSearches,
+    Search,
+    control_labels,
+    held_out_auroc,
+    nested_cv,
+    quantile_bins,
+    residualise,
+)
 
 N = 600
 KINDS = ("sycophancy", "metadata")
@@ -52,8 +61,8 @@ def experiment(cause, seed=0, shuffled=False):
     strata = tuple(f"{k} {'correct' if c else 'incorrect'}" for k, c in zip(kind, correct, strict=True))
     groups = tuple(f"g{i // 2}" for i in range(N))
     contrast = Contrast(positive, groups, strata)
-    riders = Riders(control_labels(list(letter), 2, rng))
-    probe = nested_cv({"x": x}, contrast, SEARCH, 0, riders=riders)
+    extra_searches = ExtraSearches(control_labels(list(letter), 2, rng))
+    probe = nested_cv({"x": x}, contrast, SEARCH, 0, extra_searches=extra_searches)
     rows = [
         TargetRow(
             target="reliant", rollout_id=f"r{i}", group=groups[i], kind=str(kind[i]),

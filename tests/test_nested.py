@@ -6,7 +6,7 @@ import pytest
 from activations.errors import HintprobeError
 from probes import (
     Contrast,
-    Riders,
+    ExtraSearches,
     Search,
     control_labels,
     cross_cell_aurocs,
@@ -162,8 +162,10 @@ def test_a_control_task_is_solved_by_reading_its_type_off_and_not_otherwise():
     assert all(len(set(control[types == t, 0])) == 1 for t in range(6))
     readable = np.eye(6)[types] + 0.1 * rng.normal(size=(300, 6))
     search = Search((0.1,), 3, 3)
-    assert nested_cv({"x": readable}, contrast, search, 0, riders=Riders(control)).control.min() > 0.95
-    noise = nested_cv({"x": rng.normal(size=(300, 6))}, contrast, search, 0, riders=Riders(control)).control
+    assert nested_cv({"x": readable}, contrast, search, 0, extra_searches=ExtraSearches(control)).control.min() > 0.95
+    noise = nested_cv(
+        {"x": rng.normal(size=(300, 6))}, contrast, search, 0, extra_searches=ExtraSearches(control)
+    ).control
     assert abs(noise.mean() - 0.5) < 0.08
     with pytest.raises(HintprobeError, match="two types"):
         control_labels(["a"] * 5, 1, rng)
@@ -177,13 +179,13 @@ def test_a_left_out_kind_is_found_by_what_kinds_share_and_not_by_what_they_do_no
     contrast = Contrast(labels, tuple(map(str, range(n))), tuple(kind))
     sign = labels * 2.0 - 1
     own = np.where(kind == "k1", 1.0, -1.0)  # each kind's direction is the other's opposite
-    search, riders = Search((0.1,), 4, 3), Riders(left_out={"kind": tuple(kind)})
+    search, extra_searches = Search((0.1,), 4, 3), ExtraSearches(left_out={"kind": tuple(kind)})
     for push, low, high in ((1.0, 0.85, 1.0), (own, 0.0, 0.2)):
         x = rng.normal(size=(n, 6))
         x[:, 0] += 1.5 * sign * push
         x[:, 1] += 5 * (kind == "k1")
         x[:, 2] += 1.5 * sign * own * (0 if push is own else 0.3)
-        result = nested_cv({"x": x}, contrast, search, 0, riders=riders)
+        result = nested_cv({"x": x}, contrast, search, 0, extra_searches=extra_searches)
         assert low <= headline_of(result.left_out["kind"].scores, labels, result.fold, contrast.strata) <= high
 
 
@@ -191,7 +193,9 @@ def test_a_level_that_holds_one_class_alone_leaves_no_score():
     """Without the only kind that has negatives there is nothing to train on: NaN, not a number."""
     cells, contrast = make(n=120)
     kind = np.where(contrast.labels, "a", "b")
-    result = nested_cv(cells, contrast, Search((0.1,), 3, 3), 0, riders=Riders(left_out={"kind": tuple(kind)}))
+    result = nested_cv(
+        cells, contrast, Search((0.1,), 3, 3), 0, extra_searches=ExtraSearches(left_out={"kind": tuple(kind)})
+    )
     assert np.isnan(result.left_out["kind"].scores).all()
 
 
@@ -275,7 +279,7 @@ def test_bad_input_is_refused():
     with pytest.raises(HintprobeError, match="no cell"):
         nested_cv({}, contrast, SEARCH, 0)
     with pytest.raises(HintprobeError, match="'kind' has 2 entries"):
-        nested_cv(cells, contrast, SEARCH, 0, riders=Riders(left_out={"kind": ("a", "b")}))
+        nested_cv(cells, contrast, SEARCH, 0, extra_searches=ExtraSearches(left_out={"kind": ("a", "b")}))
 
 
 @pytest.mark.parametrize("d", [8, 400])

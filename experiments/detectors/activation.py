@@ -52,7 +52,7 @@ def probe_families(context: Context) -> Iterator[DetectorCells]:
                 context.at(chosen),
                 family="probe",
                 estimator=estimator,
-                riders=True,
+                extra_searches=True,
                 sees=_SEES[family],
                 per_prompt=family == "probe_before_cot",
             )
@@ -68,7 +68,7 @@ def _sequence_probes(context: Context) -> Iterator[DetectorCells]:
     for estimator in names if cells else ():
         reads = f"activations of the CoT's tokens, by {estimator}"
         sees = _SEES["probe_within_cot"]
-        yield DetectorCells(f"probe_cot_{estimator}", reads, cells, "probe", estimator, riders=True, sees=sees)
+        yield DetectorCells(f"probe_cot_{estimator}", reads, cells, "probe", estimator, extra_searches=True, sees=sees)
 
 
 def _cot_sequences(context: Context) -> Cells:

@@ -49,7 +49,7 @@ class DetectorCells:
         cells: features to choose from: matrices ``[row, d]``, or sequences of them.
         estimator: what is fitted (`probes/registry.py`).
         rival: it holds what a probe could know without the hint; a find must be ahead of it.
-        riders: its search is repeated on permuted labels and control tasks, and without each kind and direction.
+        extra_searches: its search is repeated on permuted labels, on control tasks, and without each kind or direction.
         per_prompt: it reads the prompt alone, so the rollouts of a prompt count as one row.
         sees: the information that it is given, for the table.
         labels: what labels it has seen, for the table.
@@ -68,7 +68,7 @@ class DetectorCells:
     family: Family = "baseline"
     estimator: str = "logistic"
     rival: bool = False
-    riders: bool = False
+    extra_searches: bool = False
     per_prompt: bool = False
     forest: bool = False
     sees: tuple[Source, ...] = ()

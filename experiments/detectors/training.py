@@ -8,7 +8,18 @@ import numpy as np
 
 from experiments.detectors.cells import DetectorCells
 from experiments.detectors.rows import Rows, one_per_prompt
-from probes import Contrast, Drawing, FoldOutcome, Folds, NestedResult, Platt, Riders, Search, forest_cv, nested_cv
+from probes import (
+    Contrast,
+    Drawing,
+    ExtraSearches,
+    FoldOutcome,
+    Folds,
+    NestedResult,
+    Platt,
+    Search,
+    forest_cv,
+    nested_cv,
+)
 from probes.arrays import Array
 from probes.arrays import RowIndices as Index
 from probes.cell_view import CellView
@@ -52,15 +63,15 @@ def train(
     folds: Sequence[Folds],
     search: Search,
     seed: int,
-    riders: Riders | None = None,
+    extra_searches: ExtraSearches | None = None,
     on_cell: Callable[[], None] | None = None,
 ) -> Trained:
     """Train, choose and hold out.
 
     Args:
         folds: of every drawing, shared by all detectors of a target.
-        search: its permutations are run for detectors with riders only.
-        riders: control tasks and factors to leave out, per row.
+        search: its permutations are run for detectors with extra_searches only.
+        extra_searches: control tasks and factors to leave out, per row.
     """
     start = time.perf_counter()
     used, index = one_per_prompt(rows) if detector.per_prompt else (rows, list(range(len(rows))))
@@ -73,13 +84,13 @@ def train(
         result = forest_cv(np.asarray(features), contrast, drawn, seed)
     else:
         search = replace(search, scaling=detector.scaling, estimator=detector.estimator)
-        if not detector.riders:
-            search, riders = replace(search, permutations=0), None
-        elif riders is not None:
-            left_out = {name: [levels[i] for i in first] for name, levels in riders.left_out.items()}
-            control = None if riders.control is None else riders.control[first]
-            riders = Riders(control, left_out)
-        result = nested_cv(cells, contrast, search, seed, on_cell, drawn, riders)
+        if not detector.extra_searches:
+            search, extra_searches = replace(search, permutations=0), None
+        elif extra_searches is not None:
+            left_out = {name: [levels[i] for i in first] for name, levels in extra_searches.left_out.items()}
+            control = None if extra_searches.control is None else extra_searches.control[first]
+            extra_searches = ExtraSearches(control, left_out)
+        result = nested_cv(cells, contrast, search, seed, on_cell, drawn, extra_searches)
     seconds = detector.seconds + time.perf_counter() - start
     return Trained(detector, result, contrast, np.array(index, dtype=np.intp), seconds)
 

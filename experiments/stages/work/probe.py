@@ -39,7 +39,7 @@ from experiments.records.stages import (
 )
 from experiments.run.model_run import ModelRun
 from experiments.stages.probe import store_of
-from probes import Folds, NestedResult, Riders, Search, control_labels, cross_cell_aurocs, residualise
+from probes import ExtraSearches, Folds, NestedResult, Search, control_labels, cross_cell_aurocs, residualise
 from probes.arrays import RowIndices as Index
 
 
@@ -156,19 +156,19 @@ def _train_all(work: _Work, positions: Sequence[str]) -> int:
     rng = stream(run.config.seed, "controls", work.target.name)
     context = Context(run, store_of(run), work.rows, sites, tuple(positions), work.target, rng, work.forced)
     detectors = build_detectors(context)
-    riders = _riders(work, control_types(context), rng)
+    extra_searches = _extra_searches(work, control_types(context), rng)
     done: list[Trained] = []
     n_variants = 0
     with run.reporter.bar(f"probe {work.target.name}", sum(_steps(d) for d in detectors)) as tick:
         for detector in detectors:
-            trained = train(detector, work.rows, work.folds, work.search(), work.seed, riders, lambda: tick(1))
+            trained = train(detector, work.rows, work.folds, work.search(), work.seed, extra_searches, lambda: tick(1))
             work.keep(trained)
             done.append(trained)
             variants = list(_variants(work, trained))
             for variant in variants:
                 work.keep(variant)
             n_variants += len(variants)
-            _save(work, trained, riders)
+            _save(work, trained, extra_searches)
     if work.main:
         for judge, verdicts in run.records.verdicts.items():
             work.keep(_judged(work, judge, verdicts))
@@ -176,14 +176,14 @@ def _train_all(work: _Work, positions: Sequence[str]) -> int:
     return len(done) + n_variants
 
 
-def _save(work: _Work, trained: Trained, riders: Riders) -> None:
+def _save(work: _Work, trained: Trained, extra_searches: ExtraSearches) -> None:
     """What is kept of a detector beside its scores: itself, fitted on all rows, and what it says of other kinds."""
     run, detector = work.run, trained.detector
     if detector.shipped and (work.main or detector.family == "probe"):
         save_detector(run, work.folder, work.target, trained, replace(work.search(), estimator=detector.estimator),
                       work.seed)  # fmt: skip
-    if detector.family == "probe" and "kind" in riders.left_out:
-        kinds, enough = riders.left_out["kind"], run.config.probe.min_per_class
+    if detector.family == "probe" and "kind" in extra_searches.left_out:
+        kinds, enough = extra_searches.left_out["kind"], run.config.probe.min_per_class
         kind_scores_table(work.folder).append(kind_scores(trained, work.rows.ids, kinds, enough))
     if work.main and detector.name == "probe_within_cot":
         _along_cot(work, trained)
@@ -207,11 +207,11 @@ def _steps(detector: DetectorCells) -> int:
     return 0 if detector.forest else len(detector.cells)
 
 
-def _riders(work: _Work, types: Sequence[str], rng: np.random.Generator) -> Riders:
+def _extra_searches(work: _Work, types: Sequence[str], rng: np.random.Generator) -> ExtraSearches:
     """Control tasks and factors to leave out, for the main target."""
     probe = work.run.config.probe
     if not work.main:
-        return Riders()
+        return ExtraSearches()
     factors: dict[str, list[str]] = {
         "kind": [label.kind for label in work.rows.labels],
         "direction": [label.direction for label in work.rows.labels],
@@ -219,7 +219,7 @@ def _riders(work: _Work, types: Sequence[str], rng: np.random.Generator) -> Ride
     }
     varied = {name: levels for name, levels in factors.items() if probe.transfer and len(set(levels)) > 1}
     n_tasks = probe.control_tasks if len(set(types)) > 1 else 0
-    return Riders(control_labels(types, n_tasks, rng) if n_tasks else None, varied)
+    return ExtraSearches(control_labels(types, n_tasks, rng) if n_tasks else None, varied)
 
 
 def _variants(work: _Work, trained: Trained) -> Iterator[Trained]:
