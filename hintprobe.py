@@ -65,6 +65,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"hintprobe has no {name!r}")
     if name in _PACKAGES:
         return _package(name)
+    if name == "hinted":  # Inspect's entry point; an extra, so it is no public name of a package
+        _package("experiments")
+        return importlib.import_module("experiments.inspecting.task").hinted
     for package in reversed(_PACKAGES):  # the short way in Python stands before what it is made of
         module = _package(package)
         if name in getattr(module, "__all__", ()):

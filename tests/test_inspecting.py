@@ -75,3 +75,14 @@ def test_a_model_of_inspect_may_judge_and_what_it_cannot_prove_is_unscored(folde
 def test_the_library_is_imported_only_when_the_task_is():
     code = "import hintprobe, experiments.inspecting, experiments.cli, sys; assert 'inspect_ai' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_command_finds_the_task_by_the_name_that_the_docs_give(tmp_path):
+    """It was `experiments/hinted` in an installed package, and had no package in a checkout."""
+    pytest.importorskip("inspect_ai", reason="the inspect extra is not installed")
+    code = (
+        "import hintprobe; from inspect_ai._util.registry import registry_info; "
+        "assert registry_info(hintprobe.hinted).name == 'hintprobe/hinted', registry_info(hintprobe.hinted).name"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
