@@ -1,6 +1,7 @@
 """The judge stage of a run: several judges, their panel, and the correction that a calibration file brings."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -94,6 +95,13 @@ def big(url):
     return {"judges": ["big"], "models": {"big": {"endpoint": endpoint}}}
 
 
+@pytest.fixture
+def apart(cache, tmp_path):
+    """A cache of the test's own that has the rollouts."""
+    stage(cache)
+    return shutil.copytree(cache, tmp_path / "cache")
+
+
 def failing(times):
     """A judge's server that is too busy a few times, then finds no hint mentioned."""
     silent = json.dumps({"mentions": False, "relies": False, "rejects": False, "only_verifies": False, "quote": None})
@@ -101,29 +109,30 @@ def failing(times):
     return lambda *_: (503, "application/json", "{}") if left and left.pop() is None else chat(silent)
 
 
-def test_the_next_run_asks_again_for_what_a_server_did_not_give(tmp_path):
+def test_the_next_run_asks_again_for_what_a_server_did_not_give(apart, tmp_path):
     """A server that fails twice, then is gone, then answers: the figures of one that never failed."""
     answer = failing(2)
+    other = shutil.copytree(apart, tmp_path / "other")
     with fake_endpoint(answer) as server:
-        first = stage(tmp_path, **big(server.base_url))[1]
+        first = stage(apart, **big(server.base_url))[1]
         asked = len(server.bodies)
     assert (first.account.unreached, first.account.unscored) == (2, 2)
-    gone = stage(tmp_path, **big("http://127.0.0.1:9/v1"))[1]
+    gone = stage(apart, **big("http://127.0.0.1:9/v1"))[1]
     assert (gone.account.unreached, gone.content) == (2, first.content)  # stages made from it stay
     with fake_endpoint(answer) as server:
-        again = stage(tmp_path, **big(server.base_url))[1]
+        again = stage(apart, **big(server.base_url))[1]
         assert 2 <= len(server.bodies) <= 4 < asked  # chain of thought and visible answer of two rows
     assert (again.account.unreached, again.account.unscored) == (0, 0)
-    found = stage(tmp_path, **big("http://127.0.0.1:9/v1"))[1]
+    found = stage(apart, **big("http://127.0.0.1:9/v1"))[1]
     assert not found.fresh
     with fake_endpoint(answer) as server:
-        undisturbed = stage(tmp_path / "other", **big(server.base_url))[1]
+        undisturbed = stage(other, **big(server.base_url))[1]
     assert undisturbed.content == again.content
 
 
-def test_many_errors_are_no_result(tmp_path):
+def test_many_errors_are_no_result(apart):
     """One verdict in eight, asked for again in vain: still exit 2, though every row has a verdict by now."""
     with fake_endpoint(failing(3)) as server, pytest.raises(HintprobeError, match="3 of 24"):
-        stage(tmp_path, **big(server.base_url))
+        stage(apart, **big(server.base_url))
     with pytest.raises(HintprobeError):
-        stage(tmp_path, **big("http://127.0.0.1:9/v1"))
+        stage(apart, **big("http://127.0.0.1:9/v1"))

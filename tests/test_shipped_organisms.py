@@ -14,9 +14,9 @@ def size(name):
     return sum(path.stat().st_size for path in (SHIPPED / name).iterdir())
 
 
-@pytest.mark.parametrize(("name", "questions"), [("unfaithful", 160), ("blind", 60)])
-def test_those_of_the_demo_keep_their_promises_on_few_questions(name, questions, tmp_path):
-    held(name, questions, tmp_path)
+def test_one_keeps_its_promises_on_few_questions(tmp_path):
+    """The others are slow; what `unfaithful` does is measured by the tests of the demo as well."""
+    held("blind", 60, tmp_path)
 
 
 @pytest.mark.slow
