@@ -36,9 +36,7 @@ def test_folders_of_our_names_do_not_stand_in_the_way(tmp_path, filled):
         (tmp_path / name).mkdir()
         if filled:
             (tmp_path / name / "__init__.py").write_text("")
-    code = (
-        "sys.path.insert(0, '.')\nimport hintprobe\nhintprobe.experiments, hintprobe.load_model, hintprobe.nested_cv\n"
-    )
+    code = "sys.path.insert(0, '.')\nimport hintprobe\nhintprobe.experiments, hintprobe.Part\n"
     done = run(code + SHADOWS % str(ROOT), tmp_path)
     assert done.returncode == 0, done.stderr
     done = run(
