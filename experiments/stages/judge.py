@@ -129,7 +129,7 @@ class _Judging:
             verbalized=sum(bool(verdict.verbalized) for verdict in headline),
             unscored=sum(verdict.status != "ok" for verdict in headline),
             spent=counts["spent"],
-            unreached=counts["unreached"],
+            unreached=counts.get("unreached", 0),  # parts of an earlier version have none
         )
 
 

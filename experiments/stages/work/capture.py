@@ -112,8 +112,10 @@ class Capture:
 
     def finish(self, counts: Mapping[str, Any]) -> CaptureAccount:
         """Where every position is, in the order of the rollouts, and what was asked for in all."""
-        table = {row.rollout_id: row for row in positions_table(self.folder).read()}
-        positions_table(self.folder).replace(table[rollout.id] for rollout in self.rollouts)
+        found = {row.rollout_id: row for row in positions_table(self.folder).read()}
+        # Parts that an earlier version made kept no positions.
+        table = {r.id: found.get(r.id) or place(self.run, r).row for r in self.rollouts}
+        positions_table(self.folder).replace(table.values())
         hinted = [table[rollout.id] for rollout in self.rollouts if rollout.condition == "hinted"]
         reasons = Counter(f"{name}: {why}" for row in hinted for name, why in row.unresolved.items())
         return CaptureAccount(
