@@ -12,8 +12,11 @@ from activations import ActivationStore, HintprobeError, Part
 from experiments.cli import app
 from experiments.config import Config
 from experiments.pipeline import run_pipeline
+from experiments.records import Rollout
 from experiments.records.stages import positions_table
+from experiments.run.model_run import ModelRun
 from experiments.run.progress import Reporter
+from experiments.stages.capture import Placed, place
 
 SILENT = Reporter(None)
 
@@ -71,6 +74,40 @@ def test_the_last_part_finishes_the_stage_and_all_is_as_if_done_at_once(folder: 
     for name, values in expected.items():
         assert torch.equal(found[name], values), "units share forwards as they do in one process"
     assert not list(parts.run_dir.glob("*/parts/*")), "what is joined is kept once"
+
+
+def test_a_part_looks_for_the_positions_of_its_own_rows_only(folder: Path, tmp_path: Path, monkeypatch):
+    """Each of 256 parts of a large run used to look for those of all rows."""
+    run = config(folder, tmp_path)
+    run_pipeline(run, SILENT, "judge")
+    placed: list[str] = []
+
+    def counting(of: ModelRun, rollout: Rollout) -> Placed:
+        placed.append(rollout.id)
+        return place(of, rollout)
+
+    monkeypatch.setattr("experiments.stages.work.capture.place", counting)
+    counts = []
+    for index in range(3):
+        run_pipeline(run, SILENT, "capture", Part(index, 3))
+        counts.append(len(placed))
+    (kept,) = run.run_dir.glob("*/capture-*")
+    assert 0 < counts[0] < counts[1] < counts[2]
+    assert sorted(placed) == sorted(row.rollout_id for row in positions_table(kept).read())
+
+
+def test_parts_of_an_earlier_version_that_kept_no_positions_are_joined(folder: Path, tmp_path: Path, monkeypatch):
+    whole, parts = config(folder, tmp_path / "whole"), config(folder, tmp_path / "parts")
+    run_pipeline(whole, SILENT, "capture")
+    run_pipeline(parts, SILENT, "judge")
+    with monkeypatch.context() as earlier:
+        (tmp_path / "elsewhere").mkdir()
+        elsewhere = positions_table(tmp_path / "elsewhere")
+        earlier.setattr("experiments.stages.work.capture.positions_table", lambda folder: elsewhere)
+        run_pipeline(parts, SILENT, "capture", Part(0, 2))
+    run_pipeline(parts, SILENT, "capture", Part(1, 2))
+    tables = [positions_table(next(run.run_dir.glob("*/capture-*"))).path.read_bytes() for run in (whole, parts)]
+    assert tables[0] == tables[1]
 
 
 def test_a_part_does_not_run_the_stages_before(folder: Path, tmp_path: Path):

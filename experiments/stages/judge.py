@@ -99,8 +99,8 @@ class _Judging:
                 raise
             self.unreached = before
             self.run.reporter.warn(
-                f"  judge: {before} verdicts that a judge's server did not give before were asked for again, without "
-                f"success; the stage stays as it was. {error}"
+                f"  judge: {before} verdicts are missing since an earlier run, because a judge's server did not give "
+                f"them. They were asked for again, and this failed; the stage stays as it was. {error}"
             )
 
     def close(self) -> dict[str, Any]:

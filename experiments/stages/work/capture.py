@@ -44,7 +44,7 @@ def open_capture_backend(settings: CaptureConfig, loaded: LoadedModel) -> Backen
 
 @dataclass
 class Capture:
-    """The capture at work. Rows are rollouts; of each, what is asked for is found when it is its turn."""
+    """The capture at work. Rows are rollouts; the positions of a row are looked for when it is computed."""
 
     run: ModelRun
     folder: Path
