@@ -119,6 +119,9 @@ def test_the_next_run_asks_again_for_what_a_server_did_not_give(apart, tmp_path)
     assert (first.account.unreached, first.account.unscored) == (2, 2)
     gone = stage(apart, **big("http://127.0.0.1:9/v1"))[1]
     assert (gone.account.unreached, gone.content) == (2, first.content)  # stages made from it stay
+    with fake_endpoint(lambda *_: (401, "application/json", "{}")) as server:  # a key that is no longer valid
+        refused = stage(apart, **big(server.base_url))[1]
+    assert (refused.account.unreached, refused.content) == (2, first.content)
     with fake_endpoint(answer) as server:
         again = stage(apart, **big(server.base_url))[1]
         assert 2 <= len(server.bodies) <= 4 < asked  # chain of thought and visible answer of two rows
