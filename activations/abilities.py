@@ -30,11 +30,13 @@ class Abilities:
 
     Attributes:
         caches: it goes on from a cache that rows can be taken out of and repeated in.
+        shares: it reads a row in two forwards, the second from the cache of the first, padded on the left.
         pads_left: padding before a row, masked, leaves the row's numbers as they are.
         pads_right: padding behind a row, unmasked, does.
     """
 
     caches: bool
+    shares: bool
     pads_left: bool
     pads_right: bool
 
@@ -84,8 +86,9 @@ class _Trial:
     def run(self) -> Abilities:
         with torch.no_grad(), unseen():
             if keeps_all_keys(self.model):
-                return Abilities(True, True, self._holds(self._padded_right))
-            return Abilities(self._holds(self._cached), self._holds(self._padded_left), self._holds(self._padded_right))
+                return Abilities(True, self._holds(self._continued), True, self._holds(self._padded_right))
+            left, right = self._holds(self._padded_left), self._holds(self._padded_right)
+            return Abilities(self._holds(self._cached), False, left, right)
 
     def _holds(self, way: Callable[[], Tensor]) -> bool:
         try:
@@ -129,6 +132,16 @@ class _Trial:
         for at in range(4, ids.shape[1]):
             logits.append(forward(self.model, self._part(ids[kept], at, at + 1), cache=cache).logits[0])
         return torch.cat(logits)
+
+    def _continued(self) -> Tensor:
+        """The row beside a longer one, its last tokens in a second forward."""
+        batch = pad_left([(*self.row[:4], *self.row), self.row], 0, self.model.device)
+        cache: Any = DynamicCache(config=self.model.config)
+        logits, positions = [], batch.position_ids
+        for columns in (slice(0, 8), slice(8, None)):
+            step = Step(batch.ids[:, columns], batch.mask[:, : columns.stop], positions[:, columns])
+            logits.append(forward(self.model, step, cache=cache).logits[1])
+        return torch.cat(logits)[-len(self.row) :]
 
     def _part(self, ids: Int[Tensor, "batch seq"], start: int, end: int) -> Step:
         positions = torch.arange(start, end, device=ids.device).expand(len(ids), -1)

@@ -21,6 +21,7 @@ from activations.errors import HintprobeError
 from activations.forward import Step, forward
 from activations.kv_cache import roomy_cache
 from activations.models import LoadedModel
+from activations.prefill import distinct, read_prompts
 from activations.row_state import Completion, OnBatch, OnStep, Row, Telling
 
 _ROOM = 64
@@ -48,13 +49,14 @@ class _Batch:
     def __init__(
         self, loaded: LoadedModel, prompts: Sequence[Ids], new: int, window: Window | None, can: Abilities
     ) -> None:
-        self.loaded, self.window, self.can = loaded, window, can
+        self.loaded, self.prompts, self.window, self.can = loaded, prompts, window, can
         batch = pad_left(prompts, loaded.pad_id, loaded.device)
         self.width, self.new = batch.ids.shape[1], batch.ids.shape[1]
         self.ids = torch.nn.functional.pad(batch.ids, (0, new))
         self.mask = torch.nn.functional.pad(batch.mask, (0, new), value=True)
         self.offset, self.masked = batch.offset, batch.masked
-        self.cache: Any = roomy_cache(loaded.model, min(new, _ROOM)) if can.caches else None
+        self.spare = min(new, _ROOM)
+        self.cache: Any = roomy_cache(loaded.model, self.spare) if can.caches else None
         self.seen: Bool[Tensor, "row vocabulary"] | None = None
 
     def track(self, vocabulary: int) -> None:
@@ -62,6 +64,13 @@ class _Batch:
         self.seen = torch.zeros(len(self.ids), vocabulary + 1, dtype=torch.bool, device=self.ids.device)
         real = self.ids[:, : self.width].masked_fill(~self.mask[:, : self.width], vocabulary)
         self.seen.scatter_(1, real.clamp(max=vocabulary), True)
+
+    def read(self) -> Float[Tensor, "row vocabulary"]:
+        """Read the prompts; logits of the first token to come."""
+        if self.window is not None or not self.can.shares:
+            return self.logits()
+        logits, self.cache = read_prompts(self.loaded, self.prompts, self.spare)
+        return logits
 
     def logits(self) -> Float[Tensor, "row vocabulary"]:
         """Logits of the next token."""
@@ -110,7 +119,7 @@ def _decode(
         tell: called after every step.
     """
     stops, penalty = stop_ids(batch.loaded), decoding.penalty(batch.loaded.model)
-    logits = batch.logits()
+    logits = batch.read()
     if penalty != 1:
         batch.track(logits.shape[-1])
     if list(prompt_of) != list(range(len(batch.ids))):
@@ -278,8 +287,4 @@ def _budget(loaded: LoadedModel, longest: int, budget: int) -> int:
 
 def _distinct(rows: Sequence[Ids], shared: bool) -> tuple[list[Ids], list[int]]:
     """The prompts to be read, and which of them each row goes on from; edits make every row one of its own."""
-    if not shared:
-        return list(rows), list(range(len(rows)))
-    number: dict[Ids, int] = {}
-    prompt_of = [number.setdefault(tuple(row), len(number)) for row in rows]
-    return list(number), prompt_of
+    return distinct(rows) if shared else (list(rows), list(range(len(rows))))

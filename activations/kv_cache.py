@@ -1,12 +1,12 @@
 """Key-value caches: one with room for tokens to come, and two for forwards that start in the middle."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
-from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 
 class RoomyLayer(DynamicLayer):
@@ -42,9 +42,14 @@ class RoomyLayer(DynamicLayer):
             buffer[:, :, : old.shape[-2]] = old
         return buffer
 
+    def drop_buffers(self) -> None:
+        """Keys and values were put in anew: the next states make buffers of their own."""
+        self._buffers = None
+
     def reorder_cache(self, beam_idx: Tensor) -> None:
         """Keep some rows, some of them more than once, and the room with them."""
         if self._buffers is None:
+            super().reorder_cache(beam_idx)
             return
         length = int(self.get_seq_length())
         keys, values = (buffer[beam_idx] for buffer in self._buffers)
@@ -62,6 +67,35 @@ def roomy_cache(model: PreTrainedModel, spare: int) -> DynamicCache:
         return cache
     cache.layers = [RoomyLayer(spare) if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache
+
+
+def joined(caches: Sequence[DynamicCache]) -> DynamicCache:
+    """One cache of all rows, padded on the left to the widest. It is the first one; the others are emptied."""
+    first, *others = caches
+    if not others:
+        return first
+    width = max(cache.get_seq_length() for cache in caches)
+    for layer, *more in zip(*(cache.layers for cache in caches), strict=True):
+        if layer.is_initialized:  # a layer may use the keys of another
+            _join([layer, *more], width)
+    return first
+
+
+def _join(layers: Sequence[Any], width: int) -> None:
+    """Let the first layer hold the rows of all, as wide as the widest."""
+    first, *others = layers
+    held = max(layer.keys.shape[-2] for layer in layers)
+    keys, values = (
+        torch.cat([torch.nn.functional.pad(part, (0, 0, held - part.shape[-2], 0)) for part in parts])
+        for parts in ([layer.keys for layer in layers], [layer.values for layer in layers])
+    )
+    for layer in others:
+        layer.reset()
+    if isinstance(first, RoomyLayer):
+        first.drop_buffers()
+    if isinstance(first, DynamicSlidingWindowLayer):
+        first.cumulative_length = width
+    first.keys, first.values = keys, values
 
 
 def cache_among(arguments: Mapping[str, Any]) -> tuple[str, Cache] | None:
