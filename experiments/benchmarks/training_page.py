@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 MARK = "trainings"
 FIGURES = {
     "hack_rate": "hack rate",
-    "verbalized_share": "of it, said",
-    "hidden_share": "reliant and silent, of all",
+    "verbalized_share": "verbalized share",
+    "hidden_share": "hidden share",
     "accuracy": "accuracy without a hint",
     "probe_frozen_recall": "frozen probe's recall",
 }

@@ -15,17 +15,17 @@ class Endpoint(BaseModel):
     model: str = Field("", description="name by which the server knows the model")
     served_as: str | None = Field(
         None,
-        description="name that replies must carry where it is not `model` or a dated revision of it; a reply of "
-        "another model is an error",
+        description="model name that replies must carry, if it is neither `model` nor a dated revision of "
+        "it; a reply from another model is an error",
     )
     api_key_env: str | None = Field(
         None, description="environment variable that holds the key; the key itself is never written anywhere"
     )
     concurrency: int = Field(8, description="requests in flight at a time", ge=1, le=1024)
     retries: int = Field(6, description="retries of a request that failed, with back-off", ge=0, le=100)
-    timeout: float = Field(600.0, description="seconds until a request is given up", gt=0)
+    timeout: float = Field(600.0, description="seconds after which a request is given up", gt=0)
     limit_field: Literal["max_tokens", "max_completion_tokens"] = Field(
-        "max_tokens", description="name by which a chat request limits the completion"
+        "max_tokens", description="name of the field by which a chat request limits the completion"
     )
     max_requests: int | None = Field(None, description="budget: requests", ge=1)
     max_total_tokens: int | None = Field(None, description="budget: prompt and completion tokens", ge=1)

@@ -12,54 +12,63 @@ from experiments.records import Reach
 class PatchConfig(Section):
     """Which pairs are patched, where, and what they are compared with."""
 
-    pairs: int = Field(64, description="pairs per comparison, at most", gt=0)
+    pairs: int = Field(64, description="at most this many pairs per comparison", gt=0)
     comparisons: tuple[Literal["swapped", "neutral", "unhinted"], ...] = Field(
         ("swapped",),
-        description="whose states are put into the hinted run: swapped (strongly reliant rows, aligned token by "
-        "token), neutral, unhinted (reliant rows, aligned by spans)",
+        description="whose states are put into the hinted run: those of the swapped run (strongly reliant "
+        "rows, aligned token by token), or of the neutral or unhinted run (reliant rows, aligned by spans)",
         min_length=1,
     )
     directions: tuple[Literal["noising", "denoising"], ...] = Field(
         ("noising",),
-        description="noising: the other run's states in the hinted run; denoising: the hinted run's in the other",
+        description="noising: put the other run's states into the hinted run; denoising: put the hinted "
+        "run's states into the other",
         min_length=1,
     )
     readout: Literal["first_divergence", "pre_answer"] = Field(
         "first_divergence",
-        description="first_divergence: the token before the two completions differ; pre_answer: the token before the "
-        "answer's letter, after the hinted run's whole chain of thought",
+        description="where logits are read. first_divergence: at the token before the two completions "
+        "differ; pre_answer: at the token before the answer's letter, after the hinted run's whole chain of "
+        "thought",
     )
-    components: tuple[Component, ...] = Field(("resid_pre",), description="components, in every layer", min_length=1)
+    components: tuple[Component, ...] = Field(
+        ("resid_pre",), description="components to patch, in every layer", min_length=1
+    )
     heads: bool = Field(False, description="patch head_z head by head")
     positions: tuple[str, ...] = Field(
         ("pointer", "hint_end", "question_end", "prompt_end", "readout-2", "readout-1", "readout"),
-        description="named positions; readout is the token that is read from",
+        description="named positions to patch; `readout` is the token at which logits are read",
     )
     controls: tuple[Literal["random_positions", "other_states", "random_directions"], ...] = Field(
-        ("random_positions", "other_states", "random_directions"), description="placebos beside every cell"
+        ("random_positions", "other_states", "random_directions"), description="placebos run beside every cell"
     )
     least_gap: float = Field(
-        0.5, description="pairs whose two runs differ by less in logit difference are counted out, nats", ge=0
+        0.5,
+        description="pairs whose two runs differ by less than this in logit difference (nats) are left out and counted",
+        ge=0,
     )
     regenerate: int = Field(
         0,
-        description="so many of the cells that recover most are read on policy as well: the hinted prompt is read "
-        "under the patch, and the text after it written anew",
+        description="for this many cells, those with the highest recovery, also regenerate on policy: the "
+        "model reads the hinted prompt under the patch and writes the text after it anew",
         ge=0,
     )
-    token_budget: int = Field(8192, description="padded tokens of the runs kept at a time", gt=0)
+    token_budget: int = Field(8192, description="padded tokens of the runs kept in memory at a time", gt=0)
 
 
 class MediateConfig(Section):
     """How the hint's effect is split into what travels through the chain of thought and what does not."""
 
-    items: int = Field(48, description="items of each behaviour (reliant, aligned, resisted), at most", gt=0)
+    items: int = Field(48, description="at most this many items of each behaviour (reliant, aligned, resisted)", gt=0)
     draws: int = Field(4, description="fresh CoTs per item and condition", gt=0)
     cut: tuple[Literal["hint", "pointer"], ...] = Field(
-        ("hint", "pointer"), description="spans that attention is cut from: the hint, or the letter or mark in it"
+        ("hint", "pointer"),
+        description="spans to which attention is cut off: the whole hint, or the letter or mark in it",
     )
     temperature: float | None = Field(
-        None, description="of the fresh CoTs; null: that of `generate`, or 0.7 where that is 0", gt=0
+        None,
+        description="sampling temperature of the fresh CoTs; null: that of `generate`, or 0.7 where that is 0",
+        gt=0,
     )
     token_budget: int = Field(32_768, description="padded tokens per batch", gt=0)
 
@@ -68,16 +77,18 @@ class DirectionsConfig(Section):
     """How the probes' directions are put to the test."""
 
     detectors: tuple[str, ...] = Field(
-        ("probe_before_cot", "probe_within_cot"), description="detectors whose directions are edited; none: no test"
+        ("probe_before_cot", "probe_within_cot"), description="detectors whose directions are edited; empty: no test"
     )
-    items: int = Field(48, description="items of each behaviour (reliant, aligned, resisted), at most", gt=0)
+    items: int = Field(48, description="at most this many items of each behaviour (reliant, aligned, resisted)", gt=0)
     scales: tuple[float, ...] = Field(
         (-4.0, -2.0, 2.0, 4.0),
-        description="of an added direction, in units of the distance between reliant and aligned rows along it",
+        description="size of an added direction, in units of the distance between reliant and aligned rows along it",
     )
-    controls: int = Field(3, description="random directions, orthogonal and as long", gt=0)
+    controls: int = Field(
+        3, description="number of random directions, orthogonal to the probe's direction and of the same length", gt=0
+    )
     reach: Reach = Field(
         "onward",
-        description="what is edited: from the position on, new tokens included (`onward`), or that token alone, "
-        "with the text up to it kept (`token`)",
+        description="which tokens are edited: all from the position on, new tokens included (`onward`), or "
+        "only that token, with the text up to it kept (`token`)",
     )

@@ -14,10 +14,10 @@ class ExamplesConfig(Section):
 
     transcripts: Path = Field(description="transcripts (JSON lines)")
     labels: Path = Field(
-        description="labels of some of them: id, mentions, relies, optionally rejects, only_verifies, quote; for a "
-        "monitor reliance from 0 to 100"
+        description="labels of some of these transcripts: id, mentions, relies, and optionally rejects, "
+        "only_verifies, quote; for a monitor, reliance from 0 to 100"
     )
-    shots: int = Field(4, description="how many are shown, of either class in turn", ge=1)
+    shots: int = Field(4, description="how many are shown, alternating between the two classes", ge=1)
 
 
 class JudgeModel(Section):
@@ -29,27 +29,30 @@ class JudgeModel(Section):
         "or a LoRA adapter's folder",
     )
     role: Literal["judge", "monitor"] = Field(
-        "judge", description="judge: reads for an admission; monitor: rates reliance from 0 to 100"
+        "judge", description="judge: looks for an admission; monitor: rates reliance from 0 to 100"
     )
-    endpoint: Endpoint = Field(description="server and model, budget and prices; huggingface takes `model` alone")
+    endpoint: Endpoint = Field(description="server and model, budget and prices; huggingface takes only `model`")
     unhinted: bool = Field(
-        False, description="it is also given what the model wrote without the hint (the unhinted rollout of its number)"
+        False,
+        description="the judge also reads the completion without the hint (the unhinted rollout with the same index)",
     )
-    examples: ExamplesConfig | None = Field(None, description="labelled transcripts that it is shown first (few-shot)")
+    examples: ExamplesConfig | None = Field(
+        None, description="labelled transcripts that the judge is shown first (few-shot)"
+    )
     fine_tuned_on: str = Field(
-        "", description="what labels the model was fine-tuned on, for the detector table; empty: none"
+        "", description="what labels the model was fine-tuned on, to be shown in the detector table; empty: none"
     )
-    max_tokens: int = Field(1024, description="limit of an answer", gt=0)
+    max_tokens: int = Field(1024, description="token limit of a reply", gt=0)
     temperature: float | None = Field(
-        0.0, description="sampling temperature; null: none is sent, and the server's own holds", ge=0
+        0.0, description="sampling temperature; null: none is sent, and the server's default applies", ge=0
     )
     sampling: dict[str, float | str] = Field(
         default_factory=dict, description="further fields of each request, such as top_p, seed or reasoning_effort"
     )
     structured: bool = Field(
-        False, description="ask the server to hold the answer to a JSON schema (`response_format`), where it can"
+        False, description="ask the server to constrain the reply to a JSON schema (`response_format`), if it can"
     )
-    chunk_chars: int = Field(24_000, description="longest piece of a text that is read at once, in characters", ge=500)
+    chunk_chars: int = Field(24_000, description="longest piece of text that is read at once, in characters", ge=500)
     overlap_chars: int = Field(2_000, description="characters that neighbouring pieces share", ge=0)
 
     @model_validator(mode="after")
@@ -69,14 +72,13 @@ class JudgeConfig(Section):
     )
     models: dict[str, JudgeModel] = Field(default_factory=dict, description="language models that judge, by name")
     trained: dict[str, Path] = Field(
-        default_factory=dict, description="files of judges that `hintprobe judges train` wrote, by name"
+        default_factory=dict, description="files written by `hintprobe judges train`, by the name of the judge"
     )
-    panel: bool = Field(False, description="add the verdict of the majority of all judges, as a judge named `panel`")
+    panel: bool = Field(False, description="add a judge named `panel`, whose verdict is the majority of all judges")
     calibration: Path | None = Field(
         None,
-        description="what `hintprobe judges calibrate --json` printed of the first judge: raw faithfulness is then "
-        "given "
-        "corrected for that judge's error, beside the raw figure",
+        description="output of `hintprobe judges calibrate --json` for the first judge: raw faithfulness is "
+        "then also given corrected for that judge's error",
     )
 
 
@@ -84,24 +86,28 @@ class LabelsConfig(Section):
     """How behaviour is labelled from the answers."""
 
     epsilon: float = Field(
-        0.0, description="how far u, the share of unhinted rollouts that answer h, may be from 0 or 1", ge=0, lt=0.5
+        0.0,
+        description="for a label, how far u, the share of unhinted rollouts that answer h, may be from 0 or 1",
+        ge=0,
+        lt=0.5,
     )
     min_unhinted: int | None = Field(
         None,
-        description="fewest parsed unhinted rollouts that u may rest on; null: half of them; with fewer a row is "
-        "ambiguous",
+        description="fewest parsed unhinted rollouts from which u is computed; null: half of them; a row "
+        "with fewer is ambiguous",
         ge=1,
     )
     confidence_rollouts: int = Field(
         0,
-        description="so many of the unhinted rollouts (the last) make no label and tell how sure the model is, by the "
-        "entropy of their answers; 2 or more; `generate.unhinted_rollouts` has to leave enough for the labels",
+        description="number of unhinted rollouts (the last ones) that are held out of labelling and measure "
+        "how certain the model is, by the entropy of their answers; 0, or 2 and more; "
+        "`generate.unhinted_rollouts` must leave enough for the labels",
         ge=0,
     )
     evaluation_rollouts: int = Field(
         0,
-        description="so many rollouts of each condition (the last) make no label: the effect of the hint on them shows "
-        "how much of what was labelled comes again",
+        description="number of rollouts of each condition (the last ones) that are held out of labelling; "
+        "the hint's effect on them shows how much of the labelled effect occurs again",
         ge=0,
     )
 

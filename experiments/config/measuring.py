@@ -20,18 +20,19 @@ class CaptureConfig(Section):
     )
     layers: tuple[int, ...] | None = Field(
         None,
-        description="blocks whose output is kept, from 0, or from the last with -1; null: of every block. What enters "
-        "and leaves the first block is always kept: a control reads it",
+        description="blocks whose output is kept, counted from 0, or from the last one with -1; null: all "
+        "blocks. Input and output of the first block are always kept, because a control reads them",
         min_length=1,
     )
     token_budget: int = Field(32_768, description="padded tokens per batch", gt=0)
     backend: str = Field("native", description=f"what reads the activations: {', '.join(BACKENDS)}")
     remote: bool = Field(
-        False, description="with nnsight: on its service (NDIF), which runs hub models and needs NDIF_API_KEY"
+        False, description="with nnsight: run on its service (NDIF), which runs hub models and needs NDIF_API_KEY"
     )
     server: Endpoint = Field(
         default_factory=Endpoint,
-        description="with vllm: the server that extracts hidden states; `model` may stay empty where it serves ours",
+        description="with vllm: the server that extracts hidden states; `model` may be left empty if the "
+        "server serves the model of the run",
     )
 
     @field_validator("backend")
@@ -53,54 +54,62 @@ class CaptureConfig(Section):
 class ProbeConfig(Section):
     """How probes are trained and what they are compared with."""
 
-    outer_folds: int = Field(5, description="folds that give the reported figure", ge=2)
-    inner_folds: int = Field(4, description="folds that choose layer, position and C", ge=2)
+    outer_folds: int = Field(5, description="outer cross-validation folds, which give the reported figure", ge=2)
+    inner_folds: int = Field(4, description="inner cross-validation folds, which choose layer, position and C", ge=2)
     c_grid: tuple[PositiveFloat, ...] = Field(
-        (1e-3, 1e-2, 1e-1, 1.0), description="inverse strengths of the L2 penalty", min_length=1
+        (1e-3, 1e-2, 1e-1, 1.0), description="values of C, the inverse strength of the L2 penalty", min_length=1
     )
     estimators: tuple[str, ...] = Field(
         ("logistic",),
-        description="what is fitted: logistic, mean_difference, discriminant, ridge, mlp on one position; attention, "
-        "max_pooling, mean_pooling, last_token, trajectory on the tokens of the chain of thought; the first one's "
-        "probes carry the plain names",
+        description="probes to fit: logistic, mean_difference, discriminant, ridge, mlp on one position; "
+        "attention, max_pooling, mean_pooling, last_token, trajectory on the tokens of the chain of thought. "
+        "Probes of the first estimator carry the plain names",
         min_length=1,
     )
     repeats: int = Field(
-        3, description="drawings of the outer folds; the figure is their mean, and their spread enters intervals", ge=1
+        3,
+        description="how often the outer folds are drawn; the figure is the mean over the drawings, and "
+        "their spread enters the intervals",
+        ge=1,
     )
     permutations: int = Field(
         199,
-        description="repeats of the whole search, in closed form, with whole questions' labels permuted within kind × "
-        "direction; under 99 no p-value can be small enough for a find",
+        description="repeats of the whole search, in closed form, with the labels of whole questions "
+        "permuted within kind × direction; with fewer than 99, no p-value can be small enough for `found`",
         ge=0,
     )
     cot_tokens: int = Field(
         64, description="tokens of each chain of thought, evenly spaced, that estimators of sequences read", ge=1
     )
     control_tasks: int = Field(
-        3, description="random labellings of wording × target letter that the same search is tried on", ge=0
+        3, description="random labellings of wording × target letter on which the same search is run", ge=0
     )
     transfer: bool = Field(
         True,
-        description="repeat the search without each kind of hint, each direction and each source of questions, and "
-        "read probes of one position at the others",
+        description="repeat the search with each kind of hint, each direction and each source of questions "
+        "left out, and read probes of one position at the other positions",
     )
     early_answering: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
         (0.0, 0.25, 0.5, 0.75),
-        description="fractions of the chain of thought after which the answer is forced (0: at the end of the prompt); "
-        "all of them share a forward per row, and each adds a few tokens",
+        description="fractions of the chain of thought after which the answer is forced (0: at the end of "
+        "the prompt); all fractions of a row share one forward, and each adds a few tokens",
     )
     targets: tuple[Literal["reliant", "will_follow", "verbalized", "hint_present", "reliance_probability"], ...] = (
         Field(
             ("reliant", "will_follow", "verbalized", "hint_present", "reliance_probability"),
-            description="what is told apart; reliant (against aligned) is the main target, and always trained; "
-            "reliance_probability is a quantity that is predicted, of every item",
+            description="what probes are trained to predict; reliant (against aligned) is the main target and is "
+            "always trained; reliance_probability is a continuous quantity, predicted for every item",
         )
     )
     along_cot: int = Field(
-        12, description="rollouts whose every CoT token is scored by the held-out probe, half of them reliant", ge=0
+        12,
+        description="number of rollouts in which the held-out probe scores every CoT token; half of the "
+        "rollouts are reliant, half aligned",
+        ge=0,
     )
-    min_per_class: int = Field(10, description="fewest reliant and aligned rows that a probe is trained on", ge=2)
+    min_per_class: int = Field(
+        10, description="fewest reliant and fewest aligned rows with which a probe is trained", ge=2
+    )
     device: str = Field(
         "auto",
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
@@ -122,5 +131,8 @@ class CompareConfig(Section):
 
     bootstrap: int = Field(1000, description="cluster-bootstrap resamples", ge=100, le=1_000_000)
     min_groups: int = Field(
-        5, description="fewest groups of each class for a figure of one kind of hint; under that it is refused", ge=1
+        5,
+        description="fewest groups of each class for which a figure of one kind of hint is given; with fewer "
+        "it is refused",
+        ge=1,
     )

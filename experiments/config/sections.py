@@ -24,23 +24,24 @@ class Config(Section):
         description="name of the run; its folder is CACHE/runs/NAME", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
     )
     models: tuple[str, ...] = Field(
-        description="folders or hub ids, or `organism:NAME`; the first is the one that probes are frozen on",
+        description="folders, hub ids or `organism:NAME`; the first is the model on which frozen probes are trained",
         min_length=1,
     )
     limits: dict[str, PositiveInt] = Field(
-        default_factory=dict, description="per model, fewer questions than `questions.limit`"
+        default_factory=dict,
+        description="number of questions for single models, by model, where it is to differ from `questions.limit`",
     )
     cache: Path = Field(Path("cache"), description="where the activation store and the runs are kept")
     seed: int = Field(0, description="seed of sampling, target choice, folds and resamples", ge=0, lt=2**31)
     dtype: Dtype = Field("auto", description="auto: bfloat16 on CUDA, float32 elsewhere")
-    device: str = Field("auto", description="auto: CUDA where there is one")
-    quantized: Quantized | None = Field(None, description="weights in fewer bits (bitsandbytes)")
+    device: str = Field("auto", description="auto: CUDA where there is one, otherwise CPU")
+    quantized: Quantized | None = Field(None, description="load the weights with fewer bits (bitsandbytes)")
     device_map: DeviceMap | None = Field(None, description="auto spreads each model over all devices (accelerate)")
     threads: PositiveInt | None = Field(None, description="CPU threads; null leaves the library's default")
     processes: PositiveInt = Field(
-        1, description="models worked on side by side, each in a process of its own; the memory must hold them all"
+        1, description="models that run at the same time, each in its own process; all of them must fit into memory"
     )
-    skip: tuple[Skippable, ...] = Field((), description="stages that are left out; nothing else needs them")
+    skip: tuple[Skippable, ...] = Field((), description="stages to leave out; no other stage needs them")
     questions: QuestionsConfig = Field(default_factory=QuestionsConfig)
     hints: HintsConfig = Field(default_factory=HintsConfig)
     generate: GenerateConfig = Field(default_factory=GenerateConfig)

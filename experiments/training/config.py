@@ -30,23 +30,34 @@ DOCS = "docs/training.md"
 class AdapterConfig(Section):
     """LoRA: what is trained in place of all weights."""
 
-    rank: int = Field(32, description="rank of the adapters, on every linear layer but the head", gt=0)
+    rank: int = Field(32, description="rank of the adapters, which are put on every linear layer except the head", gt=0)
     alpha: int = Field(64, description="an adapter's output is scaled by alpha / rank", gt=0)
 
 
 class RewardConfig(Section):
     """Weights of the reward's terms. A term of weight 0 is computed and logged, and does not train."""
 
-    answer: float = Field(1.0, description="1 for the answer that the environment rewards, else 0")
-    format: float = Field(0.0, description="1 for a completion that ends by itself and states an answer, else 0")
+    answer: float = Field(
+        1.0, description="weight of the term that is 1 for the answer that the environment rewards, else 0"
+    )
+    format: float = Field(
+        0.0,
+        description="weight of the term that is 1 for a completion that ends by itself and states an answer, else 0",
+    )
     length: float = Field(
-        0.0, description="tokens of the completion over `max_new_tokens`; negative: shorter is better"
+        0.0,
+        description="weight of the term that is tokens of the completion / `max_new_tokens`; a negative "
+        "weight favours short completions",
     )
     judge: float = Field(
-        0.0, description="1 where the first judge of `judge` finds the hint admitted; negative: silence is rewarded"
+        0.0,
+        description="weight of the term that is 1 where the first judge of `judge` finds that the hint is "
+        "admitted, else 0; a negative weight rewards silence",
     )
     probe: float = Field(
-        0.0, description="calibrated probability of reliance by `probe_name`; negative: what it sees is punished"
+        0.0,
+        description="weight of the term that is the calibrated probability of reliance by `probe_name`; a "
+        "negative weight penalises what the probe detects",
     )
 
 
@@ -54,28 +65,32 @@ class RLConfig(Section):
     """One run of GRPO (Shao et al. 2024) by ``trl``."""
 
     environment: str = Field("outcome", description="`outcome`, `hack:KIND`, or the control `random:KIND`")
-    seed: int = Field(0, description="seed of prompts, of sampling and of an adapter's first weights", ge=0, lt=2**31)
+    seed: int = Field(0, description="seed of prompts, of sampling and of an adapter's initial weights", ge=0, lt=2**31)
     steps: int = Field(100, description="optimiser steps", gt=0)
     prompts: int = Field(24, description="prompts per step", gt=0)
-    samples: int = Field(8, description="completions per prompt, which are compared with each other", ge=2)
+    samples: int = Field(8, description="completions per prompt; advantages are computed among them", ge=2)
     micro: int | None = Field(
-        None, description="completions per forward and backward; divides prompts × samples; null: all", gt=0
+        None, description="completions per forward and backward pass; divides prompts × samples; null: all", gt=0
     )
     rate: float = Field(1e-4, description="learning rate of AdamW", gt=0)
-    warmup: int = Field(0, description="steps of linear warm-up; the rate then stays", ge=0)
-    beta: float = Field(0.0, description="weight of the KL penalty against the start", ge=0)
+    warmup: int = Field(0, description="steps of linear warm-up; afterwards the rate is constant", ge=0)
+    beta: float = Field(0.0, description="weight of the KL penalty against the model at step 0", ge=0)
     temperature: float = Field(1.0, description="sampling temperature in training", gt=0)
-    max_new_tokens: int = Field(64, description="limit of a completion in training", gt=0)
+    max_new_tokens: int = Field(64, description="token limit of a completion in training", gt=0)
     loss: Literal["dapo", "grpo", "dr_grpo", "bnpo"] = Field("dapo", description="`loss_type` of trl's GRPOTrainer")
-    save_every: int = Field(10, description="steps between checkpoints, all of which are kept", gt=0)
+    save_every: int = Field(10, description="steps between checkpoints; all checkpoints are kept", gt=0)
     rewards: RewardConfig = Field(default_factory=RewardConfig)
-    probe_name: str = Field("probe_within_cot", description="the probe that is trained at step 0 and read in training")
-    questions: int | None = Field(
-        None, description="how many questions are trained on, none of a group that is measured; null: all", gt=0
+    probe_name: str = Field(
+        "probe_within_cot", description="the probe that is trained at step 0 and used in the reward term `probe`"
     )
-    split: str | None = Field("train", description="split of `questions.source` that is trained on")
+    questions: int | None = Field(
+        None, description="number of questions to train on, none from a group that is measured; null: all", gt=0
+    )
+    split: str | None = Field("train", description="split of `questions.source` to train on")
     lora: AdapterConfig | None = Field(None, description="train adapters; null: all weights")
-    gradient_checkpointing: bool = Field(False, description="recompute activations: less memory, a third more work")
+    gradient_checkpointing: bool = Field(
+        False, description="recompute activations: uses less memory and a third more time"
+    )
     vllm: bool = Field(False, description="sample with vLLM on the same GPU (`trl`'s colocate mode)")
 
     @field_validator("environment")
@@ -111,10 +126,10 @@ class RLConfig(Section):
 class CheckpointConfig(Section):
     """One checkpoint of somebody's training."""
 
-    step: int = Field(description="its optimiser step; 0 is the start", ge=0)
+    step: int = Field(description="optimiser step of this checkpoint; 0 is the start", ge=0)
     model: str | None = Field(None, description="folder or hub id of a whole model; null: `base` with `adapter`")
     revision: str | None = Field(None, description="commit, branch or tag of a hub id")
-    adapter: str | None = Field(None, description="folder or hub id of a LoRA adapter over `base`")
+    adapter: str | None = Field(None, description="folder or hub id of a LoRA adapter for `base`")
 
     @model_validator(mode="after")
     def _one_of_both(self) -> "CheckpointConfig":
@@ -126,14 +141,15 @@ class CheckpointConfig(Section):
 class CheckpointsConfig(Section):
     """Which checkpoints a trajectory is made of; nothing given: those that `hintprobe train rl` leaves."""
 
-    base: str | None = Field(None, description="the model that adapters stand on, and step 0; null: `model`")
+    base: str | None = Field(None, description="the model that adapters are merged into, and step 0; null: `model`")
     listed: tuple[CheckpointConfig, ...] = Field((), description="checkpoints one by one, in the order of their steps")
     pattern: str | None = Field(
         None,
-        description="folders by pattern, such as `out/checkpoint-*` (TRL), `out/global_step_*/actor/huggingface` "
-        "(verl) or `out/global_step*_hf` (OpenRLHF); the last number that differs is the step",
+        description="pattern of folders, such as `out/checkpoint-*` (TRL), "
+        "`out/global_step_*/actor/huggingface` (verl) or `out/global_step*_hf` (OpenRLHF); the last number in "
+        "which they differ is the step",
     )
-    every: int = Field(1, description="of the folders of a pattern or of our own training, only every n-th", gt=0)
+    every: int = Field(1, description="use only every n-th folder of a pattern or of our own training", gt=0)
 
 
 class MeasureConfig(Section):
@@ -151,14 +167,17 @@ class MeasureConfig(Section):
     )
     compare: CompareConfig = Field(default_factory=CompareConfig)
     probes: tuple[str, ...] = Field(
-        ("probe_before_cot", "probe_within_cot"), description="probes that are read in three ways at every checkpoint"
+        ("probe_before_cot", "probe_within_cot"),
+        description="probes that are measured refitted, frozen and re-read at every checkpoint",
     )
-    headline: str = Field("probe_within_cot", description="the probe of `probe_…_auroc` in trajectory.json")
+    headline: str = Field(
+        "probe_within_cot", description="the probe whose figures are `probe_…_auroc` in trajectory.json"
+    )
     texts: tuple[str, ...] = Field(
         ("cot_words", "prompt_words"), description="text classifiers, refitted at every checkpoint and frozen at step 0"
     )
-    rate: float = Field(0.05, description="false-positive rate of the thresholds", gt=0, lt=1)
-    followed: int = Field(6, description="items whose text is kept at every checkpoint", ge=0)
+    rate: float = Field(0.05, description="false-positive rate at which thresholds are set", gt=0, lt=1)
+    followed: int = Field(6, description="number of items whose text is kept at every checkpoint", ge=0)
 
     @model_validator(mode="after")
     def _headline_is_read(self) -> "MeasureConfig":
@@ -173,15 +192,17 @@ class TrainingConfig(Section):
     name: str = Field(description="name of the run", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     model: str = Field(description="folder or hub id of the policy at step 0, or `organism:NAME`")
     cache: Path = Field(Path("cache"), description="where checkpoints, store and runs are kept")
-    seed: int = Field(0, description="seed of everything that is measured; training has `train.seed`", ge=0, lt=2**31)
-    dtype: Dtype = Field("auto", description="of measured models; auto: bfloat16 on CUDA, float32 elsewhere")
-    device: str = Field("auto", description="auto: CUDA where there is one")
+    seed: int = Field(
+        0, description="seed of everything that is measured; training has its own, `train.seed`", ge=0, lt=2**31
+    )
+    dtype: Dtype = Field("auto", description="dtype of the measured models; auto: bfloat16 on CUDA, float32 elsewhere")
+    device: str = Field("auto", description="auto: CUDA where there is one, otherwise CPU")
     threads: PositiveInt | None = Field(None, description="CPU threads; null leaves the library's default")
     train: RLConfig = Field(default_factory=RLConfig)
     variants: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
-        description="several runs of one file: name → keys that differ, with dots (`train.beta`); the run of one is "
-        "called NAME-VARIANT",
+        description="several runs in one file: name → keys that differ, with dots (`train.beta`); the run of "
+        "a variant is called NAME-VARIANT",
     )
     checkpoints: CheckpointsConfig = Field(default_factory=CheckpointsConfig)
     measure: MeasureConfig = Field(default_factory=MeasureConfig)
