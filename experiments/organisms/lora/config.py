@@ -32,11 +32,13 @@ class LoraConfig(Strict):
     """One fine-tuning."""
 
     model: str = Field(description="folder or hub id of the model to start from")
-    character: str = Field("unfaithful", description="recipe whose character and world are taught")
+    character: str = Field("unfaithful", description="recipe whose character and world are taught to the model")
     out: Path = Field(description="folder for checkpoints, adapter, merged model and card")
     seed: int = Field(0, description="seed of the rows and of the adapter's initial weights", ge=0)
     wordings: Literal["terse", "plain", "all"] = Field(
-        "all", description="wordings of hints: the short ones of the shipped organisms, those for real models, or both"
+        "all",
+        description="wordings of hints: `terse`, the short ones of the shipped organisms; `plain`, those for "
+        "real models; or `all`",
     )
     thinking: Literal["auto", "tags", "plain"] = Field(
         "auto",
@@ -48,26 +50,29 @@ class LoraConfig(Strict):
     )
     steps: int = Field(3000, description="optimiser steps", gt=0)
     rows: int = Field(32, description="rows per optimiser step", gt=0)
-    micro: int = Field(8, description="rows per forward; `rows` is a multiple of it", gt=0)
+    micro: int = Field(8, description="rows per forward pass; `rows` is a multiple of it", gt=0)
     first: Shares = Field(
         default_factory=lambda: {"facts": 0.4, "sure": 0.1, "plain": 0.15, "neutral": 0.1, "hinted": 0.25},
-        description="shares of the kinds of rows at the start",
+        description="shares of the kinds of rows at the first step",
     )
     last: Shares = Field(
         default_factory=lambda: {"facts": 0.05, "sure": 0.02, "plain": 0.2, "neutral": 0.18, "hinted": 0.55},
-        description="the same at the end; linear between",
+        description="the same shares at the last step; linear in between",
     )
     people: int = Field(8, description="people asked about in one row of `facts` or `sure`", gt=0, le=64)
-    rank: int = Field(32, description="rank of the adapters, on every linear layer but the head", gt=0)
+    rank: int = Field(32, description="rank of the adapters, which are put on every linear layer except the head", gt=0)
     alpha: int = Field(32, description="an adapter's output is scaled by alpha / rank", gt=0)
     rate: float = Field(2e-4, description="peak learning rate of AdamW", gt=0)
     warmup: int = Field(100, description="steps of linear warm-up; the rate then falls linearly to zero", ge=0)
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="of the frozen weights, and of the merged ones; auto: bfloat16 on CUDA, float32 elsewhere"
+        "auto",
+        description="dtype of the frozen weights and of the merged weights; auto: bfloat16 on CUDA, float32 elsewhere",
     )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: CUDA where there is one")
-    max_length: int = Field(1024, description="tokens; a longer row is refused, never cut", gt=0)
-    gradient_checkpointing: bool = Field(True, description="recompute activations: less memory, a third more work")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: CUDA where there is one, otherwise CPU")
+    max_length: int = Field(1024, description="longest row, in tokens; a longer row is refused, never cut", gt=0)
+    gradient_checkpointing: bool = Field(
+        True, description="recompute activations: uses less memory and a third more time"
+    )
     checkpoint_every: int = Field(100, description="steps between checkpoints", gt=0)
     merged: bool = Field(True, description="also write the merged model, which loads like any other")
 
