@@ -29,10 +29,16 @@ class KindLengths(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     items: int = Field(description="items of the kind that have a hinted prompt")
-    swapped: int = Field(description="of these, items with a swapped prompt")
-    swapped_of_other_length: int = Field(description="swapped prompts of another length than the hinted one")
-    neutral_of_other_length: int = Field(description="neutral prompts of another length than the hinted one")
-    neutral_mean_difference: float = Field(description="mean length of the neutral prompt less the hinted one's")
+    swapped: int = Field(description="of these, items that also have a swapped prompt")
+    swapped_of_other_length: int = Field(
+        description="swapped prompts whose length differs from that of the hinted prompt"
+    )
+    neutral_of_other_length: int = Field(
+        description="neutral prompts whose length differs from that of the hinted prompt"
+    )
+    neutral_mean_difference: float = Field(
+        description="mean length of the neutral prompts minus that of the hinted prompts"
+    )
 
 
 class ParseRate(Record):
@@ -43,8 +49,8 @@ class ParseRate(Record):
     direction: Direction = Field(description="direction of the hint")
     rollouts: int = Field(description="completions")
     parsed: int = Field(description="completions that state an answer")
-    cut_off: int = Field(description="of those without an answer, the ones cut by the token limit")
-    forced: int = Field(description="of those without an answer, the ones whose answer was forced")
+    cut_off: int = Field(description="completions without an answer that were cut by the token limit")
+    forced: int = Field(description="completions without an answer whose answer was forced")
 
     @property
     def rate(self) -> float:
@@ -59,20 +65,28 @@ class GenerateAccount(Account):
 
     questions: int = Field(description="questions asked")
     items: int = Field(description="items planned: question × kind × direction × wording")
-    items_answered_unhinted: int = Field(description="items that stopped after the unhinted pass (`hints.keep`)")
+    items_answered_unhinted: int = Field(
+        description="items not asked further because an unhinted rollout answered the target (`hints.keep`)"
+    )
     rollouts: int = Field(description="rollouts of all conditions")
     unparsed: int = Field(description="rollouts without a parsed answer")
-    forced: int = Field(0, description="of these, rollouts whose answer was forced (`generate.forced_answer`)")
-    parse_rates: tuple[ParseRate, ...] = Field((), description="answers stated, by condition, kind and direction")
+    forced: int = Field(0, description="of these, the rollouts whose answer was forced (`generate.forced_answer`)")
+    parse_rates: tuple[ParseRate, ...] = Field(
+        (), description="how many completions state an answer, by condition, kind and direction"
+    )
     truncated: int = Field(description="rollouts cut by the token limit")
     empty: int = Field(description="rollouts whose completion is empty")
-    ended_otherwise: int = Field(description="rollouts that a server ended for reasons of its own")
-    without_swap_target: int = Field(description="items without an option left for the swapped hint")
-    swapped_of_other_length: int = Field(description="swapped prompts of another token length than the hinted one")
-    neutral_of_other_length: int = Field(description="neutral prompts of another token length than the hinted one")
-    lengths_by_kind: dict[str, KindLengths] = Field(description="the same by kind of hint")
-    completion_ids_from: dict[str, int] = Field(description="rollouts by where their token ids come from")
-    engine: dict[str, Any] = Field(description="what the engine says of itself: its name, and a server's findings")
+    ended_otherwise: int = Field(description="rollouts that a server ended for another reason (`finish_reason: other`)")
+    without_swap_target: int = Field(description="items without an option left as swap target")
+    swapped_of_other_length: int = Field(
+        description="swapped prompts whose token length differs from that of the hinted prompt"
+    )
+    neutral_of_other_length: int = Field(
+        description="neutral prompts whose token length differs from that of the hinted prompt"
+    )
+    lengths_by_kind: dict[str, KindLengths] = Field(description="lengths of prompts, by kind of hint")
+    completion_ids_from: dict[str, int] = Field(description="number of rollouts by the source of their token ids")
+    engine: dict[str, Any] = Field(description="the engine's name and its account of itself")
     dropped_questions: dict[str, int] = Field(description="questions left out before anything was asked, by reason")
 
 
@@ -86,12 +100,13 @@ class JudgeAccount(Account):
     overdetermined: int = Field(description="hinted rollouts labelled overdetermined")
     resisted: int = Field(description="hinted rollouts labelled resisted")
     ambiguous: int = Field(description="hinted rollouts labelled ambiguous")
-    verbalized: int = Field(description="hinted rollouts that the first judge calls verbalized")
-    unscored: int = Field(description="verdicts of the first judge without a score")
+    verbalized: int = Field(description="hinted rollouts that are verbalized by the first judge")
+    unscored: int = Field(description="verdicts of the first judge whose status is not ok")
     unreached: int = Field(
-        default=0, description="verdicts that a judge's server did not give; the next run asks for them again"
+        default=0,
+        description="verdicts that are missing because a judge's server gave none; the next run asks for them again",
     )
-    spent: dict[str, dict[str, float]] = Field(description="per judge, requests, tokens and cost")
+    spent: dict[str, dict[str, float]] = Field(description="requests, tokens and cost of each judge")
 
 
 class CaptureAccount(Account):
@@ -100,12 +115,14 @@ class CaptureAccount(Account):
     STAGE: ClassVar[str] = "capture"
 
     rollouts: int = Field(description="rollouts captured")
-    positions: int = Field(description="token positions asked for")
+    positions: int = Field(description="token positions requested")
     written: int = Field(description="token positions computed and written now")
-    reused: int = Field(description="token positions that the store had")
+    reused: int = Field(description="token positions already in the store")
     sites: tuple[str, ...] = Field(description="sites captured, such as `resid_post.3`")
     store: str = Field(description="folder of this model's part of the activation store")
-    unresolved_hinted: dict[str, int] = Field(description="hinted rollouts without a position, by position and reason")
+    unresolved_hinted: dict[str, int] = Field(
+        description="hinted rollouts in which a position could not be resolved, by position and reason"
+    )
 
 
 class TargetAccount(BaseModel):
@@ -116,8 +133,8 @@ class TargetAccount(BaseModel):
     positives: int = Field(description="rows of the positive class")
     negatives: int = Field(description="rows of the negative class")
     trained: int = Field(0, description="detectors trained")
-    unresolved_rows: int = Field(0, description="rows without one of the probed positions")
-    refused: str | None = Field(None, description="why nothing was trained")
+    unresolved_rows: int = Field(0, description="rows left out because a probed position is not resolved")
+    refused: str | None = Field(None, description="why nothing was trained; null where something was")
 
 
 class ProbeAccount(Account):
@@ -125,13 +142,13 @@ class ProbeAccount(Account):
 
     STAGE: ClassVar[str] = "probe"
 
-    trained: int = Field(description="detectors of the main target")
+    trained: int = Field(description="number of detectors of the main target")
     reliant: int = Field(description="reliant rows")
     aligned: int = Field(description="aligned rows")
-    unresolved_rows: int = Field(description="labelled rows without one of the probed positions")
-    targets: dict[str, TargetAccount] = Field(description="per target, its rows")
+    unresolved_rows: int = Field(description="labelled rows left out because a probed position is not resolved")
+    targets: dict[str, TargetAccount] = Field(description="the rows of each target")
     graded: int = Field(0, description="items whose reliance probability was predicted")
-    graded_refused: str = Field("", description="why none was")
+    graded_refused: str = Field("", description="why no reliance probability was predicted")
 
 
 class Gap(BaseModel):
@@ -139,8 +156,8 @@ class Gap(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    base: float = Field(description="of the run that is patched")
-    source: float = Field(description="of the run whose states are put in")
+    base: float = Field(description="mean logit difference of the run that is patched")
+    source: float = Field(description="mean logit difference of the run whose states are put in")
 
 
 class PatchAccount(Account):
@@ -150,15 +167,16 @@ class PatchAccount(Account):
 
     pairs: int = Field(description="pairs of runs")
     cells: int = Field(description="cells patched, placebos included")
-    whole_forwards: int = Field(description="whole forwards")
-    work: float = Field(description="forwards that the patched cells took, in units of a whole one")
-    unaligned: dict[str, dict[str, int]] = Field(description="per source of states, pairs that lack a position")
+    whole_forwards: int = Field(description="full forward passes")
+    work: float = Field(description="compute of the patched cells, in units of a full forward pass")
+    unaligned: dict[str, dict[str, int]] = Field(description="pairs that lack a position, by source of the states")
     gaps: dict[str, Gap] = Field(
-        default_factory=dict, description="per source and direction, how far the runs are apart"
+        default_factory=dict, description="mean logit differences of both runs, by source of the states and direction"
     )
-    dropped: dict[str, int] = Field(description="rows that made no pair, by reason")
+    dropped: dict[str, int] = Field(description="rows that gave no pair, by reason")
     at_letter: dict[str, int] = Field(
-        default_factory=dict, description="per source of states, pairs whose completions part at the answer's letter"
+        default_factory=dict,
+        description="pairs whose completions first differ at the answer's letter, by source of the states",
     )
 
 
@@ -167,7 +185,7 @@ class MediateAccount(Account):
 
     STAGE: ClassVar[str] = "mediate"
 
-    items: int = Field(description="items in their four cells")
+    items: int = Field(description="items read in all four cells")
     chosen: dict[str, int] = Field(description="items chosen, by behaviour")
     draws: int = Field(description="fresh chains of thought per item and condition")
     temperature: float = Field(description="sampling temperature of the fresh chains of thought")
@@ -181,7 +199,7 @@ class DirectionsAccount(Account):
 
     tested: int = Field(description="probes whose direction was edited")
     dropped: dict[str, int] = Field(description="probes and rows left out, by reason")
-    warnings: tuple[str, ...] = Field((), description="probes whose site nothing later can read")
+    warnings: tuple[str, ...] = Field((), description="probes at a site that no later layer can read")
 
 
 class CompareAccount(Account):

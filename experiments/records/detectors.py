@@ -17,16 +17,16 @@ the run without the hint; states of the model; or further forwards of it."""
 class Choice(Record):
     """What the inner folds of one outer fold chose."""
 
-    site: str | None = Field(description="site whose activations are read; null where none are")
+    site: str | None = Field(description="site whose activations are read; null: no activations are read")
     position: str = Field(description="position read, or the name of the features")
     estimator: str = Field("logistic", description="what was fitted")
-    strength: float = Field(description="C, or what stands for it; 1 where the estimator has none")
+    strength: float = Field(description="C, or the estimator's counterpart of C; 1 where the estimator has none")
 
 
 class CellFigure(Record):
     """How one cell did on validation folds."""
 
-    site: str | None = Field(description="site whose activations are read; null where none are")
+    site: str | None = Field(description="site whose activations are read; null: no activations are read")
     position: str = Field(description="position read, or the name of the features")
     auroc: float | None = Field(description="AUROC on validation folds; never the reported figure")
 
@@ -59,7 +59,7 @@ class Certainty(Record):
     key_fields = ("item_id",)
     item_id: str = Field(description="the item")
     forced_entropy: float = Field(
-        description="entropy over the options of the answer that is forced at the unhinted prompt's end, nats"
+        description="entropy over the options when the answer is forced at the end of the unhinted prompt, nats"
     )
 
 
@@ -67,14 +67,14 @@ class TargetRow(Record):
     """One row of a target: what every detector of it is scored on."""
 
     key_fields = ("target", "rollout_id")
-    target: str = Field(description="what is told apart: reliant (against aligned), will_follow, …")
+    target: str = Field(description="what is predicted: reliant (against aligned), will_follow, …")
     rollout_id: str = Field(description="the rollout that is scored")
     group: str = Field(description="group of the item's question")
     kind: Kind = Field(description="kind of hint")
     direction: Direction = Field(description="direction of the hint")
     positive: bool = Field(description="the row is of the positive class")
-    fold: int = Field(description="outer fold that the row is held out in")
-    more_folds: tuple[int, ...] = Field((), description="the same in each further drawing of the folds")
+    fold: int = Field(description="outer fold in which the row is held out")
+    more_folds: tuple[int, ...] = Field((), description="outer fold of the row in each further drawing of the folds")
 
     @property
     def stratum(self) -> str:
@@ -86,18 +86,20 @@ class ScoreRow(Record):
     """What one detector says of one rollout that it was not trained on; a row without a score is left out."""
 
     key_fields = ("target", "detector", "rollout_id")
-    target: str = Field("reliant", description="what the detector tells apart")
+    target: str = Field("reliant", description="what the detector predicts")
     detector: str = Field(description="name of the detector")
     rollout_id: str = Field(description="the rollout")
-    fold: int = Field(description="outer fold the row was held out in")
+    fold: int = Field(description="outer fold in which the row was held out")
     score: float = Field(description="higher means more likely positive; comparable within a fold only")
     offset: float = Field(
         0.0,
-        description="mean out-of-fold score of the training negatives of the row's kind and direction (of all where "
-        "there are none); thresholds within kind × direction are taken on score - offset",
+        description="mean out-of-fold score of the training negatives of the row's kind and direction (of "
+        "all training negatives where there are none of these); thresholds within kind × direction apply to "
+        "score - offset",
     )
     spread: float = Field(
-        1.0, description="their standard deviation, by which score - offset is divided before a threshold is applied"
+        1.0,
+        description="standard deviation of these scores; score - offset is divided by it before a threshold is applied",
     )
     probability: float = Field(description="the score calibrated on training folds")
     more: tuple[float, ...] = Field((), description="held-out score under each further drawing of the folds")
@@ -107,44 +109,53 @@ class DetectorSummary(Record):
     """How a detector was trained, and what its thresholds are made from."""
 
     key_fields = ("target", "name")
-    target: str = Field("reliant", description="what the detector tells apart")
+    target: str = Field("reliant", description="what the detector predicts")
     name: str = Field(description="name of the detector")
     family: Family = Field(
         "baseline",
-        description="probe: reads activations; control: what a probe must beat to mean something; baseline: reads no "
-        "activations; reference: reads what a probe reads, with nothing learnt; judge: a verdict; instrument: an "
-        "intervention",
+        description="probe: reads activations; control: what a probe must beat to mean something; baseline: "
+        "reads no activations; reference: reads what a probe reads, without any training; judge: a verdict; "
+        "instrument: an intervention",
     )
-    reads: str = Field(description="what it looks at")
+    reads: str = Field(description="what the detector reads")
     sees: tuple[Source, ...] = Field(
         (),
-        description="the information that it is given: texts of the hinted run (prompt, cot, answer), what is known of "
-        "the item (kind, direction, target), the unhinted run, states of the model, further forwards of the model",
+        description="the information that the detector is given: texts of the hinted run (prompt, cot, "
+        "answer), properties of the item (kind, direction, target), the unhinted run, states of the model, "
+        "further forwards of the model",
     )
-    labels: str = Field("", description="what labels it has seen: none, rows of the target, examples, a fine-tune")
+    labels: str = Field(
+        "", description="which labels the detector was trained on: none, rows of the target, examples, a fine-tune"
+    )
     seconds_per_row: float = Field(description="cost: wall-clock seconds per scored row, training included")
     forwards_per_row: float = Field(
         0.0, description="cost: model forwards per scored row beyond the one that generated or captured it"
     )
-    trained: bool = Field(True, description="its score was learnt from rows of the target")
-    variant_of: str = Field("", description="the probe whose scores these are in another form")
+    trained: bool = Field(True, description="the detector was trained on rows of the target")
+    variant_of: str = Field("", description="the probe from whose scores these are derived")
     rival: bool = Field(
-        False, description="it holds what a probe could know without the hint, so that a find must be ahead of it"
+        False,
+        description="the detector reads what a probe could know without the hint, so a probe counts as found "
+        "only if it is ahead of it",
     )
     chosen: tuple[Choice, ...] = Field(description="what the inner folds chose, per outer fold")
     validation: tuple[CellFigure, ...] = Field(description="every cell on validation folds")
-    constant_cells: tuple[str, ...] = Field((), description="cells left out because nothing in them varies")
+    constant_cells: tuple[str, ...] = Field((), description="cells left out because all their values are constant")
     null_statistic: float | None = Field(
-        None, description="AUROC of the search in closed form (ridge regression), which the permuted searches repeat"
+        None,
+        description="AUROC of the closed-form search (ridge regression) on the true labels, to which the "
+        "permuted searches are compared",
     )
-    null_best_statistic: float | None = Field(None, description="its highest validation AUROC over all cells")
+    null_best_statistic: float | None = Field(
+        None, description="highest validation AUROC over all cells in this search"
+    )
     null_aurocs: tuple[float, ...] = Field(
-        description="AUROC of each repeat of that search with whole groups' labels permuted within kind × direction"
+        description="AUROC of each repeat of this search with labels of whole groups permuted within kind × direction"
     )
     stratum_only_aurocs: tuple[float, ...] = Field(
         (),
-        description="the same repeats scored on the true labels: what the base rates of kinds and directions alone "
-        "teach, and no null",
+        description="the same repeats scored on the true labels: what can be learnt from the base rates of "
+        "kinds and directions alone; not a null distribution",
     )
     null_best_validation: tuple[float, ...] = Field(
         (), description="per repeat, the highest validation AUROC over all cells: the null of the best cell"
@@ -157,8 +168,8 @@ class DetectorSummary(Record):
     )
     training_residuals: tuple[tuple[float, ...], ...] = Field(
         (),
-        description="the same, each less the mean of the other training negatives of its kind and direction, divided "
-        "by their standard deviation",
+        description="these scores minus the mean of the other training negatives of their kind and "
+        "direction, divided by the standard deviation of those",
     )
 
     _older_choices = field_validator("chosen", mode="before")(as_choices)
@@ -171,7 +182,7 @@ class GradedScore(Record):
     key_fields = ("detector", "item_id")
     detector: str = Field(description="the detector")
     item_id: str = Field(description="the item")
-    fold: int = Field(description="outer fold that it was held out in")
+    fold: int = Field(description="outer fold in which the item was held out")
     score: float = Field(description="the prediction; comparable within a fold")
 
 
@@ -180,19 +191,21 @@ class GradedSummary(Record):
 
     key_fields = ("name",)
     name: str = Field(description="the detector")
-    reads: str = Field(description="what it looks at")
+    reads: str = Field(description="what the detector reads")
     chosen: tuple[Choice, ...] = Field(description="what the inner folds chose, per outer fold")
     p_null: float | None = Field(
-        description="share of searches on probabilities permuted by group within kind × direction that reach its "
-        "concordance, itself counted in; null: not permuted"
+        description="share of searches on probabilities permuted by group within kind × direction whose "
+        "concordance is at least that of the detector, the detector itself included; null: not permuted"
     )
-    null_concordances: tuple[float, ...] = Field((), description="concordance of each of these")
+    null_concordances: tuple[float, ...] = Field((), description="concordance of each of these searches")
 
 
 class TransferCell(Record):
     """A probe trained at one position and read at another, of one site."""
 
-    site: str = Field(description="sites of both, the one that validates best over the positions in each outer fold")
+    site: str = Field(
+        description="site of both, in each outer fold the one with the best validation figure over the positions"
+    )
     trained_at: str = Field(description="position whose states the probe was trained on")
     read_at: str = Field(description="position whose states it reads")
     auroc: float | None = Field(description="AUROC on held-out rows, pairs within kind × direction; null: undefined")
@@ -214,11 +227,13 @@ class CotScore(Record):
 
     key_fields = ("detector", "rollout_id", "token")
     rollout_id: str = Field(description="the rollout")
-    detector: str = Field(description="the probe; the model of the outer fold that the rollout was held out in")
-    cell: str = Field(description="site and position that this model was trained at")
+    detector: str = Field(
+        description="the probe; its model is that of the outer fold in which the rollout was held out"
+    )
+    cell: str = Field(description="site and position at which this model was trained")
     token: int = Field(description="index of the token in prompt and completion together")
     start: int = Field(description="first character of the token in completion_text")
     end: int = Field(description="one past the last character")
     ends_sentence: bool = Field(description="the token ends a sentence")
     score: float = Field(description="log-odds of reliance")
-    probability: float = Field(description="the same, calibrated on the training folds at the probe's own position")
+    probability: float = Field(description="the score calibrated on the training folds at the probe's own position")

@@ -10,41 +10,45 @@ class GMean(Part):
 
     positives: int = Field(description="rows of the positive class")
     negatives: int = Field(description="rows of the negative class")
-    sensitivity: Figure = Field(description="share of the positives that is flagged")
-    specificity: Figure = Field(description="share of the negatives that is not")
-    g_mean2: Figure = Field(description="their product, the square of the geometric mean; 0.25 for coin flips")
+    sensitivity: Figure = Field(description="share of positives that are flagged")
+    specificity: Figure = Field(description="share of negatives that are not flagged")
+    g_mean2: Figure = Field(
+        description="sensitivity × specificity, the square of their geometric mean; 0.25 for coin flips"
+    )
 
 
 class Monitorability(Part):
     """How well a detector tells both classes at its own operating point (arXiv 2512.18311)."""
 
     at: str = Field(description="the operating point")
-    every: GMean = Field(description="on all rows")
+    every: GMean = Field(description="figures on all rows")
     filtered: GMean | None = Field(
-        None, description="on rows whose label the other half of their item's rollouts bears out (cross-fit)"
+        None,
+        description="figures on rows whose label is confirmed by the other half of their item's rollouts (cross-fit)",
     )
-    not_filtered: str = Field("", description="why there is none")
+    not_filtered: str = Field("", description="why there are no filtered figures")
 
 
 class AtRate(Part):
     """A detector at the false-positive rate of a judge or monitor."""
 
-    recall: Figure = Field(description="recall")
+    recall: Figure = Field(description="recall of the detector")
     realised_fpr: Figure = Field(description="false-positive rate on the held-out rows")
-    recall_minus: Figure = Field(description="paired difference from the judge's own recall")
+    recall_minus: Figure = Field(description="paired difference: this recall minus the judge's own")
 
 
 class CascadePoint(Part):
     """A cascade that asks the judge about some of the rows."""
 
-    share: float = Field(description="share of rows to be judged, set on other folds")
+    share: float = Field(description="share of rows to be judged; the threshold for it is set on other folds")
     rows_judged: int = Field(description="rows that the judge reads")
-    tokens: int = Field(description="tokens of their prompts and completions")
-    recall: Figure = Field(description="recall where 5% of the other folds' negatives are flagged")
-    realised_fpr: Figure = Field(description="false-positive rate on the held-out rows there")
+    tokens: int = Field(description="tokens of the prompts and completions of these rows")
+    recall: Figure = Field(description="recall at the threshold that flags 5% of the other folds' negatives")
+    realised_fpr: Figure = Field(description="false-positive rate on the held-out rows at that threshold")
     auroc: float | None = Field(description="AUROC within kind × direction; null where undefined")
     recall_at_random: float | None = Field(
-        None, description="mean recall where as many rows, picked at random, are judged; null at shares 0 and 1"
+        None,
+        description="mean recall if the same number of rows is picked at random for judging; null at shares 0 and 1",
     )
 
 
@@ -54,5 +58,5 @@ class Cascade(Part):
     probe: str = Field(description="the probe")
     judge: str = Field(description="the judge or monitor")
     rows: int = Field(description="rows of the target")
-    tokens: int = Field(description="tokens of all of them: what judging every row costs")
-    points: tuple[CascadePoint, ...] = Field(description="by share of rows judged")
+    tokens: int = Field(description="tokens of all these rows: the cost of judging every row")
+    points: tuple[CascadePoint, ...] = Field(description="results by share of rows judged")

@@ -25,5 +25,5 @@ class Figure(Part):
 class Rate(Figure):
     """A share with what it was counted from."""
 
-    numerator: float | None = Field(None, description="what was counted")
-    denominator: float | None = Field(None, description="of how many")
+    numerator: float | None = Field(None, description="rows that are counted in the share")
+    denominator: float | None = Field(None, description="rows that the share is taken of")

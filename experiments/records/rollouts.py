@@ -36,14 +36,16 @@ class Question(Record):
     gold: str = Field(description="letter of the right option")
     subject: str = Field(description="subject or topic")
     source: str = Field(description="dataset the question comes from")
-    group: str = Field(description="coarsest thing that rows share and a probe could memorise; splits never cut it")
+    group: str = Field(
+        description="coarsest thing that rows share and a probe could memorise; no split divides a group"
+    )
 
 
 class Message(Record):
     """One chat turn."""
 
     role: Literal["system", "user", "assistant"] = Field(description="who speaks")
-    content: str = Field(description="what is said, before the chat template")
+    content: str = Field(description="text of the turn, before the chat template")
 
 
 class Span(Record):
@@ -59,8 +61,8 @@ class Prompt(Record):
 
     messages: tuple[Message, ...] = Field(description="chat turns, ending with a user turn")
     spans: dict[str, Span] = Field(
-        description="`question` (stem and options), `hint` (the hint's text), `pointer` (the letter or mark that names "
-        "the target); absent where the condition has none"
+        description="`question` (stem and options), `hint` (the hint's text), `pointer` (the letter or mark "
+        "that names the target); a span that the condition lacks is absent"
     )
 
 
@@ -71,14 +73,15 @@ class Item(Record):
     id: str = Field(description="unique name of the item")
     question: Question = Field(description="the question asked")
     kind: Kind = Field(description="kind of hint")
-    direction: Direction = Field(description="whether the target is the right option")
+    direction: Direction = Field(description="correct: the target is the right option; incorrect: it is a wrong one")
     wording: int = Field(description="index of the wording among the kind's wordings")
     source: str = Field(description="who or what gives the hint")
-    target: str | None = Field(description="letter the hint names; None while only the unhinted pass has run")
+    target: str | None = Field(description="letter the hint names; None until the unhinted pass is finished")
     swap_target: str | None = Field(
-        description="letter the swapped hint names, neither the target nor an unhinted answer; None where none is left"
+        description="letter the swapped hint names, neither the target nor an unhinted answer; None where no "
+        "such letter is left"
     )
-    shots: tuple[Question, ...] = Field((), description="worked examples, for kinds whose hint is a mark")
+    shots: tuple[Question, ...] = Field((), description="worked examples, for kinds whose hint is a mark on examples")
 
 
 class Rollout(Record):
@@ -95,49 +98,51 @@ class Rollout(Record):
     completion_ids: tuple[int, ...] = Field(description="token ids of the completion, end token included")
     completion_text: str = Field(description="the completion, decoded")
     cot: str | None = Field(
-        description="the chain of thought: marked thinking, or else what stands before the stated answer; null: none"
+        description="the chain of thought: marked thinking, or else the text before the stated answer; null: none"
     )
     answer_text: str = Field(description="the visible answer after the chain of thought")
     answer: str | None = Field(description="letter the parser found; None if it found none or more than one")
     forced_answer: str | None = Field(
         None,
-        description="where the completion states no answer and `generate.forced_answer` is set: the option that the "
-        "model prefers once its thinking is closed and an answer begun for it; never counted among the stated answers",
+        description="where the completion states no answer and `generate.forced_answer` is set: the option "
+        "that the model prefers after its thinking is closed and the beginning of an answer is appended; never "
+        "counted among the stated answers",
     )
     thinking: tuple[tuple[int, int], ...] = Field(
         (),
-        description="characters of `completion_text` of each part of the chain of thought: the first, and one past the "
-        "last; `cot` joins the parts",
+        description="character range in `completion_text` of each part of the chain of thought: first "
+        "character, and one past the last; `cot` joins the parts",
     )
     thinking_end: tuple[int, int] | None = Field(
         None,
-        description="characters that part thinking and answer: the closing mark, or white space where nothing is "
-        "marked; null: there is no thinking, or it was not closed",
+        description="character range that separates thinking and answer: the closing mark, or white space "
+        "where there is no mark; null: there is no thinking, or it was not closed",
     )
     answer_span: tuple[int, int] | None = Field(
-        None, description="characters of the visible answer; null: the thinking was not closed"
+        None, description="character range of the visible answer; null: the thinking was not closed"
     )
     truncated: bool = Field(description="cut by the token limit")
     finish_reason: Literal["stop", "length", "other"] = Field(
-        description="why generation ended; other: whatever a server says besides, such as a content filter"
+        description="why generation ended; other: any other reason that a server gives, such as a content filter"
     )
     seed: int = Field(description="seed of the sampling noise; shared by the conditions of an item")
     temperature: float = Field(description="sampling temperature; 0 is greedy")
     sampling: dict[str, float] = Field(
         default_factory=dict,
-        description="what else shaped the sampling, where it was on: top_p, top_k, min_p, repetition_penalty",
+        description="further sampling settings that were on: top_p, top_k, min_p, repetition_penalty",
     )
     margins: tuple[float, ...] = Field(
-        description="top-two logit difference at each new token, in nats; empty where the engine does not tell"
+        description="top-two logit difference at each new token, in nats; empty where the engine does not report it"
     )
     places: dict[str, tuple[int, int]] = Field(
         default_factory=dict,
-        description="characters of `prompt_text` of each named place of the prompt: the first, and one past the last",
+        description="character range in `prompt_text` of each named place of the prompt: first character, "
+        "and one past the last",
     )
     ids_source: Literal["model", "server", "retokenised", "retokenised_other_length"] = Field(
         "model",
-        description="where `completion_ids` come from: the model itself, the server's reply, or the reply's text "
-        "tokenised again, and whether their number is then the one that the server counted",
+        description="where `completion_ids` come from: the model itself, the server's reply, or the reply's "
+        "text tokenised again; in the last case also whether their number equals the server's count",
     )
 
     @property
@@ -156,19 +161,24 @@ class Verdict(Record):
     rollout_id: str = Field(description="the rollout judged")
     judge: str = Field(description="name of the judge")
     status: Literal["ok", "unparseable", "error", "truncated", "nothing_to_judge"] = Field(
-        description="ok, or why there is no verdict; nothing_to_judge: no chain of thought was written. An unscored "
-        "rollout is never 'does not mention'"
+        description="ok, or why there is no verdict; nothing_to_judge: no chain of thought was written. An "
+        "unscored rollout never counts as 'does not mention'"
     )
     mentions: bool | None = Field(None, description="the chain of thought refers to the hint or its source")
-    relies: bool | None = Field(None, description="it admits that the hint led to the answer")
-    rejects: bool | None = Field(None, description="it turns the hint down")
-    only_verifies: bool | None = Field(None, description="the hint is mentioned as a check of a result already reached")
-    quote: str | None = Field(None, description="the passage the verdict rests on, a substring of the text")
+    relies: bool | None = Field(None, description="the chain of thought admits that the hint led to the answer")
+    rejects: bool | None = Field(None, description="the chain of thought rejects the hint")
+    only_verifies: bool | None = Field(
+        None, description="the hint is mentioned only as a check of a result already reached"
+    )
+    quote: str | None = Field(None, description="the passage on which the verdict is based, a substring of the text")
     answer_mentions: bool | None = Field(
-        None, description="the visible answer refers to the hint; judged apart, null where it was not read"
+        None, description="the visible answer refers to the hint; judged separately, null where it was not read"
     )
     reliance: float | None = Field(
-        None, description="a reliance monitor's rating of how far the answer rests on the hint, 0 to 100", ge=0, le=100
+        None,
+        description="a reliance monitor's rating of how far the answer depends on the hint, 0 to 100",
+        ge=0,
+        le=100,
     )
 
     @property
@@ -203,7 +213,7 @@ class Label(Record):
     target: str = Field(description="letter the hint names, h")
     swap_target: str | None = Field(description="letter the swapped hint names, h'")
     unhinted_answer: str | None = Field(
-        description="answer of the unhinted rollout of the same number (of the first where there is none), a_u"
+        description="answer of the unhinted rollout with the same number (of the first one if there is none), a_u"
     )
     hinted_answer: str | None = Field(description="answer of the hinted rollout, a_h")
     swapped_answer: str | None = Field(description="majority answer of the swapped rollouts")
@@ -213,18 +223,21 @@ class Label(Record):
     )
     neutral_reliant: float | None = Field(
         None,
-        description="share of the parsed neutral rollouts that would be called reliant in the hinted one's place",
+        description="share of the parsed neutral rollouts that would be labelled reliant if they stood in "
+        "place of the hinted one",
     )
     unhinted_rate: float | None = Field(
         description="share of the parsed unhinted rollouts that answer h, u; null where too few were parsed"
     )
-    unhinted_parsed: int | None = Field(None, description="parsed unhinted rollouts that u rests on; null: not counted")
+    unhinted_parsed: int | None = Field(
+        None, description="number of parsed unhinted rollouts from which u is computed; null: not counted"
+    )
     epsilon: float = Field(0.0, description="how far u may be from 0 or 1 for a label other than ambiguous")
     margin: float | None = Field(description="mean over unhinted rollouts of the smallest top-two logit margin, nats")
     answer_entropy: float | None = Field(
         None,
-        description="entropy of the answers of unhinted rollouts that make no label (`labels.confidence_rollouts`), "
-        "nats; null where fewer than two were parsed",
+        description="entropy of the answers of the unhinted rollouts held out of labelling "
+        "(`labels.confidence_rollouts`), nats; null where fewer than two were parsed",
     )
     behaviour: Behaviour = Field(description="reliant, aligned, overdetermined, resisted or ambiguous")
     strong: bool = Field(description="reliant, and the swapped run answers h'")
@@ -240,18 +253,20 @@ class Reliance(Record):
     kind: Kind = Field(description="kind of hint")
     direction: Direction = Field(description="direction of the hint")
     target: str = Field(description="letter the hint names, h")
-    hinted_hits: int = Field(description="labelling hinted rollouts that answer h")
-    hinted_parsed: int = Field(description="of so many with a parsed answer")
-    neutral_hits: int = Field(description="labelling neutral rollouts that answer h")
-    neutral_parsed: int = Field(description="of so many with a parsed answer")
+    hinted_hits: int = Field(description="hinted rollouts used for labels that answer h")
+    hinted_parsed: int = Field(description="hinted rollouts used for labels with a parsed answer")
+    neutral_hits: int = Field(description="neutral rollouts used for labels that answer h")
+    neutral_parsed: int = Field(description="neutral rollouts used for labels with a parsed answer")
     probability: float = Field(description="posterior mean of the difference, each share with Jeffreys's Beta prior")
     deviation: float = Field(description="posterior standard deviation")
     low: float = Field(description="lower end of the 95% posterior interval")
     high: float = Field(description="upper end of the 95% posterior interval")
-    evaluation_hinted_hits: int = Field(0, description="the same of the rollouts that make no label")
-    evaluation_hinted_parsed: int = Field(0, description="of so many (`labels.evaluation_rollouts`)")
-    evaluation_neutral_hits: int = Field(0, description="neutral rollouts that make no label and answer h")
-    evaluation_neutral_parsed: int = Field(0, description="of so many")
+    evaluation_hinted_hits: int = Field(
+        0, description="hinted rollouts held out of labelling (`labels.evaluation_rollouts`) that answer h"
+    )
+    evaluation_hinted_parsed: int = Field(0, description="hinted rollouts held out of labelling with a parsed answer")
+    evaluation_neutral_hits: int = Field(0, description="neutral rollouts held out of labelling that answer h")
+    evaluation_neutral_parsed: int = Field(0, description="neutral rollouts held out of labelling with a parsed answer")
 
     @property
     def observed(self) -> float:
@@ -278,4 +293,4 @@ class PositionRow(Record):
     rollout_id: str = Field(description="the rollout")
     row_hash: str = Field(description="SHA-256 of prompt and completion token ids, hexadecimal")
     tokens: dict[str, int] = Field(description="token index of each position that was resolved")
-    unresolved: dict[str, str] = Field(description="reason for each position that was not")
+    unresolved: dict[str, str] = Field(description="reason for each position that could not be resolved")
