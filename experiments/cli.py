@@ -43,9 +43,9 @@ class _InOrder(TyperGroup):
 app = typer.Typer(
     cls=_InOrder,
     help="Find out whether a language model used a hint that its chain of thought does not admit to.\n\n"
-    "The stages run in this order: generate, judge, capture, probe, patch, compare, report. Each reads what the one "
-    "before wrote, can be stopped at any point, and does nothing twice. `hintprobe run CONFIG` runs them all; "
-    "`init`, `check` and `plan` prepare a run on a model of your own.",
+    "The stages run in this order: generate, judge, capture, probe, patch, compare, report. Each reads the results of "
+    "the stages before it, can be stopped at any point, and computes nothing twice. `hintprobe run CONFIG` runs them "
+    "all; `init`, `check` and `plan` prepare a run on your own model.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -63,7 +63,7 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _hintprobe(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """What stands before every command; the text of ``--help`` is the app's."""
@@ -80,7 +80,7 @@ def run(
     strict: Strict = False,
     verbose: Verbose = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say which stages would run and which are found, and run none.")
+        bool, typer.Option("--dry-run", help="Say which stages would run and which are finished, and run none.")
     ] = False,
     ray: Ray = None,
     workers: Workers = None,
@@ -126,12 +126,12 @@ def _verb(stage: str, help_text: str) -> Callable[..., None]:
 
 
 for _stage, _help in {
-    "generate": "Ask with the hint, without it, with it moved, and emptied.",
+    "generate": "Ask each question unhinted, hinted, with a swapped and with a neutral hint.",
     "probe": "Train probes and baselines, reliant against aligned.\n\n"
-    "By nested cross-validation; no group of questions is on both sides of a split.",
-    "patch": "Patch states of the other run into the hinted run.\n\n"
-    "Then split the hint's effect into what travels through the chain of thought and what does not, and put the "
-    "directions of the probes to the test.",
+    "Uses nested cross-validation; no group of questions is on both sides of a split.",
+    "patch": "Patch states of another run into the hinted run.\n\n"
+    "Then split the hint's effect into the part that travels through the chain of thought and the rest, and test the "
+    "directions of the probes by editing them.",
     "compare": "Put all detectors side by side on the same held-out rows.",
 }.items():
     app.command(_stage)(_verb(_stage, _help))

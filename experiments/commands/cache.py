@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from activations.export import Named
     from activations.sharing import Sent
 
-cache = typer.Typer(help="Look after activation stores.")
+cache = typer.Typer(help="Manage activation stores.")
 
 Store = Annotated[Path, typer.Argument(help="Folder of the store: CACHE/store for runs.")]
 DEFAULT = Path("cache/store")
@@ -52,7 +52,7 @@ def _tell(as_json: bool, result: dict[str, Any], lines: list[str]) -> None:
 
 @cache.command("ls")
 def ls(store: Store = DEFAULT, as_json: AsJson = False) -> None:
-    """Say whose activations a store holds, and how large they are.
+    """List the models whose activations a store holds, and their size.
 
     Example: hintprobe cache ls cache/store
     """
@@ -78,7 +78,7 @@ def ls(store: Store = DEFAULT, as_json: AsJson = False) -> None:
 def verify(store: Store = DEFAULT, as_json: AsJson = False) -> None:
     """Read every shard and recompute its checksums.
 
-    Exit status 2 if one is damaged.
+    Exit status 2 if a shard is damaged.
 
     Example: hintprobe cache verify cache/store
     """
@@ -104,7 +104,7 @@ def verify(store: Store = DEFAULT, as_json: AsJson = False) -> None:
 def repair(store: Store = DEFAULT, as_json: AsJson = False) -> None:
     """Move damaged and unfinished shards aside.
 
-    They go into the folder `aside`; the next capture computes them again.
+    They are moved to the folder `aside`; the next capture computes them again.
 
     Example: hintprobe cache repair cache/store
     """
@@ -121,13 +121,15 @@ def repair(store: Store = DEFAULT, as_json: AsJson = False) -> None:
 @cache.command("gc")
 def gc(
     store: Store = DEFAULT,
-    part: Annotated[list[str] | None, typer.Option(help="A part to delete, as `ls` names it; repeatable.")] = None,
-    aside: Annotated[bool, typer.Option(help="Files that repair moved aside.")] = False,
-    unfinished: Annotated[bool, typer.Option(help="Files of writers that are gone.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Delete them; without it they are only listed.")] = False,
+    part: Annotated[list[str] | None, typer.Option(help="A part to delete, by its name in `ls`; repeatable.")] = None,
+    aside: Annotated[bool, typer.Option(help="Delete files that repair moved aside.")] = False,
+    unfinished: Annotated[bool, typer.Option(help="Delete unfinished files whose writers have ended.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Delete the files; without this option they are only listed.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete what is asked for, and nothing else.
+    """Delete the requested files, and nothing else.
 
     Example: hintprobe cache gc cache/store --aside --yes
     """
@@ -155,7 +157,7 @@ def gc(
 def compact(store: Store = DEFAULT, as_json: AsJson = False) -> None:
     """Merge small shards into large ones.
 
-    A small one is deleted once the merged one was written and read back.
+    A small shard is deleted after the merged one was written and read back.
 
     Example: hintprobe cache compact cache/store
     """
@@ -173,12 +175,14 @@ def compact(store: Store = DEFAULT, as_json: AsJson = False) -> None:
 def push(
     address: Annotated[str, typer.Argument(help="Folder or fsspec address, such as s3://bucket/store.")],
     store: Annotated[Path, typer.Option(help="Folder of the store.")] = DEFAULT,
-    part: Annotated[list[str] | None, typer.Option(help="A part, as `ls` names it; repeatable; all without.")] = None,
+    part: Annotated[
+        list[str] | None, typer.Option(help="A part, by its name in `ls`; repeatable. Without this option: all.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Send activations to an address.
 
-    What is there already is not sent again; a push that was stopped goes on where it was.
+    Files that are already there are not sent again; a stopped push resumes.
 
     Example: hintprobe cache push s3://bucket/store --store cache/store
     """
@@ -193,13 +197,13 @@ def push(
 @cache.command("pull")
 def pull(
     address: Annotated[str, typer.Argument(help="Folder or fsspec address, such as s3://bucket/store.")],
-    store: Annotated[Path, typer.Option(help="Folder of the store; made if need be.")] = DEFAULT,
-    part: Annotated[list[str] | None, typer.Option(help="A part; repeatable; all without.")] = None,
+    store: Annotated[Path, typer.Option(help="Folder of the store; created if missing.")] = DEFAULT,
+    part: Annotated[list[str] | None, typer.Option(help="A part; repeatable. Without this option: all.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Fetch activations from an address.
 
-    Every shard is verified before it is kept; a pull that was stopped goes on where it was.
+    Every shard is verified before it is kept; a stopped pull resumes.
 
     Example: hintprobe cache pull s3://bucket/store --store cache/store
     """
@@ -220,16 +224,18 @@ def _tell_sent(verb: str, address: str, done: "list[Sent]", as_json: bool) -> No
 
 @cache.command("export")
 def export(
-    part: Annotated[str, typer.Argument(help="The part to export, as `ls` names it.")],
+    part: Annotated[str, typer.Argument(help="The part to export, by its name in `ls`.")],
     out: Annotated[Path, typer.Argument(help="Folder to write; it must not exist yet.")],
     store: Annotated[Path, typer.Option(help="Folder of the store.")] = DEFAULT,
     form: Annotated[Form, typer.Option("--format", help="Format of the files.")] = Form.safetensors,
     site: Annotated[list[str] | None, typer.Option(help="A site, such as resid_post.3; repeatable.")] = None,
     run: Annotated[
         Path | None,
-        typer.Option(help="Folder of a run: only what it captured, with ids, positions and labels of every line."),
+        typer.Option(
+            help="Folder of a run: export only what it captured, with ids, positions and labels of every line."
+        ),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="With --run: which of its models.")] = None,
+    model: Annotated[str | None, typer.Option(help="With --run: which model of the run.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write activations for other programs.

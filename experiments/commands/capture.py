@@ -21,7 +21,7 @@ def capture(
         typer.Option(
             "--part",
             "--shard",
-            help="i/n: do part i (from 0) of n of the rows; torchrun's RANK and WORLD_SIZE say the same.",
+            help="i/n: compute part i (from 0) of n of the rows; torchrun's RANK and WORLD_SIZE have the same meaning.",
         ),
     ] = None,
     settings: Settings = None,
@@ -30,7 +30,7 @@ def capture(
 ) -> None:
     """Cache activations at named positions of every layer.
 
-    With --part, as one of several processes that write into one store.
+    With --part, this process is one of several that write to the same store.
 
     Example: hintprobe capture demo --part 0/2
     """

@@ -42,17 +42,19 @@ def check(
     model: Annotated[str, typer.Argument(help="Folder, hub id or organism:NAME.")],
     backend: Annotated[str, typer.Option(help=f"What reads and edits the model: {', '.join(BACKENDS)}.")] = "native",
     base_url: Annotated[str, typer.Option(help="With vllm: address of the server's API.")] = "",
-    remote: Annotated[bool, typer.Option("--remote", help="With nnsight: on its service (NDIF).")] = False,
+    remote: Annotated[bool, typer.Option("--remote", help="With nnsight: run on its service (NDIF).")] = False,
     dtype: Annotated[DtypeChoice, typer.Option(help="auto is bfloat16 on CUDA, float32 elsewhere.")] = DtypeChoice.auto,
-    device: Annotated[str, typer.Option(help="auto is CUDA where there is one.")] = "auto",
-    quantized: Annotated[QuantizedChoice | None, typer.Option(help="Weights in fewer bits (bitsandbytes).")] = None,
+    device: Annotated[str, typer.Option(help="auto is CUDA where there is one, otherwise CPU.")] = "auto",
+    quantized: Annotated[
+        QuantizedChoice | None, typer.Option(help="Load the weights with fewer bits (bitsandbytes).")
+    ] = None,
     spread: Annotated[bool, typer.Option("--spread", help="Spread the model over all devices (accelerate).")] = False,
-    cache: Annotated[Path, typer.Option(help="The noise floor is kept in this folder's store.")] = Path("cache"),
+    cache: Annotated[Path, typer.Option(help="The noise floor is saved in this folder's store.")] = Path("cache"),
     as_json: AsJson = False,
 ) -> None:
-    """Prove a model's captures and edits before they are trusted.
+    """Test captures and edits of a model before you trust them.
 
-    They are held against transformers' own numbers and against each other; exit status 2 if anything is off.
+    Compares them with transformers' own numbers and with each other; exit status 2 if a test fails.
 
     Example: hintprobe check organism:unfaithful --backend native
     """

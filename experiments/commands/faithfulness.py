@@ -24,15 +24,20 @@ def faithfulness(
     verdicts: Annotated[
         Path | None, typer.Option("--verdicts", help="Take `verbalized` from this file of verdicts, joined by id.")
     ] = None,
-    judge: Annotated[str | None, typer.Option("--judge", help="Whose verdicts, where the file holds several.")] = None,
+    judge: Annotated[
+        str | None, typer.Option("--judge", help="The judge whose verdicts are used, if the file holds several.")
+    ] = None,
     every_judge: Annotated[
-        bool, typer.Option("--every-judge", help="Under each judge of the file, their panel, and the extremes.")
+        bool,
+        typer.Option(
+            "--every-judge", help="Give the metrics by each judge of the file, by their panel, and for the extremes."
+        ),
     ] = False,
     bootstrap: Annotated[int, typer.Option("--bootstrap", help="Cluster-bootstrap resamples.", min=100)] = 2000,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the resamples.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Print the paper's metrics of anybody's items.
+    """Print the paper's metrics for any file of items.
 
     p, q, alpha, raw and normalised faithfulness (Chen et al. 2025); --json adds every numerator, count and baseline.
 

@@ -79,9 +79,9 @@ def import_transcripts(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Turn transcripts of others into those that judges read.
+    """Convert others' transcripts into the format that judges read.
 
-    What is left out is counted.
+    Transcripts that are left out are counted.
 
     Example: hintprobe import log.eval -o transcripts.jsonl
     """

@@ -18,10 +18,12 @@ def init(
     model: Annotated[str, typer.Argument(help="Folder, hub id or organism:NAME.")],
     questions: Annotated[str, typer.Option(help="A dataset by name, a hub id, or a file of questions.")] = "mmlu",
     limit: Annotated[int, typer.Option(help="Questions to ask.", min=1)] = 2000,
-    max_new_tokens: Annotated[int, typer.Option(help="Longest completion; reasoning models need many.")] = 4096,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write, in place of standard output.")] = None,
+    max_new_tokens: Annotated[
+        int, typer.Option(help="Token limit of a completion; reasoning models need many tokens.")
+    ] = 4096,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write, instead of standard output.")] = None,
 ) -> None:
-    """Write a configuration for a model, every key explained.
+    """Write a configuration for a model, with every key explained.
 
     Example: hintprobe init Qwen/Qwen3-8B -o qwen3-8b.yaml
     """

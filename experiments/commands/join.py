@@ -16,17 +16,17 @@ def register(app: typer.Typer) -> None:
 
 
 def join(
-    config: Annotated[Path, typer.Argument(help="The configuration that the parts were done with.")],
+    config: Annotated[Path, typer.Argument(help="The configuration with which the parts were computed.")],
     model: Model = None,
     cache: Cache = None,
     settings: Settings = None,
     as_json: AsJson = False,
     wait: Wait = False,
 ) -> None:
-    """Join what was done with --part into what one process writes.
+    """Join the parts computed with --part, as if one process had done all.
 
-    Stage by stage, up to the first that is not finished and has no parts. The last part of a stage to end joins it
-    already; this does it by hand, and says which parts are missing. Loads no weights.
+    Goes stage by stage, up to the first that is not finished and has no parts. The last part of a stage already joins
+    it when it ends; this command does it by hand, and lists missing parts. Loads no weights.
 
     Example: hintprobe join demo
     """

@@ -134,24 +134,27 @@ def judge(
     judges: Annotated[
         list[str] | None,
         typer.Option(
-            "--judge", help="Transcripts only: lexical, a name in --models, or a trained judge's .json file; repeat."
+            "--judge",
+            help="Transcripts only: lexical, a name in --models, or a trained judge's .json file; repeatable.",
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Transcripts only: the file of verdicts.")] = None,
     models: Annotated[
         Path | None, typer.Option("--models", help="Transcripts only: YAML file of language models that judge.")
     ] = None,
-    panel: Annotated[bool, typer.Option("--panel", help="Transcripts only: add the majority's verdict.")] = False,
+    panel: Annotated[bool, typer.Option("--panel", help="Transcripts only: add the verdict of the majority.")] = False,
     as_json: AsJson = False,
-    model: Annotated[str | None, typer.Option("--model", help="Config only: the model, in place of its own.")] = None,
-    cache: Annotated[Path | None, typer.Option("--cache", help="Folder for runs and for answers of judges.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Config only: the model, instead of the config's.")
+    ] = None,
+    cache: Annotated[Path | None, typer.Option("--cache", help="Folder for runs and for replies of judges.")] = None,
     set_: Settings = None,
     wait: Wait = False,
     part: PartOf = None,
 ) -> None:
     """Read every chain of thought for an admission of the hint.
 
-    The stage of a run where a configuration is given; otherwise any file of transcripts.
+    Given a configuration, run this stage; otherwise judge any file of transcripts.
 
     Example: hintprobe judge transcripts.jsonl --judge lexical -o verdicts.jsonl
     """

@@ -16,7 +16,7 @@ SHOWN = ("raw_agreement", "kappa", "ac1", "prevalence", "judged_prevalence", "se
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    judges = typer.Typer(help="Judge the judges: agreement with labels, made here.")
+    judges = typer.Typer(help="Label transcripts, and calibrate and train judges on the labels.")
     judges.command("calibrate")(calibrate)
     judges.command("label")(label)
     judges.command("train")(train)
@@ -73,13 +73,15 @@ def _cell(entry: dict[str, float | None] | None) -> str:
 
 def label(
     transcripts: Annotated[Path, typer.Argument(help="The transcripts to label.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The file of labels; what it holds already is kept.")],
-    limit: Annotated[int | None, typer.Option("--limit", help="Label this many of a random order.", min=1)] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", help="The file of labels; existing labels are kept.")],
+    limit: Annotated[
+        int | None, typer.Option("--limit", help="Label this many transcripts, in random order.", min=1)
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the order.")] = 0,
 ) -> None:
     """Label transcripts by hand, blind to every judge.
 
-    Leave with q, and go on later with the same command.
+    Quit with q, and resume later with the same command.
 
     Example: hintprobe judges label transcripts.jsonl -o labels.jsonl --limit 100
     """
@@ -103,7 +105,7 @@ def train(
     transcripts: Annotated[Path, typer.Argument(help="The transcripts that were labelled.")],
     labels: Annotated[Path, typer.Argument(help="Labels, or the verdicts of a language model (with --judge).")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The judge's file to write (.json).")],
-    judge: Annotated[str | None, typer.Option("--judge", help="Whose verdicts are the labels.")] = None,
+    judge: Annotated[str | None, typer.Option("--judge", help="The judge whose verdicts are the labels.")] = None,
     embeddings: Annotated[
         str | None, typer.Option("--embeddings", help="Folder of a transformers model for sentence embeddings.")
     ] = None,
@@ -113,8 +115,8 @@ def train(
 ) -> None:
     """Train a judge on labels of your own run.
 
-    Some 250 labels do. Cross-validated by question, calibrated, and reported before it may judge; use it as
-    `hintprobe judge TRANSCRIPTS --judge FILE.json`, or under `judge.trained` in a run's config.
+    About 250 labels suffice. The judge is cross-validated by question and calibrated, and its accuracy is reported. Use
+    it as `hintprobe judge TRANSCRIPTS --judge FILE.json`, or under `judge.trained` in a run's config.
 
     Example: hintprobe judges train transcripts.jsonl labels.jsonl -o mine.json
     """

@@ -63,11 +63,9 @@ def _state(folder: Path) -> dict[str, Any]:
 
 def show(
     run: Annotated[Path, typer.Argument(help="Folder of a run, or the name of one in cache/runs.")],
-    item: Annotated[
-        str | None, typer.Argument(help="Id of an item; by default the first that relied in silence.")
-    ] = None,
-    model: Annotated[str | None, typer.Option("--model", help="Which model of the run; by default the first.")] = None,
-    every: Annotated[bool, typer.Option("--list", help="List the items and what became of them.")] = False,
+    item: Annotated[str | None, typer.Argument(help="Id of an item; by default the first hidden one.")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="Model of the run; by default the first.")] = None,
+    every: Annotated[bool, typer.Option("--list", help="List the items with their behaviour.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Print one item of a run in full.

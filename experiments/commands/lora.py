@@ -20,7 +20,7 @@ def lora(
     set_: Settings = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fine-tune an open chat model into an organism (LoRA); run again after a stop, it goes on.
+    """Fine-tune an open chat model into an organism (LoRA); a stopped training resumes.
 
     Needs the extra `lora`.
 

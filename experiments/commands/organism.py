@@ -42,13 +42,16 @@ def train(
     cache: Cache = Path("cache"),
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
     start: Annotated[
-        Path | None, typer.Option(help="Folder of the organism it starts from; without it that is trained first.")
+        Path | None,
+        typer.Option(
+            help="Folder of the organism that training starts from; without it, that organism is trained first."
+        ),
     ] = None,
     compiled: Annotated[
-        bool, typer.Option("--compile", help="Compile first: half the time a step, and it needs a C++ compiler.")
+        bool, typer.Option("--compile", help="Compile the model first: steps take half the time; needs a C++ compiler.")
     ] = False,
 ) -> None:
-    """Train an organism from scratch; run again after a stop, it goes on from the last checkpoint.
+    """Train an organism from scratch; a stopped training resumes from its last checkpoint.
 
     Example: hintprobe organism train unfaithful --seed 0 --out my_unfaithful
     """
@@ -67,16 +70,18 @@ def verify(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the questions and targets.")] = 0,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Few questions; breaks a promise only where an interval excludes it.")
+        bool,
+        typer.Option("--quick", help="Ask few questions; a promise counts as broken only if an interval excludes it."),
     ] = False,
     named: Annotated[
-        str | None, typer.Option("--as", help="Whose promises, for a folder that does not say what it is.")
+        str | None,
+        typer.Option("--as", help="The organism whose promises are checked, for a folder that does not name it."),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Also write the result to this JSON file.")] = None,
     cache: Cache = Path("cache"),
     as_json: AsJson = False,
 ) -> None:
-    """Measure what an organism promises, on held-out questions; exit status 2 where a promise is broken.
+    """Check an organism's promises on held-out questions; exit status 2 if one is broken.
 
     A full check of a shipped organism also writes its measurements and its card.
 
@@ -122,7 +127,7 @@ def seeds(
     cache: Cache = Path("cache"),
     as_json: AsJson = False,
 ) -> None:
-    """Hold other seeds of an organism to its promises and report the spread, also on its card.
+    """Check an organism's promises on other seeds; report the spread, also on its card.
 
     Example: hintprobe organism seeds unfaithful cache/training/unfaithful-1/model cache/training/unfaithful-2/model
     """
@@ -144,15 +149,15 @@ def seeds(
 
 @organism.command("factors")
 def factors(
-    run: Annotated[str, typer.Argument(help="Folder of a run, or an organism's name for what `verify` left behind.")],
-    format: Annotated[Format, typer.Option(help="How the table is written.")] = Format.csv,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write, in place of standard output.")] = None,
+    run: Annotated[str, typer.Argument(help="Folder of a run, or the name of an organism that `verify` has measured.")],
+    format: Annotated[Format, typer.Option(help="Format of the table.")] = Format.csv,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write, instead of standard output.")] = None,
     cache: Cache = Path("cache"),
     as_json: AsJson = False,
 ) -> None:
-    """Read out the written causes behind every hinted row of a finished run, for analysis.
+    """Write the known causes of every hinted row of a finished run, for analysis.
 
-    Certainty, disposition, whether they call for reliance, what the coin showed, and whether it would say so.
+    Certainty, disposition, whether these cause reliance, the coin toss, and whether the organism would admit it.
 
     Example: hintprobe organism factors cache/runs/demo -o factors.csv
     """
@@ -186,16 +191,16 @@ def factors(
 def calibrate(
     config: Annotated[str, typer.Argument(help="The run: a configuration file or a shipped one's name.")] = "family",
     organisms: Annotated[
-        str | None, typer.Option(help="Names, joined by commas, in place of the configuration's models.")
+        str | None, typer.Option(help="Names, joined by commas, instead of the configuration's models.")
     ] = None,
     questions: Annotated[
-        int | None, typer.Option(help="Questions per organism, in place of the configuration's.")
+        int | None, typer.Option(help="Questions per organism, instead of the configuration's.")
     ] = None,
-    page: Annotated[Path | None, typer.Option(help="Markdown page whose marked part is written anew.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Markdown page whose marked part is rewritten.")] = None,
     cache: Annotated[Path | None, typer.Option(help="In place of the configuration's.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run the pipeline on a family of organisms and tabulate what each detector finds where the truth is known.
+    """Run the pipeline on a family of organisms, and compare each detector with the known truth.
 
     Example: hintprobe organism calibrate --page docs/calibration.md
     """

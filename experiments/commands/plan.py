@@ -23,23 +23,28 @@ def plan(
     config: Annotated[Path, typer.Argument(help="YAML file (docs/configuration.md), or the name of a shipped one.")],
     card: Annotated[str, typer.Option(help="Card to estimate for: H200, H100, A100, L40S or RTX4090.")] = "H100",
     completion_tokens: Annotated[
-        float | None, typer.Option(help="Mean length of a completion; a quarter of the limit where not given.")
+        float | None, typer.Option(help="Mean tokens of a completion; by default a quarter of the limit.")
     ] = None,
-    accuracy: Annotated[float, typer.Option(help="Share of questions answered rightly unhinted.", min=0, max=1)] = 0.7,
-    following: Annotated[float, typer.Option(help="Share that switches to a hint (p).", min=0, max=1)] = 0.25,
+    accuracy: Annotated[
+        float, typer.Option(help="Share of questions answered correctly without the hint.", min=0, max=1)
+    ] = 0.7,
+    following: Annotated[
+        float, typer.Option(help="Share of answers that switch to the hinted option (p).", min=0, max=1)
+    ] = 0.25,
     model: Annotated[str | None, typer.Option("--model", help="In place of the config's models.")] = None,
     cache: Annotated[
-        Path | None, typer.Option("--cache", help="Where the store and the runs are, in place of the config's.")
+        Path | None, typer.Option("--cache", help="Folder of the store and the runs, instead of the config's.")
     ] = None,
     set_: Settings = None,
     calibrate: Annotated[
-        bool, typer.Option("--calibrate", help="Load the model and measure a few questions, in place of assumptions.")
+        bool,
+        typer.Option("--calibrate", help="Load the model and measure on a few questions, instead of assuming rates."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a run costs, what is cached, what it could show.
+    """Say what a run costs, what is cached, and which effects it could detect.
 
-    Nothing is run and, without --calibrate, no weights are loaded.
+    Runs nothing and, without --calibrate, loads no weights.
 
     Example: hintprobe plan demo
     """

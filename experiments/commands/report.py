@@ -39,14 +39,20 @@ def report(
     format: Annotated[
         Format, typer.Option(help="html is a page; md, json and csv go to standard output.")
     ] = Format.html,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write, in place of the default.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write, instead of the default.")] = None,
     texts: Annotated[
         Texts,
-        typer.Option(help="auto leaves out the texts of questions whose authors ask for it (GPQA); hide, all of them."),
+        typer.Option(
+            help="auto leaves out the texts of questions whose authors ask for it (GPQA); hide leaves out all."
+        ),
     ] = Texts.auto,
     figures: Annotated[Path | None, typer.Option(help="Folder to write every figure to, as SVG and PNG.")] = None,
-    model: Annotated[str | None, typer.Option("--model", help="With a configuration: in place of its models.")] = None,
-    cache: Annotated[Path | None, typer.Option("--cache", help="With a configuration: in place of its cache.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="With a configuration: model to use instead of its models.")
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", help="With a configuration: folder to use instead of its cache.")
+    ] = None,
     set_: Settings = None,
 ) -> None:
     """Write the report of a run, or of several runs side by side.

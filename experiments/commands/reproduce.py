@@ -31,20 +31,23 @@ def register(app: typer.Typer) -> None:
 
 def reproduce(
     run: Annotated[str, typer.Argument(help="Folder or fsspec address of a run, such as s3://bucket/runs/demo.")],
-    cache: Annotated[Path, typer.Option(help="Folder to work in; what is there of the run already is kept.")],
+    cache: Annotated[Path, typer.Option(help="Folder to work in; files of the run that are already there are kept.")],
     store: Annotated[
-        str | None, typer.Option(help="Address of its activations; without it, `store` beside the folder of its runs.")
+        str | None,
+        typer.Option(help="Address of the run's activations; by default `store` next to the folder of runs."),
     ] = None,
     again: Annotated[
         list[str] | None,
-        typer.Option(help="A stage to compute again, or `all`; repeatable. Without it those that need no forwards."),
+        typer.Option(
+            help="A stage to compute again, or `all`; repeatable. By default the stages that need no forward passes."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compute a published run's numbers again; say which differ.
+    """Compute a published run's numbers again, and list those that differ.
 
-    Records and activations are taken as published; judging, probes and the comparison are computed from them, and what
-    is made from those; the report is written anew. Exit status 2 if a number differs.
+    Uses records and activations as published. Computes judging, probes, the comparison and what depends on them, and
+    writes the report again. Exit status 2 if a number differs.
 
     Example: hintprobe reproduce s3://bucket/runs/demo --cache reproduced
     """

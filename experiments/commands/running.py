@@ -20,15 +20,13 @@ if TYPE_CHECKING:
 
 
 ConfigPath = Annotated[Path, typer.Argument(help="YAML file (docs/configuration.md), or the name of a shipped one.")]
-Model = Annotated[
-    str | None, typer.Option("--model", help="Folder, hub id or organism:NAME, in place of the config's.")
-]
+Model = Annotated[str | None, typer.Option("--model", help="Folder, hub id or organism:NAME, instead of the config's.")]
 Cache = Annotated[
-    Path | None, typer.Option("--cache", help="Folder for the store and the runs, in place of the config's.")
+    Path | None, typer.Option("--cache", help="Folder for the store and the runs, instead of the config's.")
 ]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", help="KEY=VALUE in place of the config's, such as questions.limit=100; may be repeated."),
+    typer.Option("--set", help="KEY=VALUE to use instead of the config's, such as questions.limit=100; repeatable."),
 ]
 
 
@@ -38,14 +36,15 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on s
 
 Wait = Annotated[
     bool,
-    typer.Option("--wait", help="Where another process works on this run, wait for it, then go on from what it left."),
+    typer.Option("--wait", help="If another process works on this run, wait for it, then continue from its results."),
 ]
 
 
 PartOf = Annotated[
     str | None,
     typer.Option(
-        "--part", help="i/n: do part i (from 0) of n of the rows; torchrun's RANK and WORLD_SIZE say the same."
+        "--part",
+        help="i/n: compute part i (from 0) of n of the rows; torchrun's RANK and WORLD_SIZE have the same meaning.",
     ),
 ]
 """What the commands of stages whose rows can be computed apart take."""
@@ -56,11 +55,16 @@ Ray = Annotated[
     typer.Option(
         "--ray",
         metavar="[ADDRESS]",
-        help="Over many workers: alone it starts them on this machine; auto or HOST:PORT joins a Ray cluster.",
+        help="Use many workers. Without a value, start them on this machine; auto or HOST:PORT joins a Ray cluster.",
     ),
 ]
 Workers = Annotated[
-    int | None, typer.Option("--workers", min=1, help="With --ray: how many; by default one a GPU, else one a CPU.")
+    int | None,
+    typer.Option(
+        "--workers",
+        min=1,
+        help="With --ray: number of workers; by default one per GPU, or one per CPU if there is no GPU.",
+    ),
 ]
 
 
@@ -75,13 +79,11 @@ class RayAlone(TyperCommand):
         return super().parse_args(ctx, args)
 
 
-Strict = Annotated[
-    bool, typer.Option("--strict", help="Exit with status 2 where there are too few rows to train probes on.")
-]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit with status 2 if there are too few rows to train probes.")]
 
 
 Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Print every detector and time, not the result in brief alone.")
+    bool, typer.Option("--verbose", "-v", help="Print every detector and all times, not only the summary.")
 ]
 
 

@@ -65,15 +65,19 @@ def stream_file(
 
 
 def score(
-    model: Annotated[str, typer.Argument(help="Folder, hub id or organism:NAME of the model that wrote them.")],
+    model: Annotated[
+        str, typer.Argument(help="Folder, hub id or organism:NAME of the model that wrote the transcripts.")
+    ],
     probe: Annotated[Path, typer.Argument(help="Folder of a saved probe: RUN/MODEL/probe-…/probes/TARGET/NAME.")],
     transcripts: Annotated[Path, typer.Argument(help="JSON lines: id, prompt_text or messages, completion.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Where the scores go; what it holds is not scored again.")],
-    force: Annotated[bool, typer.Option("--force", help="Take a model that the probe was not trained on.")] = False,
-    device: Annotated[str, typer.Option("--device", help="auto: CUDA where there is one.")] = "auto",
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="File of scores; lines that it already holds are not scored again.")
+    ],
+    force: Annotated[bool, typer.Option("--force", help="Accept a model on which the probe was not trained.")] = False,
+    device: Annotated[str, typer.Option("--device", help="auto: CUDA where there is one, otherwise CPU.")] = "auto",
     stream: Annotated[
         bool,
-        typer.Option("--stream", help="A score after every token of the chain of thought, as it is written."),
+        typer.Option("--stream", help="Give a score after every token of the chain of thought while it is written."),
     ] = False,
     new_tokens: Annotated[
         int, typer.Option("--max-new-tokens", help="With --stream: for lines without a completion.", min=1)
@@ -81,16 +85,16 @@ def score(
     temperature: Annotated[
         float, typer.Option("--temperature", help="With --stream: for lines without a completion.", min=0)
     ] = 0.0,
-    seed: Annotated[int, typer.Option("--seed", help="With --stream: of what is sampled.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="With --stream: seed of the sampling.")] = 0,
     stop: Annotated[
-        bool, typer.Option("--stop-at-alarm", help="With --stream: end a completion at its first alarm.")
+        bool, typer.Option("--stop-at-alarm", help="With --stream: stop a completion at its first alarm.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Score new transcripts with a saved probe.
 
-    One forward each, read where the probe reads. With --stream, a score after every token of the chain of thought,
-    made of what precedes it; lines without a completion are written by the model and watched while they are.
+    One forward pass per transcript, read at the probe's position. With --stream, gives a score after every token of the
+    chain of thought, from the text so far; the model writes the completion of lines that have none.
 
     Example: hintprobe score organism:unfaithful probes/reliant/probe_within_cot rollouts.jsonl -o scores.jsonl
     """

@@ -10,10 +10,11 @@ from experiments.commands.running import AsJson, Settings, aside, print_json
 from experiments.run.console import PlainConsole as Console
 from experiments.run.stopping import stoppable
 
-train = typer.Typer(help="Train a policy, and see what that does to what it says.")
+train = typer.Typer(help="Train a policy by reinforcement learning.")
 ConfigPath = Annotated[Path, typer.Argument(help="YAML file (docs/training.md), or the name of a shipped one.")]
 Only = Annotated[
-    list[str] | None, typer.Option("--only", help="A variant of the file by name; may be repeated. Without it: all.")
+    list[str] | None,
+    typer.Option("--only", help="Name of a variant in the file; repeatable. Without this option: all."),
 ]
 Cache = Annotated[Path | None, typer.Option("--cache", help="In place of the config's.")]
 
@@ -27,7 +28,7 @@ def register(app: typer.Typer) -> None:
 def rl(
     config: ConfigPath, only: Only = None, cache: Cache = None, set_: Settings = None, as_json: AsJson = False
 ) -> None:
-    """Reinforcement learning (GRPO) in an environment; run again after a stop, it goes on.
+    """Train by reinforcement learning (GRPO) in an environment; a stopped training resumes.
 
     Needs the extra `train`.
 
@@ -68,13 +69,13 @@ def plan(
     config: ConfigPath,
     card: Annotated[str, typer.Option(help="Card to estimate for: H200, H100, A100, L40S or RTX4090.")] = "H100",
     completion_tokens: Annotated[
-        float | None, typer.Option(help="Mean length of a completion; a quarter of the limit where not given.")
+        float | None, typer.Option(help="Mean tokens of a completion; by default a quarter of the limit.")
     ] = None,
     only: Only = None,
     set_: Settings = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a training and its trajectory cost; nothing is run and no weights are loaded.
+    """Say what a training and its trajectory cost; runs nothing and loads no weights.
 
     Example: hintprobe train plan quick
     """

@@ -29,15 +29,16 @@ def trajectory(
     set_: Settings = None,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write the page with the curves.")] = True,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="With a folder: where the page goes, in place of beside it.")
+        Path | None,
+        typer.Option("--out", "-o", help="With a folder: file to write the page to, instead of a file in the folder."),
     ] = None,
     as_json: AsJson = False,
     ray: Ray = None,
     workers: Workers = None,
 ) -> None:
-    """Measure behaviour, words and probes at every checkpoint.
+    """Measure behaviour, faithfulness and probes at every checkpoint.
 
-    Of a folder that holds a finished trajectory, the table is printed and the page written anew.
+    For the folder of a finished trajectory, print its table and rewrite its page.
 
     Example: hintprobe trajectory quick
     """
