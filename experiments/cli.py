@@ -126,7 +126,7 @@ def _verb(stage: str, help_text: str) -> Callable[..., None]:
 
 
 for _stage, _help in {
-    "generate": "Ask each question unhinted, hinted, with a swapped and with a neutral hint.",
+    "generate": "Ask unhinted, hinted, and with a swapped and a neutral hint.",
     "probe": "Train probes and baselines, reliant against aligned.\n\n"
     "Uses nested cross-validation; no group of questions is on both sides of a split.",
     "patch": "Patch states of another run into the hinted run.\n\n"

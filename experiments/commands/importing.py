@@ -79,7 +79,7 @@ def import_transcripts(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Convert others' transcripts into the format that judges read.
+    """Convert others' transcripts to the format of judges.
 
     Transcripts that are left out are counted.
 

@@ -23,7 +23,7 @@ def join(
     as_json: AsJson = False,
     wait: Wait = False,
 ) -> None:
-    """Join the parts computed with --part, as if one process had done all.
+    """Join the parts of a stage computed with --part.
 
     Goes stage by stage, up to the first that is not finished and has no parts. The last part of a stage already joins
     it when it ends; this command does it by hand, and lists missing parts. Loads no weights.

@@ -16,7 +16,7 @@ SHOWN = ("raw_agreement", "kappa", "ac1", "prevalence", "judged_prevalence", "se
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    judges = typer.Typer(help="Label transcripts, and calibrate and train judges on the labels.")
+    judges = typer.Typer(help="Label transcripts; calibrate and train judges on the labels.")
     judges.command("calibrate")(calibrate)
     judges.command("label")(label)
     judges.command("train")(train)

@@ -20,9 +20,9 @@ def lora(
     set_: Settings = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fine-tune an open chat model into an organism (LoRA); a stopped training resumes.
+    """Fine-tune an open chat model into an organism (LoRA).
 
-    Needs the extra `lora`.
+    A stopped training resumes. Needs the extra `lora`.
 
     Example: hintprobe organism lora qwen3-1.7b --set model=my_qwen --set out=my_organism
     """

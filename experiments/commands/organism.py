@@ -51,7 +51,9 @@ def train(
         bool, typer.Option("--compile", help="Compile the model first: steps take half the time; needs a C++ compiler.")
     ] = False,
 ) -> None:
-    """Train an organism from scratch; a stopped training resumes from its last checkpoint.
+    """Train an organism from scratch.
+
+    A stopped training resumes from its last checkpoint.
 
     Example: hintprobe organism train unfaithful --seed 0 --out my_unfaithful
     """
@@ -81,9 +83,9 @@ def verify(
     cache: Cache = Path("cache"),
     as_json: AsJson = False,
 ) -> None:
-    """Check an organism's promises on held-out questions; exit status 2 if one is broken.
+    """Check an organism's promises on held-out questions.
 
-    A full check of a shipped organism also writes its measurements and its card.
+    Exit status 2 if a promise is broken. A full check of a shipped organism also writes its measurements and its card.
 
     Example: hintprobe organism verify unfaithful --questions 1200
     """
@@ -127,7 +129,9 @@ def seeds(
     cache: Cache = Path("cache"),
     as_json: AsJson = False,
 ) -> None:
-    """Check an organism's promises on other seeds; report the spread, also on its card.
+    """Check an organism's promises on other seeds.
+
+    Reports the spread, also on the organism's card.
 
     Example: hintprobe organism seeds unfaithful cache/training/unfaithful-1/model cache/training/unfaithful-2/model
     """
@@ -155,7 +159,7 @@ def factors(
     cache: Cache = Path("cache"),
     as_json: AsJson = False,
 ) -> None:
-    """Write the known causes of every hinted row of a finished run, for analysis.
+    """Write the known causes of every hinted row of a finished run.
 
     Certainty, disposition, whether these cause reliance, the coin toss, and whether the organism would admit it.
 
@@ -200,7 +204,7 @@ def calibrate(
     cache: Annotated[Path | None, typer.Option(help="In place of the configuration's.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run the pipeline on a family of organisms, and compare each detector with the known truth.
+    """Run the pipeline on organisms; compare detectors with the truth.
 
     Example: hintprobe organism calibrate --page docs/calibration.md
     """

@@ -42,7 +42,7 @@ def plan(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a run costs, what is cached, and which effects it could detect.
+    """Say what a run costs, what is cached, what it could detect.
 
     Runs nothing and, without --calibrate, loads no weights.
 

@@ -44,7 +44,7 @@ def reproduce(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compute a published run's numbers again, and list those that differ.
+    """Compute a published run's numbers again; list differences.
 
     Uses records and activations as published. Computes judging, probes, the comparison and what depends on them, and
     writes the report again. Exit status 2 if a number differs.

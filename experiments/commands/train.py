@@ -28,9 +28,9 @@ def register(app: typer.Typer) -> None:
 def rl(
     config: ConfigPath, only: Only = None, cache: Cache = None, set_: Settings = None, as_json: AsJson = False
 ) -> None:
-    """Train by reinforcement learning (GRPO) in an environment; a stopped training resumes.
+    """Train by reinforcement learning (GRPO) in an environment.
 
-    Needs the extra `train`.
+    A stopped training resumes. Needs the extra `train`.
 
     Example: hintprobe train rl quick
     """
@@ -75,7 +75,9 @@ def plan(
     set_: Settings = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a training and its trajectory cost; runs nothing and loads no weights.
+    """Say what a training and its trajectory cost.
+
+    Runs nothing and loads no weights.
 
     Example: hintprobe train plan quick
     """

@@ -36,7 +36,7 @@ def trajectory(
     ray: Ray = None,
     workers: Workers = None,
 ) -> None:
-    """Measure behaviour, faithfulness and probes at every checkpoint.
+    """Measure behaviour, CoT and probes at every checkpoint.
 
     For the folder of a finished trajectory, print its table and rewrite its page.
 
