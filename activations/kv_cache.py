@@ -1,7 +1,7 @@
 """Key-value caches: one with room for tokens to come, and two for forwards that start in the middle."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -49,7 +49,7 @@ class RoomyLayer(DynamicLayer):
     def reorder_cache(self, beam_idx: Tensor) -> None:
         """Keep some rows, some of them more than once, and the room with them."""
         if self._buffers is None:
-            super().reorder_cache(beam_idx)
+            super().reorder_cache(cast("torch.LongTensor", beam_idx))
             return
         length = int(self.get_seq_length())
         keys, values = (buffer[beam_idx] for buffer in self._buffers)

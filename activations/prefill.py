@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -51,7 +51,7 @@ def _read(
     batch = pad_left(beginnings, loaded.pad_id, loaded.device)
     forward(loaded.model, batch, cache=cache, last_only=True)
     index = torch.tensor(which, device=loaded.device)
-    cache.reorder_cache(index)
+    cache.reorder_cache(cast("torch.LongTensor", index))
     ids: Int[Tensor, "row ending"] = torch.tensor([list(prompt[-ending:]) for prompt in prompts], device=loaded.device)
     mask = torch.nn.functional.pad(batch.mask[index], (0, ending), value=True) if batch.masked else None
     start = batch.mask.sum(-1)[index, None]
