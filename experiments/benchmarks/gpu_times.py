@@ -82,17 +82,25 @@ def generation(loaded: LoadedModel, scale: Scale, rounds: int) -> dict[str, Any]
 
 
 def rollouts(loaded: LoadedModel, scale: Scale, rounds: int) -> dict[str, Any]:
-    """Four rollouts of each prompt that read it once, over the same rows given as prompts of their own."""
+    """Rows that share what they read, over as many prompts that share nothing.
+
+    Four rollouts of each prompt; and fours of prompts that differ in their last eighth, as an item's conditions do.
+    """
     prompts = random_rows([scale.prompt] * max(1, scale.rows // 4), scale.vocabulary, seed=2)
     decoding = Decoding(TEMPERATURE, max(2, scale.new // 4), 2**30)
-    shared = [prompt for prompt in prompts for _ in range(4)]
-    apart = random_rows([scale.prompt] * len(shared), scale.vocabulary, seed=3)
+    same = [prompt for prompt in prompts for _ in range(4)]
+    apart = random_rows([scale.prompt] * len(same), scale.vocabulary, seed=3)
+    own = max(1, scale.prompt // 8)
+    alike = [(*prompt[:-own], *other[-own:]) for prompt, other in zip(same, apart, strict=True)]
     runs: dict[str, Run] = {
         name: lambda rows=rows: generate(loaded, rows, decoding, seeds=range(len(rows)))  # type: ignore[misc]
-        for name, rows in (("shared", shared), ("apart", apart))
+        for name, rows in (("same", same), ("alike", alike), ("apart", apart))
     }
     taken = in_turn(runs, loaded.device, rounds)
-    return {"rollouts_ratio_apart": taken["apart"] / taken["shared"]}
+    return {
+        "rollouts_ratio_apart": taken["apart"] / taken["same"],
+        "conditions_ratio_apart": taken["apart"] / taken["alike"],
+    }
 
 
 @torch.no_grad()
