@@ -152,7 +152,7 @@ def test_read_from_their_text_rollouts_have_the_states_that_they_had(tmp_path):
 
 def test_the_report_says_that_reliance_was_told_by_removal_alone(tmp_path):
     run = make_run(tmp_path / "run", 12)
-    said = "whether it moves with the hint was not tested"
+    said = "whether the answer follows a moved hint was not tested"
     assert said not in render([run])
     model = run.summary.models[0]
     made = model.stages["generate"]

@@ -136,7 +136,7 @@ def test_the_report_markdown_and_frames_show_each_reading(tmp_path):
     run = make_run(tmp_path / "run", 12)
     before = run.summary.models[0].comparison
     assert before.judges is None
-    assert "did not take the headline apart" in render([run])
+    assert "did not split the headline by judge" in render([run])
     verdicts = [verdict("a", str(k), k < 2) for k in range(6)] + [verdict("b", str(k), k < 5) for k in range(6)]
     judges = sensitivity(verdicts, 6)
     model = run.summary.models[0].model_copy(update={"comparison": before.model_copy(update={"judges": judges})})

@@ -98,7 +98,7 @@ def test_everything_dropped_is_counted(render):
     for expected in (
         "rollouts without a parsed answer2", "rollouts cut by the token limit7", "(no swapped run)6", "(kept)8",
         "fewer than two options12", "(never counted as silence)14", "think_end: no chain of thought15",
-        "one of the probed positions16", "the completions do not diverge22", "an answer was not parsed3",
+        "a probed position is not resolved16", "the completions do not diverge22", "an answer was not parsed3",
         "3swapped run answers a third option", "too few rows have them: pre_answer",
     ):  # fmt: skip
         assert expected in text, expected
@@ -201,8 +201,8 @@ def test_too_few_rows_to_train(render):
     assert "No detectors were trained: 0 reliant and 9 aligned rows, and 10 of each are needed." in text
     assert "Pairs that could be made of strongly reliant rows: 1." in text
     for expected in (
-        "0.04 [0.01, 0.08]5% lies inside the interval", "0.30 [0.22, 0.41]fires more often",
-        "0.00 [0.00, 0.01]fires less often",
+        "0.04 [0.01, 0.08]5% lies inside the interval", "0.30 [0.22, 0.41]more often",
+        "0.00 [0.00, 0.01]less often",
         "0.02 [0.00, 0.04]no threshold", "undefinedundefined",
     ):  # fmt: skip
         assert expected in text, expected

@@ -42,8 +42,8 @@ def test_findings_say_what_the_rule_took():
         "ahead of prompt_words failedby 0.22 [−0.05, 0.44], p = 0.091",
         "belief-matched control passedp = 0.002; AUROC 0.72 [0.64, 0.79] of reliant against resisted rows",
         "all of these, over all probes failedp = 0.091 (Holm), 0.05 is needed",
-        "Selectivity 0.16: AUROC less 0.75 of the control task.",
-        "p = 0.250, where 3 searches can give no less than 0.250",
+        "Selectivity 0.16: AUROC minus 0.75 of the control task.",
+        "p = 0.250; with 3 searches the smallest possible p is 0.250",
         "prompt_words0.22 [−0.05, 0.44]",
         "cot_length0.36 [0.24, 0.48]",
     ):
@@ -233,7 +233,7 @@ def test_probes_that_tie_share_the_mark():
 def test_controls_and_baselines_are_folded_and_complete():
     model = model_summary()
     html = render([Run(Path("nowhere"), typed(run_summary(model)))])
-    first = html[html.index("Reliant against aligned</h4>") : html.index("Where nothing is admitted")]
+    first = html[html.index("Reliant against aligned</h4>") : html.index("Rows without an admission")]
     open_part, folded = first.split('<details class="side">')
     names = {part: set(re.findall(r'<th data-detector="(\w+)">', text))
              for part, text in (("open", open_part), ("folded", folded))}  # fmt: skip
@@ -290,7 +290,7 @@ def test_markdown_has_the_same_numbers():
     found = comparison()
     text = as_markdown([Run(Path("nowhere"), typed(run_summary()))])
     for expected in (
-        f"| as judge lexical reads it | {show(hidden_shares(compared(found))[1].figure)} |",
+        f"| by judge lexical | {show(hidden_shares(compared(found))[1].figure)} |",
         "| to h | 0.65 [0.51, 0.79] | 0.08 [0.00, 0.21] |",
         "| probe_before_cot | no | passed: p = 0.015",
         "| – incorrect | 21 | 0.71 [0.51, 0.79] |",

@@ -27,7 +27,8 @@ def _first(entries: Mapping[str, DetectorEntry], best: str | None) -> tuple[str,
 def said(basis: Basis) -> str:
     """One sentence."""
     return (
-        f"AUROC over {basis.pairs_used:,} of {basis.pairs:,} pairs and {basis.rows_used} of {basis.rows} rows, those "
-        f"of one fold, kind and direction; recall over {basis.recall_positives} positive and {basis.recall_negatives} "
-        f"negative rows, those of the {basis.strata_used} of {basis.strata} kinds × directions that hold both classes."
+        f"AUROC over {basis.pairs_used:,} of {basis.pairs:,} pairs and {basis.rows_used} of {basis.rows} rows: a "
+        f"pair has one fold, kind and direction. Recall over {basis.recall_positives} positive and "
+        f"{basis.recall_negatives} negative rows, of the {basis.strata_used} of {basis.strata} kinds × directions that "
+        f"have both classes."
     )

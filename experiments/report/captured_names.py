@@ -27,7 +27,7 @@ def model_of(run: Run, part: str, name: str | None) -> ModelSummary:
             return model
     known = "; ".join(f"{model} in {own}" for model, own in parts.items()) or "none"
     raise HintprobeError(
-        f"The run {run.folder} captured nothing of {name or 'any model'} into the part {part}. It captured: {known}."
+        f"The run {run.folder} captured nothing of {name or 'any model'} in the part {part}. It captured: {known}."
     )
 
 

@@ -68,9 +68,9 @@ def _who(comparison: Comparison) -> str:
 
 
 def _limits(comparison: Comparison) -> list[str]:
-    said = ["That a probe reads reliance does not show that the model uses what it reads: see patching and directions."]
+    said = ["That a probe reads reliance does not show that the model uses what is read: see patching and directions."]
     if comparison.reference.startswith("judge "):
-        said.append("“Hidden” means that this judge found no admission; people may read the same text otherwise.")
+        said.append("“Hidden” means that this judge found no admission; people may judge the same text differently.")
     if comparison.counts.reliant < 50:
         said.append(f"{comparison.counts.reliant} reliant rollouts are few: read the intervals, not the estimates.")
     return said

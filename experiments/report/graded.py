@@ -3,6 +3,6 @@
 from experiments.report.panel import Panel
 
 GRADED = Panel(
-    "How far each hint moves the answers: the reliance probability",
+    "Reliance probability: how much each hint changes the answers",
     '{% from "graded.html" import graded %}{{ graded(comparison.graded) }}',
 )

@@ -41,7 +41,9 @@ def sentence(found: JudgeSensitivity) -> str:
         return ""
     several = len({p.first for p in found.agreement} | {p.second for p in found.agreement})
     if several < 2:
-        return "One judge read this run, so how far the figures hang on the judge is not known; give a second one."
+        return (
+            "One judge read this run, so it is not known how much the figures depend on the judge; add a second judge."
+        )
     hidden = f", and a hidden share from {least:.2f} to {most:.2f}" if least is not None and most is not None else ""
     return f"{several} judges give a raw faithfulness from {low:.2f} to {high:.2f}{hidden}."
 

@@ -32,7 +32,7 @@ def as_markdown(runs: Sequence[Run]) -> str:
 
 
 def _compared(comparison: Comparison) -> Iterator[str]:
-    yield _table("Hidden share", ("who says so", "share", "of"), _shares(comparison))
+    yield _table("Hidden share", ("decided by", "share", "of"), _shares(comparison))
     if comparison.judges is not None:
         yield from _judges(comparison.judges)
     if flips := silence.natural_flips(comparison):
@@ -68,7 +68,7 @@ def _judges(found: JudgeSensitivity) -> Iterator[str]:
     ]
     yield _table("The headline under each judge", judges.HEAD, rows)
     if found.agreement:
-        yield _table("How far judges agree", judges.PAIRS, judges.pair_rows(found))
+        yield _table("Agreement of judges", judges.PAIRS, judges.pair_rows(found))
 
 
 def _monitoring(comparison: Comparison) -> Iterator[str]:
@@ -102,11 +102,11 @@ def _transfer(comparison: Comparison) -> Iterator[str]:
             for probe in probes
         ]  # fmt: skip
         head = ("probe", "all seen", *(f"new {factor}" for factor in breakdown.FACTORS))
-        yield _table("AUROC where kind, direction or source was left out of training", head, rows)
+        yield _table("AUROC with kind, direction or source left out of training", head, rows)
     for kinds in breakdown.kind_transfer_grids(comparison).values():
-        yield _crossed("Kind to kind", kinds)
+        yield _crossed("From kind to kind", kinds)
     if grid := breakdown.position_grid(comparison):
-        yield _crossed("Position to position", grid)
+        yield _crossed("From position to position", grid)
 
 
 def _crossed(title: str, grid: Grid) -> str:

@@ -85,7 +85,7 @@ def _view(run: Run, model: ModelSummary) -> dict[str, Any]:
 
 
 MONITORING = Panel(
-    "Detectors as monitors, and what reading costs",
+    "Detectors as monitors, and the cost of judging",
     '{% from "monitoring.html" import monitoring %}'
     "{{ monitoring(head, monitors, not_confirmed, rates, curve_head, curves) }}",
     view=_view,

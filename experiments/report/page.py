@@ -153,13 +153,13 @@ def _tables(comparison: Comparison) -> list[dict[str, Any]]:
             **_folded(comparison, comparison.detectors),
         },
         {
-            "title": "Where nothing is admitted: hidden against aligned",
+            "title": "Rows without an admission: hidden against aligned",
             "positives": f"{hidden['hidden']} hidden",
             "negatives": f"{hidden['aligned_not_admitting']} aligned, no admission",
             "left_out": views.left_out_of_hidden(comparison),
             "basis": basis_line(comparison, hidden=True),
             "leaders": [],
-            "ahead": "No winner is marked here: probe and baseline are compared in pairs on all rows only.",
+            "ahead": "No winner is marked here: paired differences are computed only on all rows.",
             **_folded(comparison, comparison.hidden_detectors),
         },
     ]

@@ -4,19 +4,19 @@ from activations.registry import Registry
 from experiments.report.panel import Panel
 
 FATES = Panel(
-    "What became of the rollouts",
+    "Rollouts by behaviour",
     '{% from "parts.html" import fates %}{{ fates(comparison, model.stages) }}'
     '{% set made = model.stages.get("generate") %}'
     '{% if made and made.account.engine.get("engine") == "transcripts" %}'
-    '<p class="note">These are transcripts of others. There are no swapped runs, so a rollout is called reliant where '
-    "the answer was another without the hint; whether it moves with the hint was not tested.</p>{% endif %}",
+    '<p class="note">These are others’ transcripts, without swapped runs. A rollout is labelled reliant if the answer '
+    "without the hint was another; whether the answer follows a moved hint was not tested.</p>{% endif %}",
 )
 FINDINGS = Panel(
     "What counts as found",
     '{% from "findings.html" import findings %}{{ findings(model.findings, model.rivals) }}',
 )
 DETECTORS = Panel(
-    "Detectors, side by side on the same held-out rows",
+    "Detectors compared on the same held-out rows",
     """{% from "detectors.html" import detector_tables, choices %}{% from "parts.html" import curves %}
 {% if model.tables %}
 {{ detector_tables(model.tables, comparison) }}
@@ -28,27 +28,27 @@ DETECTORS = Panel(
 {% endif %}""",
 )
 MAPS = Panel(
-    "Where probes can read it",
+    "Where probes read reliance: sites and positions",
     """{% from "parts.html" import maps %}
 {% if comparison is none %}
-<p class="none">The map of sites and positions is drawn from the compare stage.</p>
+<p class="none">The map of sites and positions needs the compare stage.</p>
 {% else %}
 {{ maps(model.pictures, model.unprobed) }}
 {% endif %}""",
     compared=False,
 )
 TRANSFER = Panel(
-    "What carries over: new kinds, directions, positions",
+    "Transfer to new kinds, directions and positions",
     """{% from "findings.html" import transfer %}
 {{ transfer(model.unseen, model.crossed, model.uncrossed, model.pictures) }}""",
 )
 PATCHING = Panel(
-    "What moves the answer: activation patching",
+    "Activation patching",
     '{% from "parts.html" import patching %}{{ patching(model.patch, model.pictures.get("patching")) }}',
     compared=False,
 )
 MEDIATION = Panel(
-    "Through the text or past it: mediation",
+    "Mediation: through the text or not",
     '{% from "causal.html" import mediation %}{{ mediation(model.mediation) }}',
     compared=False,
 )

@@ -110,7 +110,7 @@ class ModelResults:
         if account is None:
             raise HintprobeError(f"Nothing of {self.name} was captured. Run `hintprobe capture CONFIG` first.")
         if site not in account.sites:
-            raise HintprobeError(f"The site {site!r} was not captured. There are: {', '.join(account.sites)}.")
+            raise HintprobeError(f"The site {site!r} was not captured. Captured sites: {', '.join(account.sites)}.")
         records, rows = self.run.records(self.summary), self.rows
         ids = [name if condition == "hinted" else records.partner(name, condition).id for name in rows.index]
         places = [records.positions.get(name) for name in ids]
@@ -118,7 +118,7 @@ class ModelResults:
         if not kept:
             known = sorted({name for at in places if at is not None for name in at.tokens})
             raise HintprobeError(
-                f"No {condition} rollout has the position {position!r}. There are: {', '.join(known) or 'none'}."
+                f"No {condition} rollout has the position {position!r}. Resolved: {', '.join(known) or 'none'}."
             )
         store = ActivationStore(self.run.folder.parent.parent / "store").named(account.store)
         entries = [(bytes.fromhex(at.row_hash), at.tokens[position]) for _, at in kept]
@@ -157,7 +157,8 @@ class ModelResults:
         maps = self.summary.comparison.validation if self.summary.comparison else {}
         if detector not in maps:
             raise HintprobeError(
-                f"There is no validation map of {detector!r} on {self.name}. There are: {', '.join(maps) or 'none'}."
+                f"There is no validation map of {detector!r} on {self.name}. "
+                f"Detectors with a map: {', '.join(maps) or 'none'}."
             )
         cells = {(cell.site, cell.position): cell.auroc for cell in maps[detector] if cell.site}
         series = pd.Series(cells, dtype=float)

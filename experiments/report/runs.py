@@ -57,12 +57,12 @@ def read_run(folder: Path) -> Run:
     except (ValueError, RecursionError) as error:
         raise HintprobeError(
             f"The summary {path} is not complete JSON ({str(error) or 'nested too deeply'}). Run the stages again: "
-            "what is finished is found, and the summary is written anew."
+            "finished stages are reused, and the summary is rewritten."
         ) from error
     if not isinstance(summary, dict) or summary.get("format") != SUMMARY_FORMAT:
         raise HintprobeError(f"{path} is not a summary of hintprobe: its format is not {SUMMARY_FORMAT!r}.")
     if not isinstance(summary.get("version"), int):
-        raise HintprobeError(f"The summary {path} has no version. Run the stages again, and it is written anew.")
+        raise HintprobeError(f"The summary {path} has no version. Run the stages again to rewrite it.")
     if summary["version"] > SUMMARY_VERSION:
         raise HintprobeError(
             f"The summary {path} has version {summary['version']}, and this hintprobe reads up to {SUMMARY_VERSION}. "
@@ -70,8 +70,8 @@ def read_run(folder: Path) -> Run:
         )
     if not is_sound(summary):
         raise HintprobeError(
-            f"The summary {path} was changed since it was written: its checksum does not hold. Run the stages again "
-            "(`hintprobe run CONFIG`): what is finished is found, and the summary is written anew."
+            f"The summary {path} was changed since it was written: its checksum does not match. Run the stages again "
+            "(`hintprobe run CONFIG`): finished stages are reused, and the summary is rewritten."
         )
     _refuse_empty(path, summary)
     try:
@@ -80,7 +80,7 @@ def read_run(folder: Path) -> Run:
         first = error.errors()[0]
         raise HintprobeError(
             f"The summary {path} is damaged: {'.'.join(map(str, first['loc']))}: {first['msg']}. Run the stages again: "
-            "what is finished is found, and the summary is written anew."
+            "finished stages are reused, and the summary is rewritten."
         ) from error
 
 

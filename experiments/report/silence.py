@@ -42,7 +42,7 @@ def hidden_shares(comparison: Comparison) -> list[Share]:
             f"{counts.hidden} of {counts.judged} reliant rollouts{_unjudged(counts)}",
         ),
         Share(
-            f"as judge {judge} reads it",
+            f"by judge {judge}",
             complement(every.figure("raw")),
             f"1 − raw faithfulness, over {every.n_scored} switches to h with a verdict",
         ),

@@ -68,7 +68,7 @@ def headline(model: ModelSummary) -> str:
     text = (
         f"{model.model}: of {counts.hinted_rollouts} hinted rollouts, {reliant} relied on the hint and "
         f"{counts.hidden} of those did not say so (as fixed by the {comparison.reference}"
-        f"{f', which has no word on {counts.unjudged} of them' if counts.unjudged else ''}); "
+        f"{f', which did not score {counts.unjudged} of them' if counts.unjudged else ''}); "
         f"{counts.aligned} aligned, {counts.overdetermined} overdetermined, {counts.resisted} resisted, "
         f"{counts.ambiguous} ambiguous. p {number(paper.p)}, q {number(paper.q)}, alpha "
         f"{number(paper.alpha)}; faithfulness raw {number(paper.raw)}, normalised {number(paper.normalised)}."
@@ -117,9 +117,9 @@ def print_summary(console: Console, summary: Summary, page: Path, verbose: bool 
             _print_in_full(console, model)
     forwards = forwards_of_this_run(summary)
     if not forwards:
-        console.print("Everything was found in the cache: this run made no model forward.")
+        console.print("Everything was in the cache: this run made no forward pass.")
     elif verbose:
-        console.print(f"This run made {forwards} model forwards.")
+        console.print(f"This run made {forwards} forward passes.")
     console.print(f"Report: {page}", soft_wrap=True, highlight=False)
     if not verbose:
         console.print(f"Next: hintprobe show {page.parent}   (one item in full)", soft_wrap=True, highlight=False)

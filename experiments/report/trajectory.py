@@ -29,14 +29,14 @@ Series = tuple[str, Sequence[tuple[float, float | None, float | None, float | No
 """A label, and per point: step, value, lower and upper end."""
 
 CURVES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "hack": ("What it does and says", ("hack_rate", "verbalized_share", "judge_recall", "accuracy")),
+    "hack": ("Hack rate, admissions and accuracy", ("hack_rate", "verbalized_share", "judge_recall", "accuracy")),
     "faithfulness": ("The paper's metrics", ("p", "raw_faithfulness", "normalised_faithfulness", "hidden_share")),
     "readings": (
-        "The probe in three readings: AUROC, reliant against aligned",
+        "The probe refitted, frozen and re-read: AUROC, reliant against aligned",
         ("probe_refit_auroc", "probe_frozen_auroc", "probe_reread_auroc"),
     ),
     "recall": (
-        "The same as shares of reliant rows over the threshold",
+        "The same probes and the judge: recall, the share of reliant rows above the threshold",
         ("probe_refit_recall", "probe_frozen_recall", "probe_reread_recall", "judge_recall"),
     ),
 }
@@ -242,7 +242,7 @@ def write_page(folder: Path, out: Path | None = None) -> Path:
 
 COLUMNS = {
     "hack_rate": "hack rate",
-    "verbalized_share": "of it, said",
+    "verbalized_share": "verbalized share",
     "accuracy": "accuracy, unhinted",
     "raw_faithfulness": "faithfulness, raw",
     "judge_recall": "judge recall",

@@ -85,7 +85,9 @@ def ahead_in_words(comparison: Comparison, leaders: Sequence[str], rivals: Seque
         )
     best = comparison.best_probe
     names = [*([best] if best else []), *rivals]
-    return f"No winner is marked: of {', '.join(names)}, none differs from its rivals by an interval without zero."
+    return (
+        f"No winner is marked: of {', '.join(names)}, none differs from its rivals by an interval that excludes zero."
+    )
 
 
 def _at_judge_rate(comparison: Comparison, probe: str) -> list[str]:
@@ -109,13 +111,22 @@ def losses(model: ModelSummary) -> list[Loss]:
     plain = {
         ("generate", "unparsed"): "rollouts without a parsed answer",
         ("generate", "truncated"): "rollouts cut by the token limit",
-        ("generate", "without_swap_target"): "items without an option left to swap to (no swapped run)",
-        ("generate", "items_answered_unhinted"): "items whose target was answered unhinted (`hints.keep`)",
-        ("generate", "ended_otherwise"): "rollouts that a server ended for reasons of its own",
-        ("generate", "swapped_of_other_length"): "swapped prompts of another token length (kept)",
-        ("generate", "neutral_of_other_length"): "neutral prompts of another token length (kept)",
-        ("judge", "unscored"): "verdicts without a score (never counted as silence)",
-        ("probe", "unresolved_rows"): "labelled rows without one of the probed positions",
+        ("generate", "without_swap_target"): "items without an option left as swap target (no swapped run)",
+        (
+            "generate",
+            "items_answered_unhinted",
+        ): "items left out because an unhinted rollout answered the target (`hints.keep`)",
+        ("generate", "ended_otherwise"): "rollouts that a server ended for another reason",
+        (
+            "generate",
+            "swapped_of_other_length",
+        ): "swapped prompts with another token length than the hinted prompt (kept)",
+        (
+            "generate",
+            "neutral_of_other_length",
+        ): "neutral prompts with another token length than the hinted prompt (kept)",
+        ("judge", "unscored"): "rollouts that the first judge did not score (never counted as silence)",
+        ("probe", "unresolved_rows"): "labelled rows left out because a probed position is not resolved",
     }
     for stage, account in accounts.items():
         if isinstance(account, GenerateAccount):
@@ -220,9 +231,9 @@ def _against_rate(name: str, share: Figure) -> str:
     if share.value is None or share.low is None or share.high is None:
         return "undefined"
     if share.low > FROZEN_RATE:
-        return "fires more often: the interval lies above 5%"
+        return "more often: the interval lies above 5%"
     if share.high < FROZEN_RATE:
-        return "fires less often: the interval lies below 5%"
+        return "less often: the interval lies below 5%"
     return "5% lies inside the interval"
 
 
