@@ -27,8 +27,10 @@ from experiments.organisms.recipe import load_recipe
 from experiments.organisms.train import make_tokenizer
 
 LONGEST = (
-    "test_demo", "test_pipeline", "test_shipped_organisms", "test_shown_commands", "test_readme", "test_train_rl",
-    "test_training", "test_organism_lora", "test_finished", "test_causal_stages", "test_store_kills", "test_cluster",
+    "test_demo", "test_pipeline", "test_wheel", "test_report_browser", "test_readme", "test_training",
+    "test_causal_stages", "test_shipped_organisms", "test_inspecting", "test_shown_commands", "test_parts",
+    "test_finished_run", "test_train_rl", "test_organism_lora", "test_organism_promises", "test_finished",
+    "test_trajectory", "test_side_by_side", "test_engines", "test_check", "test_store_kills", "test_cluster",
 )  # fmt: skip
 """Files that take longest: they begin first, so that no worker is left with one of them at the end."""
 

@@ -69,7 +69,7 @@ def config(folder, cache, **changes):
     return Config.model_validate({"name": "t", "models": [folder], "cache": cache, **LETTERS_ONLY, **changes})
 
 
-@pytest.mark.parametrize("arch", ["llama", pytest.param("qwen3", marks=pytest.mark.slow), "gpt2"])
+@pytest.mark.parametrize("arch", ["llama", *(pytest.param(arch, marks=pytest.mark.slow) for arch in ("qwen3", "gpt2"))])
 def test_every_stage_runs_and_the_second_run_makes_no_forward(arch, letters_folder, tmp_path):
     settings = config(letters_folder(arch), tmp_path, **({} if arch == "llama" else {"probe": PLAIN_PROBE}))
     first = run_pipeline(settings, SILENT)

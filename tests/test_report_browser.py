@@ -190,9 +190,16 @@ def test_nothing_scrolls_the_page_sideways(open_page, tmp_path, width):
     assert page.said == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1400, 390])
-def test_the_page_meets_wcag_aa(open_page, tmp_path, scheme, width):
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (1400, "light"),
+        (390, "dark"),
+        pytest.param(1400, "dark", marks=pytest.mark.slow),
+        pytest.param(390, "light", marks=pytest.mark.slow),
+    ],
+)
+def test_the_page_meets_wcag_aa(open_page, tmp_path, width, scheme):
     """Every rule of axe-core for WCAG 2.1 A and AA, on a desktop and a telephone, in both colour schemes."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="extra `dev`: axe is not installed")
     page = open_page(make_run(tmp_path, 18), color_scheme=scheme, viewport={"width": width, "height": 900})

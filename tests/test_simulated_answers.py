@@ -7,7 +7,7 @@ from experiments.benchmarks.simulated_answers import idle_figures, idle_labels, 
 from experiments.comparison.effects import hint_effect
 
 
-@pytest.mark.parametrize("k", [1, 3, 8])
+@pytest.mark.parametrize("k", [1, 3, pytest.param(8, marks=pytest.mark.slow)])
 def test_a_hint_that_does_nothing_has_no_effect(k):
     assert abs(idle_figures(4000, k, 0).effect) < 0.03  # three standard errors at k = 1
 

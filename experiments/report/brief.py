@@ -152,6 +152,6 @@ def _frozen(comparison: Comparison) -> Iterator[str]:
     if shown:
         said = "; ".join(f"{readable(name)} {show(share[name])}" for name in shown)
         yield (
-            f"  Frozen on {comparison.frozen.trained_on}, share of {comparison.frozen.rows} rows with a_h = h over "
-            f"their 5% threshold: {said}"
+            f"  Detectors of {comparison.frozen.trained_on}, at their threshold for 5% false positives, flag this "
+            f"share of {comparison.frozen.rows} rows with a_h = h: {said}"
         )
