@@ -37,7 +37,9 @@ class Config(Section):
     device: str = Field("auto", description="auto: CUDA where there is one, otherwise CPU")
     quantized: Quantized | None = Field(None, description="load the weights with fewer bits (bitsandbytes)")
     device_map: DeviceMap | None = Field(None, description="auto spreads each model over all devices (accelerate)")
-    threads: PositiveInt | None = Field(None, description="CPU threads; null leaves the library's default")
+    threads: PositiveInt | None = Field(
+        None, description="CPU threads of a process; null: the library's default, divided by `processes`"
+    )
     processes: PositiveInt = Field(
         1, description="models that run at the same time, each in its own process; all of them must fit into memory"
     )

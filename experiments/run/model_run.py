@@ -249,7 +249,8 @@ class ModelRun:
         start = time.perf_counter()
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with limited_threads(self.config.threads), self._counting() if uses_model else nullcontext() as count:
+            threads = limited_threads(self.config.threads, min(self.config.processes, len(self.config.models)))
+            with threads, self._counting() if uses_model else nullcontext() as count:
                 yield
         except OSError as error:
             if error.errno not in CANNOT_WRITE:
