@@ -34,6 +34,12 @@ def eager(monkeypatch):
     monkeypatch.setattr("activations.batching._SMALL", 1)
 
 
+@pytest.fixture
+def padded(monkeypatch):
+    """The same, but prompts of several lengths stay together, so that beginnings are padded."""
+    monkeypatch.setattr("activations.prefill._WORTH", 1)
+
+
 def counted(loaded: LoadedModel, work) -> tuple[object, int]:
     """What a call gives, and how many columns × rows went through the model."""
     abilities(loaded.model)  # looked at before, with forwards of its own
@@ -46,8 +52,7 @@ def counted(loaded: LoadedModel, work) -> tuple[object, int]:
 
 
 @torch.no_grad()
-def check_logits(loaded: LoadedModel) -> None:
-    prompts = prompts_of(loaded)
+def check_logits(loaded: LoadedModel, prompts: list[tuple[int, ...]]) -> None:
     found, cache = prefill.read_prompts(loaded, prompts, 4)
     alone = [forward(loaded.model, pad_left([p], 0, loaded.device), last_only=True).logits[0, -1] for p in prompts]
     torch.testing.assert_close(found, torch.stack(alone).float(), atol=2e-4, rtol=1e-3)
@@ -56,15 +61,24 @@ def check_logits(loaded: LoadedModel) -> None:
 
 @pytest.mark.parametrize("arch", ["llama", "gpt2"])
 def test_logits_are_those_of_each_prompt_alone(tiny: Tiny, arch: str, eager):
-    check_logits(tiny(arch))
+    check_logits(tiny(arch), prompts_of(tiny(arch)))
+
+
+@pytest.mark.parametrize("arch", ["llama", "gpt2"])
+def test_padded_beginnings_change_nothing(tiny: Tiny, arch: str, padded):
+    loaded = tiny(arch)
+    a, b, *ends = some_rows(loaded, (21, 17, *[3] * 6))
+    prompts = [*alike(a, ends[:3]), *alike(b, ends[3:])]
+    assert prefill.own_ending(prompts) == 3
+    check_logits(loaded, prompts)
 
 
 @pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in FAMILIES])
 def test_every_family_writes_what_it_writes_for_one_prompt(name: str, eager):
     loaded = load_family(name)
-    if abilities(loaded.model).shares:
-        check_logits(loaded)
     prompts = prompts_of(loaded)
+    if abilities(loaded.model).shares:
+        check_logits(loaded, prompts)
     found = generate(loaded, prompts, Decoding(max_new_tokens=10))  # beyond the sliding windows of 8
     for prompt, completion in zip(prompts, found, strict=True):
         (alone,) = generate(loaded, [prompt], Decoding(max_new_tokens=10))
