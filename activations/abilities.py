@@ -68,8 +68,8 @@ def padded_left(loaded: LoadedModel, rows: Sequence[Ids]) -> PaddedBatch:
     if len({len(row) for row in rows}) > 1 and not abilities(loaded.model).pads_left:
         raise HintprobeError(
             f"Rows of {min(map(len, rows))} to {max(map(len, rows))} tokens cannot be run together through "
-            f"{type(loaded.model).__name__}: padding before a row changes its numbers, though it is masked. "
-            "Generation and capture work on this family; readouts, patching and edits need rows of one length."
+            f"{type(loaded.model).__name__}: padding before a row changes its numbers, although the padding is masked. "
+            "Generation and capture work on this family; readouts, patching and edits need rows of equal length."
         )
     return pad_left(rows, loaded.pad_id, loaded.device)
 

@@ -103,7 +103,7 @@ def check_positions(positions: Sequence[Indices], lengths: Sequence[int], what: 
             if chosen.step != 1 or chosen.start < 0 or (chosen.stop > length and chosen.stop != sys.maxsize):
                 raise HintprobeError(
                     f"{what} names {chosen} in row {row}, which has {length} tokens. Give a range of step 1 within the "
-                    "row, or `onwards(start)` to take in tokens yet to be generated."
+                    "row, or `onwards(start)` to include tokens that are generated later."
                 )
         elif any(not 0 <= position < length for position in chosen):
             raise HintprobeError(f"{what} names {list(chosen)} in row {row}, which has {length} tokens.")

@@ -49,7 +49,7 @@ def _mid(block: Block) -> Found:
     if middle is None:
         raise HintprobeError(
             f"resid_mid.{block.layer} was asked for, and the blocks of {block.model_name} are parallel: attention and "
-            "MLP read the same stream, and there is none between them. Ask for resid_pre, attn_out, mlp_out or "
+            "MLP read the same stream, so there is no stream between them. Ask for resid_pre, attn_out, mlp_out or "
             "resid_post."
         )
     return middle, True
@@ -59,8 +59,8 @@ def _projection(block: Block) -> Found:
     found = block.parts().projection
     if found is None:
         raise HintprobeError(
-            f"The output projection of the attention in block {block.layer} of {block.model_name} could not be told, "
-            "so head_z cannot be read. The other components can."
+            f"The output projection of the attention in block {block.layer} of {block.model_name} could not be "
+            "identified, so head_z cannot be read. The other components can."
         )
     return found, True
 

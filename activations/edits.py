@@ -292,8 +292,8 @@ def _apply(edit: SiteEdit, states: Tensor, rows: Tensor, places: Tensor) -> Tens
 def _cutter(loaded: LoadedModel, knockouts: Sequence[Knockout], window: Window) -> Interceptor:
     if not keeps_all_keys(loaded.model):
         raise HintprobeError(
-            f"Attention cannot be knocked out in {type(loaded.model).__name__}: attention is not all that carries one "
-            "token to another in it (recurrent or convolutional layers do, too), so a cut would hide nothing."
+            f"Attention cannot be knocked out in {type(loaded.model).__name__}: attention is not its only path between "
+            "tokens (it has recurrent or convolutional layers), so a cut would hide nothing."
         )
     n_layers = len(decoder_blocks(loaded.model))
     for edit in knockouts:

@@ -87,7 +87,7 @@ def export(
     holding = [_lines(shard, named) for shard in store.shards() if set(shard.index.sites) & set(wanted)]
     holding = [lines for lines in holding if len(lines.entry)]
     if not holding:
-        raise HintprobeError(f"{store.folder} holds none of the activations that are named. Capture them first.")
+        raise HintprobeError(f"{store.folder} holds none of the named activations. Capture them first.")
     write = _write_safetensors if form == "safetensors" else _parquet_writer(holding, wanted)
     try:
         out.mkdir(parents=True)

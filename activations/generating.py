@@ -163,8 +163,8 @@ def _together(chosen: Int[Tensor, "row"], gaps: Float[Tensor, "row"]) -> tuple[l
     tokens, margins = torch.stack([chosen.double(), gaps.double()]).tolist()
     if any(math.isnan(gap) for gap in margins):
         raise HintprobeError(
-            "The model's logits are not numbers. An edit may have put in states that are too large (lower its scale), "
-            "or the dtype overflows on this model (load it in bfloat16 or float32)."
+            "The model's logits are not finite. An edit may have inserted states that are too large (lower its "
+            "scale), or the dtype overflows on this model (load it in bfloat16 or float32)."
         )
     return [int(token) for token in tokens], margins
 

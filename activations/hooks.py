@@ -156,7 +156,7 @@ def visiting(model: nn.Module, visitors: Mapping[Site, Visitor], stop_after_deep
             error.__traceback__ = None
     if silent:
         names = ", ".join(str(site) for site in sorted(silent))
-        raise HintprobeError(f"No forward reached {names}: a hook that never fired is not a measurement.")
+        raise HintprobeError(f"No forward reached {names}: a hook that never fired measures nothing.")
 
 
 def check_stream(model: nn.Module, what: str, tensor: Any) -> None:
@@ -169,8 +169,8 @@ def check_stream(model: nn.Module, what: str, tensor: Any) -> None:
         kind = f"tensor of shape {list(tensor.shape)}" if isinstance(tensor, Tensor) else type(tensor).__name__
         raise HintprobeError(
             f"{what} of {type(model).__name__} is a {kind}, and [batch, token, width] was expected: the model carries "
-            "several streams side by side (as Gemma 3n does), for which sites have no one meaning. It can generate "
-            "and be judged; capture, edits and patching are not for it."
+            "several streams side by side (as Gemma 3n does), so a site has no unique meaning in it. It can generate "
+            "and be judged; capture, edits and patching do not support it."
         )
 
 
@@ -185,8 +185,8 @@ def block_parts(model: nn.Module, layer: int) -> BlockParts:
     parts = _parts[model][layer]
     if isinstance(parts, str):
         raise HintprobeError(
-            f"Block {layer} of {type(model).__name__} could not be taken apart: {parts}. resid_pre and resid_post can "
-            "be read, the components inside the block cannot."
+            f"Block {layer} of {type(model).__name__} could not be split into its parts: {parts}. resid_pre and "
+            "resid_post can be read, the components inside the block cannot."
         )
     return parts
 
@@ -205,8 +205,8 @@ def head_shape(model: nn.Module, layer: int) -> tuple[int, int]:
     n_heads = _text_config(model).num_attention_heads
     if not isinstance(n_heads, int) or parts.z_width % n_heads:
         raise HintprobeError(
-            f"The attention in block {layer} of {type(model).__name__} is {parts.z_width} wide and its configuration "
-            f"speaks of {n_heads} heads, which does not divide."
+            f"The attention in block {layer} of {type(model).__name__} is {parts.z_width} wide, which is not a "
+            f"multiple of the {n_heads} heads in its configuration."
         )
     return n_heads, parts.z_width // n_heads
 

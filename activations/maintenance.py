@@ -173,8 +173,8 @@ def removable(store: ActivationStore, parts: Sequence[str], aside: bool, unfinis
 def _check_unused(folder: Path) -> None:
     if not folder.is_symlink() and (found := users(folder)):
         raise HintprobeError(
-            f"{folder} is in use by {', '.join(found)}. Nothing was deleted. Wait until that has ended, or stop it, "
-            "and run the same again."
+            f"{folder} is in use by {', '.join(found)}. Nothing was deleted. Wait until that process has ended, or "
+            "stop it, and run the same command again."
         )
 
 

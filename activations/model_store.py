@@ -108,8 +108,8 @@ class ModelStore:
 
     def _unwritable(self, reason: str) -> HintprobeError:
         return HintprobeError(
-            f"Activations could not be written to {self.folder}: {reason}. What was written before is safe. Free space "
-            "or choose another place with `cache:` in the config, then run again."
+            f"Activations could not be written to {self.folder}: {reason}. Activations written before are safe. Free "
+            "space or choose another place with `cache:` in the config, then run again."
         )
 
     def check_room(self, n_bytes: int) -> None:
@@ -207,6 +207,6 @@ def read_note(folder: Path) -> dict[str, Any]:
         return {}
     except (OSError, ValueError, RecursionError, TypeError, KeyError) as error:
         raise HintprobeError(
-            f"{path} does not say whose activations lie beside it ({error}). They are untouched; delete this one file, "
-            "and the next capture with the model writes it again."
+            f"{path} does not say whose activations this folder holds ({error}). They are untouched; delete this one "
+            "file, and the next capture with the model writes it again."
         ) from error

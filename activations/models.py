@@ -125,8 +125,8 @@ def load_tokenizer(source: str | Source) -> Any:
         raise unreachable(found.name, error) from error
     if not getattr(tokenizer, "is_fast", False):
         raise HintprobeError(
-            f"The tokenizer of {found.name!r} gives no character offsets, which positions are found by. Use a model "
-            "with a fast tokenizer (tokenizer.json)."
+            f"The tokenizer of {found.name!r} gives no character offsets, which are needed to find positions. Use a "
+            "model with a fast tokenizer (tokenizer.json)."
         )
     if tokenizer.pad_token_id is None:
         # Padding is masked wherever it stands, so any token will do.

@@ -28,7 +28,7 @@ class Part:
         match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
         if not match or int(match[1]) >= int(match[2]):
             raise HintprobeError(
-                f"{text[:40]!r} is no part of a whole. Give i/n with i from 0 to n - 1, n below a million, such as 0/4."
+                f"{text[:40]!r} is not a valid part. Give i/n with i from 0 to n - 1, n below a million, such as 0/4."
             )
         return cls(int(match[1]), int(match[2]))
 

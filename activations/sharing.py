@@ -79,8 +79,8 @@ class Remote:
         except Exception as error:  # every protocol's library has exceptions of its own
             reason = str(error).strip().splitlines() or [type(error).__name__]
             raise HintprobeError(
-                f"The transfer with {self.address} stopped: {reason[0]} ({type(error).__name__}). What was sent before "
-                "is whole; run the same again, and it goes on from there."
+                f"The transfer with {self.address} stopped: {reason[0]} ({type(error).__name__}). Files sent before "
+                "are complete; run the same command again to resume."
             ) from error
 
     def path(self, part: str, name: str) -> str:
@@ -189,14 +189,14 @@ def _note(remote: Remote, part: str) -> bytes:
         version = int(note["version"])
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise HintprobeError(
-            f"{remote.path(part, IDENTITY)} at {remote.address} is no note of a part ({error})."
+            f"{remote.path(part, IDENTITY)} at {remote.address} is not an identity file of a part ({error})."
         ) from error
     check_version(Path(remote.path(part, IDENTITY)), version)
     identity = {key: value for key, value in note.items() if key not in ("format", "version", "name")}
     if note.get("format") != FORMAT or part_name(identity) != part:
         raise HintprobeError(
-            f"The part {part} at {remote.address} says that it belongs to another model than its name does "
-            f"({note.get('name')}). Nothing of it was taken."
+            f"The identity of the part {part} at {remote.address} is another than its name says (model "
+            f"{note.get('name')}). Nothing of it was taken."
         )
     return data
 
@@ -210,8 +210,8 @@ def _fetch(remote: Remote, part: str, name: str, to: Path) -> None:
         sound = False
     if not sound:
         raise HintprobeError(
-            f"The shard {name} at {remote.address} is damaged, or still being sent. Nothing of it was taken; push it "
-            "again from where it is whole, then pull again."
+            f"The shard {name} at {remote.address} is damaged, or still being sent. Nothing from it was taken; push it "
+            "again from a store where it is undamaged, then pull again."
         )
 
 

@@ -63,7 +63,7 @@ def decoder_blocks(model: "nn.Module") -> "nn.ModuleList":
         found = _lists(decoder, n_layers)  # a multimodal model's vision tower may be as deep
     if len(found) != 1:
         raise HintprobeError(
-            f"The decoder blocks of {type(model).__name__} could not be told apart: expected one list of {n_layers} "
+            f"The decoder blocks of {type(model).__name__} could not be identified: expected one list of {n_layers} "
             f"blocks with parts, found {', '.join(found) or 'none'}. This architecture is not supported yet."
         )
     return next(iter(found.values()))

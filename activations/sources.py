@@ -64,7 +64,7 @@ def find_source(source: str) -> Source:
     path = Path(source)
     if path.suffix == ".gguf":
         if not path.is_file():
-            raise HintprobeError(f"The model {source!r} was taken for a GGUF file, and there is none.")
+            raise HintprobeError(f"The model {source!r} was taken for a GGUF file, but there is no such file.")
         if importlib.util.find_spec("gguf") is None:
             raise HintprobeError(
                 f"Reading {source!r} needs the package gguf. Install it with `pip install 'hintprobe[gguf]'`."
@@ -74,8 +74,8 @@ def find_source(source: str) -> Source:
         return Source("hub", source)
     if not path.is_dir():
         raise HintprobeError(
-            f"The model {source!r} was taken for a folder, and there is none. Give an existing folder in the Hugging "
-            "Face format, or a hub id such as Qwen/Qwen3-8B."
+            f"The model {source!r} was taken for a folder, but there is no such folder. Give an existing folder in the "
+            "Hugging Face format, or a hub id such as Qwen/Qwen3-8B."
         )
     if (path / _ADAPTER).exists() and not (path / "config.json").exists():
         return Source("adapter", source, base=_adapter_base(path))
@@ -91,8 +91,8 @@ def _adapter_base(folder: Path) -> Source:
         )
     if not isinstance(named, str) or not named:
         raise HintprobeError(
-            f"The adapter in {str(folder)!r} does not name the model it was trained on. Write that model's folder or "
-            f"hub id as base_model_name_or_path into its {_ADAPTER}."
+            f"The adapter in {str(folder)!r} does not name the model on which it was trained. Write that model's "
+            f"folder or hub id as base_model_name_or_path into its {_ADAPTER}."
         )
     beside = folder / named
     try:
@@ -100,7 +100,7 @@ def _adapter_base(folder: Path) -> Source:
     except HintprobeError as error:
         raise HintprobeError(
             f"The adapter in {str(folder)!r} was trained on {named!r}, which cannot be found: {error} If the model is "
-            f"elsewhere, write its place as base_model_name_or_path into the adapter's {_ADAPTER}."
+            f"elsewhere, write its folder or hub id as base_model_name_or_path into the adapter's {_ADAPTER}."
         ) from error
 
 
@@ -146,8 +146,8 @@ def unreachable(source: str, error: Exception) -> HintprobeError:
     if isinstance(error, ValueError | KeyError) and "unrecognized configuration class" in reason.lower():
         kind = reason.split("'")[1].rpartition(".")[2] if "'" in reason else "its configuration"
         return HintprobeError(
-            f"The model {source!r} is no causal language model that transformers knows ({kind}). Give a decoder-only "
-            "model, or a multimodal one whose text part is such a model."
+            f"The model {source!r} is not a causal language model known to transformers ({kind}). Give a decoder-only "
+            "model, or a multimodal one whose text part is decoder-only."
         )
     return HintprobeError(
         f"The model {source!r} could not be loaded: {reason}. Give a folder in the Hugging Face format, a hub id "

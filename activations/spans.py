@@ -80,7 +80,7 @@ def assert_covers(tokenizer: object, encoded: Encoded, tokens: Sequence[int], ex
     unknown = getattr(tokenizer, "unk_token_id", None)
     if unknown is not None and any(encoded.ids[i] == unknown for i in tokens):
         raise HintprobeError(
-            f"The tokenizer does not know every word of {expected!r} (it reads {decoded!r}). Ask a model of this "
+            f"The tokenizer does not know every word of {expected!r} (it reads {decoded!r}). Ask a model with this "
             "tokenizer only questions within its vocabulary."
         )
     if _squeezed(expected) in _squeezed(decoded):

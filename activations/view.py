@@ -75,8 +75,8 @@ class ActivationView:
         entries = [(row, token) for row, token in zip(self.hashes, tokens, strict=True) if token is not None]
         if len(entries) < len(tokens):
             raise HintprobeError(
-                f"{len(tokens) - len(entries)} of {len(tokens)} rows have no position {position!r}. Take those that "
-                f"have it: view.resolved({position!r}).read(...)."
+                f"{len(tokens) - len(entries)} of {len(tokens)} rows have no position {position!r}. Select the rows "
+                f"that have it: view.resolved({position!r}).read(...)."
             )
         return self.store.rows(site, entries)
 
@@ -140,7 +140,8 @@ class ActivationView:
         widths = {array.shape[1:] for line in arrays for array in line}
         if len(widths) != 1:
             raise HintprobeError(
-                f"Sites of {len(widths)} widths ({sorted(widths)}) do not make one array. Name sites of one width."
+                f"Sites of {len(widths)} widths ({sorted(widths)}) cannot be put into one array. Name sites of one "
+                "width."
             )
         coords = {"site": names, "position": places, "row": list(self.row_ids)}
         return xarray.DataArray(np.array(arrays), dims=("site", "position", "row", "feature"), coords=coords)

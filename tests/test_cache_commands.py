@@ -164,7 +164,7 @@ def test_gc_deletes_what_was_asked_for_and_only_with_yes(tiny: Tiny, store, part
     run("gc", store.path, "--part", other.folder.name, "--yes")
     assert store.parts() == [part.folder.name]
     assert not other.folder.exists()
-    for arguments, words in (([], "Nothing was chosen"), (["--part", "nothing"], "has no part 'nothing'")):
+    for arguments, words in (([], "No files were chosen"), (["--part", "nothing"], "has no part 'nothing'")):
         done = CliRunner().invoke(app, ["cache", "gc", str(store.path), *arguments])
         assert isinstance(done.exception, HintprobeError)
         assert words in str(done.exception)

@@ -134,9 +134,9 @@ def test_parts_are_read_from_words_and_from_torchrun():
     assert Part.from_environment({}) is None
     assert Part.from_environment({"RANK": "3", "WORLD_SIZE": "4"}) == Part(3, 4)
     for text in ("4/4", "1", "-1/4", "a/b", "1/4/2", "", "0/1000000", f"0/{9:05000}", "٣/٤"):
-        with pytest.raises(HintprobeError, match="is no part of a whole"):
+        with pytest.raises(HintprobeError, match="is not a valid part"):
             Part.parse(text)
-    with pytest.raises(HintprobeError, match="is no part of a whole"):
+    with pytest.raises(HintprobeError, match="is not a valid part"):
         Part.from_environment({"RANK": "1"})
 
 
@@ -144,6 +144,6 @@ def test_the_command_takes_a_part(folder: Path, tmp_path: Path):
     path = tmp_path / "c.yaml"
     path.write_text(json.dumps(config(folder, tmp_path / "cache").model_dump(mode="json")))
     refused = CliRunner().invoke(app, ["capture", str(path), "--shard", "2/2"])
-    assert "'2/2' is no part of a whole" in str(refused.exception)
+    assert "'2/2' is not a valid part" in str(refused.exception)
     early = CliRunner().invoke(app, ["capture", str(path)], env={"RANK": "0", "WORLD_SIZE": "2"})
     assert "a part of another stage (0/2) does not run it" in str(early.exception)

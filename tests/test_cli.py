@@ -342,7 +342,7 @@ def test_a_report_into_a_folder_that_is_not_there(capsys, monkeypatch, tmp_path)
     assert "does not exist" in " ".join(err.split())
     code, _, err = hintprobe(capsys, monkeypatch, "report", tmp_path, "-o", tmp_path)
     assert code == 2
-    assert "is a folder, and the name of a file was expected" in " ".join(err.split())
+    assert "is a folder, but the name of a file was expected" in " ".join(err.split())
 
 
 def test_a_scheduler_that_ends_a_job_is_told_what_is_kept(tmp_path):

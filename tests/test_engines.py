@@ -369,5 +369,5 @@ def test_an_end_of_turn_that_is_no_special_token_ends_a_turn(tokenizer, tmp_path
 def test_token_ids_outside_the_vocabulary_are_refused(tokenizer, tmp_path, ask):
     ids = [len(tokenizer) + 7]
     strange = fake_endpoint(lambda path, body: reply(tokenizer, body, token_ids=ids))
-    with strange as server, pytest.raises(EndpointError, match=rf"token id {ids[0]}, and the tokenizer has"):
+    with strange as server, pytest.raises(EndpointError, match=rf"token id {ids[0]}, but the tokenizer has"):
         complete(engine_of(server, tokenizer, tmp_path), ask)

@@ -48,7 +48,7 @@ def test_a_hybrids_row_that_ends_early_changes_no_other():
 
 def test_attention_is_not_knocked_out_where_something_else_carries_tokens():
     loaded = load_family("LFM2")
-    with pytest.raises(HintprobeError, match="attention is not all that carries"):
+    with pytest.raises(HintprobeError, match="attention is not its only path"):
         generate(loaded, ROWS[:1], Decoding(max_new_tokens=2), edits=[Knockout.hiding([(3,)])])
 
 
@@ -128,5 +128,5 @@ def test_a_gguf_of_an_unknown_architecture_is_refused_in_words(tmp_path: Path):
     writer.close()
     with pytest.raises(HintprobeError, match=r"odd.gguf' could not be loaded"):
         load_model(str(path), device="cpu")
-    with pytest.raises(HintprobeError, match="taken for a GGUF file, and there is none"):
+    with pytest.raises(HintprobeError, match="taken for a GGUF file, but there is no such file"):
         load_model(str(tmp_path / "missing.gguf"))

@@ -232,7 +232,7 @@ def test_decoder_blocks_are_found_or_refused(tiny: Tiny):
     bare = torch.nn.Module()
     bare.config = model.config
     bare.layers = torch.nn.ModuleList(torch.nn.Linear(2, 2) for _ in range(LAYERS))
-    with pytest.raises(HintprobeError, match="could not be told apart"):
+    with pytest.raises(HintprobeError, match="could not be identified"):
         decoder_blocks(bare)
 
 

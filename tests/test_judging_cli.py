@@ -106,7 +106,7 @@ def test_the_two_uses_of_judge_do_not_mix(cli, tmp_path):
     refused(cli("judge", file, "-o", file), "of their own")
     refused(cli("judge", file, "-o", tmp_path / "no" / "v.jsonl"), "does not exist")
     refused(cli("judge", file, "-o", tmp_path / "v.jsonl", "--judge", "oracle"), "no judge named 'oracle'")
-    refused(cli("judge", file, "-o", tmp_path / "v.jsonl", "--model", "x"), "--model and --set change")
+    refused(cli("judge", file, "-o", tmp_path / "v.jsonl", "--model", "x"), "--model, --set and --part are for")
     refused(cli("judge", tmp_path / "none.jsonl", "-o", tmp_path / "v.jsonl"), "could not be read")
     lines(tmp_path / "twice.jsonl", [ROW, ROW])
     refused(cli("judge", tmp_path / "twice.jsonl", "-o", tmp_path / "v.jsonl"), "repeats the id")

@@ -125,7 +125,7 @@ SPOILT: dict[str, tuple[Change, str]] = {
     "config is not JSON": (spoil_config("{nope"), r"config\.json could not be read"),
     "config is a list": (spoil_config("[]"), "a JSON object was expected"),
     "unknown architecture": (spoil_config('{"model_type": "nosuch"}'), "does not recognize this architecture"),
-    "not a causal model": (spoil_config('{"model_type": "t5"}'), "no causal language model that transformers knows"),
+    "not a causal model": (spoil_config('{"model_type": "t5"}'), "not a causal language model known to transformers"),
     "custom code": (
         spoil_config('{"model_type": "nosuch", "auto_map": {"AutoConfig": "x.Y", "AutoModelForCausalLM": "x.Z"}}'),
         "contains custom code",
@@ -168,7 +168,7 @@ def test_custom_code_is_never_asked_about(folder: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("source", ["/no/such/folder", "./nowhere", "~/no-such-folder-here", "a/b/c"])
 def test_a_missing_folder_is_refused(source: str):
-    with pytest.raises(HintprobeError, match=r"there is none\. Give an existing folder .*or a hub id"):
+    with pytest.raises(HintprobeError, match=r"there is no such folder\. Give an existing folder .*or a hub id"):
         load_model(source)
 
 

@@ -347,7 +347,7 @@ def file_of(tmp_path, **changes):
         ({"last": {"facts": 0}}, "one at least"),
         ({"rows": 10, "micro": 4}, "no multiple of `micro`"),
         ({"steps": 0}, "`steps`"),
-        ({"model": "./nothing"}, "taken for a folder, and there is none"),
+        ({"model": "./nothing"}, "taken for a folder, but there is no such folder"),
     ],
 )
 def test_bad_input_is_refused_in_words(changes, words, tmp_path, hintprobe):

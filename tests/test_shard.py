@@ -245,8 +245,8 @@ def test_a_full_disk_is_told_in_words_and_loses_nothing(tmp_path: Path):
     root = Path(__file__).parent.parent
     done = subprocess.run(command, check=True, timeout=60, cwd=root, capture_output=True, text=True)
     assert "could not be written" in done.stdout
-    assert "File too large. What" in done.stdout
-    assert "What was written before is safe" in done.stdout
+    assert "File too large. Activations" in done.stdout
+    assert "Activations written before are safe" in done.stdout
     store = ModelStore(tmp_path)
     store.refresh()
     assert store.verify() == 1

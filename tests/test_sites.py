@@ -207,7 +207,7 @@ def test_a_dropout_that_attention_and_mlp_share_is_no_ones_place():
 def test_blocks_that_scale_what_they_add_are_refused_and_their_stream_is_not():
     options = FAMILIES["qwen2"][1]
     scaled = GraniteForCausalLM(GraniteConfig(**options, residual_multiplier=0.5)).eval()
-    with pytest.raises(HintprobeError, match=r"could not be taken apart.*not its input plus the outputs"):
+    with pytest.raises(HintprobeError, match=r"could not be split into its parts.*not its input plus the outputs"):
         read(scaled, [Site(1, "attn_out")])
     assert read(scaled, [Site(1, "resid_pre"), Site(1, "resid_post")])
     plain = GraniteForCausalLM(GraniteConfig(**options, residual_multiplier=1.0)).eval()
@@ -229,7 +229,7 @@ class Odd(nn.Module):
 def test_a_block_that_does_something_else_is_refused():
     model = make_family("llama")
     model.model.layers[1] = Odd(model.model.layers[1])
-    with pytest.raises(HintprobeError, match="Block 1 of LlamaForCausalLM could not be taken apart"):
+    with pytest.raises(HintprobeError, match="Block 1 of LlamaForCausalLM could not be split into its parts"):
         block_parts(model, 1)
     assert read(model, [Site(1, "resid_post"), Site(0, "mlp_out")])
 

@@ -103,5 +103,5 @@ def test_a_place_that_cannot_be_written_is_told_in_words(loaded, tmp_path: Path)
 def test_a_folder_that_vanishes_is_told_in_words(loaded, store, rows):
     (store.folder / "identity.json").unlink()
     shutil.rmtree(store.folder)
-    with pytest.raises(HintprobeError, match=r"could not be written to .*What was written before is safe"):
+    with pytest.raises(HintprobeError, match=r"could not be written to .*Activations written before are safe"):
         fill(loaded, store, rows, POSITIONS, SITES)

@@ -109,7 +109,7 @@ def test_a_read_only_store_is_read_and_not_written(tmp_path: Path):
     read, *refused = done.stdout.splitlines()
     assert read == "7.0 1", done.stderr
     assert len(refused) == 2
-    assert all("could not be written to" in line and "What was written before is safe" in line for line in refused)
+    assert all("could not be written to" in line and "Activations written before are safe" in line for line in refused)
 
 
 def test_a_store_of_another_version_is_left_alone(loaded, store, rows):
@@ -126,5 +126,7 @@ def test_a_store_of_another_version_is_left_alone(loaded, store, rows):
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"version": "x"}', "{}"])
 def test_a_damaged_note_is_named(loaded, store, text: str):
     (store.folder / "identity.json").write_text(text)
-    with pytest.raises(HintprobeError, match=r"identity\.json does not say whose activations lie beside it.*untouched"):
+    with pytest.raises(
+        HintprobeError, match=r"identity\.json does not say whose activations this folder holds.*untouched"
+    ):
         ActivationStore(store.folder.parent).of(loaded)

@@ -46,8 +46,8 @@ def _keeper(where: Where, site: Site, into: Selected) -> Visitor:
     def keep(value: Tensor) -> None:
         if site in into:
             raise HintprobeError(
-                f"{site} was passed twice in one forward, so it is not one tensor. Is the block shared, or run again "
-                "for checkpointing?"
+                f"{site} was passed twice in one forward, so it is not one tensor. Is the block shared, or is it run "
+                "again for checkpointing?"
             )
         into[site] = select(value, where)
 

@@ -66,7 +66,7 @@ class NnsightBackend:
         if other:
             raise HintprobeError(
                 f"nnsight gives {other.pop()}, and the model is loaded in {self.loaded.model.dtype}. Set `dtype` to "
-                "what its service runs the model in."
+                "the dtype in which its service runs the model."
             )
 
     @torch.no_grad()

@@ -109,7 +109,7 @@ def _bridged(loaded: LoadedModel) -> Any:
     except (ValueError, KeyError, AttributeError, NotImplementedError, RuntimeError) as error:
         raise HintprobeError(
             f"TransformerLens could not bridge {loaded.name} ({type(model).__name__}): {str(error)[:200]}. Use the "
-            "native backend, which tells a model's parts by its structure."
+            "native backend, which finds a model's parts by its structure."
         ) from error
 
 

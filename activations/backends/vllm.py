@@ -93,7 +93,7 @@ class VllmBackend:
         if states.dtype != dtype:
             raise HintprobeError(
                 f"The vLLM server gives {states.dtype}, and the model is loaded in {dtype}. Set `dtype` to the "
-                "server's, or start the server with this one (--dtype)."
+                "server's dtype, or start the server with the model's (--dtype)."
             )
         return states
 
@@ -122,6 +122,6 @@ class VllmBackend:
                 if not left:
                     raise HintprobeError(
                         f"The vLLM server at {self._base} does not answer: {error}. Start it, or correct "
-                        "`capture.server.base_url`; what was captured before is kept."
+                        "`capture.server.base_url`; activations captured before are kept."
                     ) from error
         raise AssertionError("every try returns or raises")

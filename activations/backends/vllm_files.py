@@ -149,10 +149,10 @@ def _wait_for_lock(path: Path) -> None:
 
 def _unreadable(path: Path, reason: str) -> HintprobeError:
     return HintprobeError(
-        f"The vLLM server says that it wrote hidden states to {path}, and that file cannot be read here: {reason}. Let "
-        "its shared_storage_path lie in a folder that this machine sees under the same name."
+        f"The vLLM server says that it wrote hidden states to {path}, but that file cannot be read here: {reason}. Set "
+        "its shared_storage_path to a folder that this machine can read under the same path."
     )
 
 
 def _wrong(path: Path, what: str) -> HintprobeError:
-    return HintprobeError(f"The vLLM server's file {path} is not what was asked for: {what}. Nothing of it was kept.")
+    return HintprobeError(f"The vLLM server's file {path} is not what was requested: {what}. Nothing from it was kept.")

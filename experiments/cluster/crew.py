@@ -64,8 +64,8 @@ class Crew:
             for question in asked:
                 if first_answer([question], _START_SECONDS) is None or (said := answer_of(question)) is None:
                     raise HintprobeError(
-                        "A worker of the Ray cluster did not start. `ray status` says what the cluster has room for, "
-                        "and the logs of Ray on that machine say why."
+                        "A worker of the Ray cluster did not start. `ray status` shows the cluster's free resources, "
+                        "and Ray's logs on that machine give the reason."
                     )
                 _check(said.value, self.folder)
                 self.reporter.say(f"  worker: process {said.value['pid']} on {said.value['host']}")
@@ -147,7 +147,7 @@ def _check(said: dict[str, Any], folder: Path) -> None:
     other = [f"{name} {found} (here {ours[name]})" for name, found in said["versions"].items() if found != ours[name]]
     if other:
         raise HintprobeError(
-            f"A worker on {said['host']} has other versions than this machine: {', '.join(other)}. What it makes could "
+            f"A worker on {said['host']} has other versions than this machine: {', '.join(other)}. Its results could "
             "not be joined with the rest: give all machines the same environment (constraints.txt pins one)."
         )
     if not said["sees"]:

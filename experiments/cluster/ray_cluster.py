@@ -20,8 +20,8 @@ def _ray() -> Any:
         import ray
     except ImportError as error:
         raise HintprobeError(
-            "Ray is not installed here, and --ray needs it. Install it with: pip install 'hintprobe[ray]'; or do parts "
-            "by hand with --part i/n and `hintprobe join` (docs/scaling.md)."
+            "Ray is not installed here, and --ray needs it. Install it with: pip install 'hintprobe[ray]'; or run "
+            "parts by hand with --part i/n and `hintprobe join` (docs/scaling.md)."
         ) from error
     return ray
 

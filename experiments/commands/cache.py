@@ -37,7 +37,7 @@ def _open(store: Path) -> Any:
     from activations import ActivationStore
 
     if not store.is_dir():
-        raise HintprobeError(f"There is no store at {store}. Give its folder; runs keep theirs in CACHE/store.")
+        raise HintprobeError(f"There is no store at {store}. Give its folder; the store of runs is CACHE/store.")
     return ActivationStore(store)
 
 
@@ -137,7 +137,7 @@ def gc(
     from activations.model_store import size_text
 
     if not (part or aside or unfinished):
-        raise HintprobeError("Nothing was chosen. Say what to delete: --part NAME, --aside, --unfinished.")
+        raise HintprobeError("No files were chosen. Say what to delete: --part NAME, --aside, --unfinished.")
     opened = _open(store)
     paths = removable(opened, part or (), aside, unfinished)
     sizes = [size_of(path) for path in paths]

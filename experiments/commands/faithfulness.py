@@ -68,7 +68,7 @@ def _under_each(items: Path, verdicts: Path | None, bootstrap: int, seed: int, a
     from experiments.records.seeds import stream
 
     if verdicts is None:
-        raise HintprobeError("--every-judge compares the judges of a file of verdicts: name it with --verdicts.")
+        raise HintprobeError("--every-judge compares the judges of a file of verdicts: name that file with --verdicts.")
     with stoppable(), aside().busy("bootstrap"):
         found = sensitivity_to_judges(items, read_verdicts(verdicts), bootstrap, stream(seed, "faithfulness"))
     if as_json:

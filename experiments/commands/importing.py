@@ -34,12 +34,12 @@ def import_file(file: Path, fields: Path | None) -> "Imported":
     chosen = read_map(map_path(fields)) if fields else None
     if file.is_dir():
         if chosen is None:
-            raise HintprobeError(f"{file} is a folder; say with --map which of its files hold what.")
+            raise HintprobeError(f"{file} is a folder; say with --map which of its files to read.")
         return import_rows(rows_of_folder(file, chosen), chosen, file)
     if file.suffix == ".eval" or (file.suffix == ".json" and not _is_array(file)):
         return import_rows(inspect_rows(file), chosen or INSPECT_MAP, file, strict=chosen is not None)
     if chosen is None:
-        raise HintprobeError(f"{file} is taken for JSON lines; say with --map MAP.yaml which fields hold what.")
+        raise HintprobeError(f"{file} is read as JSON lines; say with --map MAP.yaml what its fields hold.")
     return import_rows(rows_of_file(file), chosen, file)
 
 

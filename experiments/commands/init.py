@@ -53,7 +53,7 @@ def init(
         sys.stdout.write(text)
         return
     if out.exists():
-        raise HintprobeError(f"{out} is there already and was left as it is. Give another name with --out.")
+        raise HintprobeError(f"{out} exists already and was left unchanged. Give another name with --out.")
     try:
         out.write_text(text, encoding="utf-8")
     except OSError as error:

@@ -32,12 +32,12 @@ def check_mix(path: Path, judges: Sequence[str], out: Path | None) -> None:
     if not is_transcripts(path):
         if judges or out is not None:
             raise HintprobeError(
-                f"{path} is taken for the config of a run, whose judges stand in its `judge` section; --judge, "
-                "--models, --panel and -o belong to a .jsonl file of transcripts. Give one or the other."
+                f"{path} is read as the config of a run, whose judges are in its `judge` section; --judge, --models, "
+                "--panel and -o are for a .jsonl file of transcripts. Give one or the other."
             )
         return
     if out is None:
-        raise HintprobeError(f"{path} is a file of transcripts: say with -o VERDICTS.jsonl where verdicts are to go.")
+        raise HintprobeError(f"{path} is a file of transcripts: name the file of verdicts with -o VERDICTS.jsonl.")
     if out.resolve() == path.resolve():
         raise HintprobeError(f"-o names the file of transcripts itself ({path}); verdicts need a file of their own.")
 
@@ -93,7 +93,7 @@ def judge_file(
     strangers = sum(verdict.rollout_id not in known for verdict in table.read())
     if strangers:
         raise HintprobeError(
-            f"{out} holds {strangers} verdicts on transcripts that are not in {path}. It was left as it is; name "
+            f"{out} holds {strangers} verdicts on transcripts that are not in {path}. It was left unchanged; name "
             "another file with -o."
         )
     trained = {Path(name).stem: Path(name) for name in names if name.endswith(".json")}
@@ -165,8 +165,7 @@ def judge(
         return
     if model is not None or set_ or part is not None:
         raise HintprobeError(
-            "--model and --set change a run's config, and --part is one of its parts; transcripts are judged by "
-            "--judge."
+            "--model, --set and --part are for a run's config; for transcripts, choose the judge with --judge."
         )
     assert out is not None
     console = None if as_json else Console()

@@ -174,8 +174,8 @@ def factors(
     if not (folder / SUMMARY).exists() and not folder.is_dir():
         if not (left / SUMMARY).exists():
             raise HintprobeError(
-                f"There is no run {run!r}, nor one that `hintprobe organism verify {run}` left in {cache / 'runs'}. "
-                "Give the folder that `hintprobe run` wrote, or verify the organism first."
+                f"There is no run {run!r}, and no run by `hintprobe organism verify {run}` in {cache / 'runs'}. Give "
+                "the folder that `hintprobe run` wrote, or verify the organism first."
             )
         folder = left
     frame = organism_factors(folder)

@@ -63,9 +63,7 @@ def report(
         _run_first(runs[0], model, cache, set_, format, (out, texts, figures))
         return
     if model is not None or cache is not None or set_:
-        raise HintprobeError(
-            "--model, --cache and --set go with a configuration; folders of runs have theirs written down."
-        )
+        raise HintprobeError("--model, --cache and --set are for a configuration; folders of runs hold their own.")
     with stoppable(), aside().busy("writing the report"):
         written = _report(runs, format, out, texts, figures)
     sys.stdout.write(written)
@@ -103,7 +101,7 @@ def _report(folders: list[Path], format: Format, out: Path | None, texts: Texts,
     from experiments.report.export import FORMATS
 
     if out is not None and out.is_dir():
-        raise HintprobeError(f"`--out {out}` is a folder, and the name of a file was expected, such as {out / PAGE}.")
+        raise HintprobeError(f"`--out {out}` is a folder, but the name of a file was expected, such as {out / PAGE}.")
     if out is not None and not out.resolve().parent.is_dir():
         raise HintprobeError(f"The folder of `--out {out}` does not exist, or is a file. Make it, then run again.")
     runs = [read_run(folder) for folder in folders]

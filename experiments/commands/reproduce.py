@@ -139,9 +139,9 @@ def _config(published: "Run", cache: Path) -> "Config":
         return Config.model_validate({**published.config, "cache": str(cache)})
     except ValidationError as error:
         raise HintprobeError(
-            f"The configuration of the published run is not one of this hintprobe: {error.errors()[0]['msg']} "
-            f"({'.'.join(map(str, error.errors()[0]['loc']))}). Use the version that made it: commit "
-            f"{published.summary.provenance.commit}."
+            "The configuration of the published run is not valid in this version of hintprobe: "
+            f"{error.errors()[0]['msg']} ({'.'.join(map(str, error.errors()[0]['loc']))}). Use the version that wrote "
+            f"it: commit {published.summary.provenance.commit}."
         ) from error
 
 

@@ -108,7 +108,7 @@ def score(
         _print_stream(found, as_json)
         return
     if stop:
-        raise HintprobeError("--stop-at-alarm ends a completion that is watched while it is written: add --stream.")
+        raise HintprobeError("--stop-at-alarm stops a completion while it is written: add --stream.")
     with stoppable():
         counts = score_file(model, probe, transcripts, out, force, device, None if as_json else Console())
     if as_json:

@@ -100,7 +100,7 @@ def read_items(path: Path, verbalized: Mapping[str, bool | None] | None = None) 
 
 def _with_verdict(data: dict[str, Any], verbalized: Mapping[str, bool | None]) -> dict[str, Any]:
     if not isinstance(data.get("id"), str):
-        raise ValueError("field `id`: needed to find its verdict, and it has none")
+        raise ValueError("field `id` is missing, and is needed to find its verdict")
     length = len(data["cot"]) if isinstance(data.get("cot"), str) else None
     return {"cot_length": length, **data, "verbalized": verbalized.get(data["id"])}
 

@@ -33,8 +33,8 @@ def probe_families(context: Context) -> Iterator[DetectorCells]:
     positions = context.positions
     if not positions:
         raise HintprobeError(
-            f"None of the positions asked for is resolved in {RESOLVED_SHARE:.0%} of the rows, so no probe can be "
-            "trained. The capture stage's account says why they were not resolved."
+            f"None of the requested positions is resolved in {RESOLVED_SHARE:.0%} of the rows, so no probe can be "
+            "trained. The account of the capture stage gives the reasons."
         )
     families = {
         "probe_before_cot": ("activations up to the end of the prompt", [p for p in positions if p in BEFORE_COT]),

@@ -51,18 +51,18 @@ def check_use(saved: SavedProbe, loaded: LoadedModel, force: bool) -> None:
         )
     if card.notes.get("unhinted"):
         raise HintprobeError(
-            "This probe reads the unhinted run of an item, and a transcript is one run alone. Give another probe."
+            "This probe reads the unhinted run of an item, but a transcript is a single run. Give another probe."
         )
     if not force:
         try:
             saved.check_model(loaded.fingerprint)
         except HintprobeError as error:
-            raise HintprobeError(f"{error} `--force` scores it all the same.") from error
+            raise HintprobeError(f"{error} `--force` scores it anyway.") from error
     width, layers = loaded.model.config.get_text_config().hidden_size, len(decoder_blocks(loaded.model))
     site = Site.parse(card.site)
     if site.layer >= layers or saved.probe.n_features_in_ != width:
         raise HintprobeError(
-            f"The probe reads {card.site} with {saved.probe.n_features_in_} numbers a row, and {loaded.name} has "
+            f"The probe reads {card.site} with {saved.probe.n_features_in_} numbers per row, but {loaded.name} has "
             f"{layers} blocks of width {width}. Load the model that the probe was trained on."
         )
 
@@ -94,7 +94,7 @@ def score_transcripts(
         done = {line.id: line for line in table.resume()}
         if any(line.probe != name for line in done.values()):
             raise HintprobeError(
-                f"{out} holds scores of another probe than {name}. It was left as it is; use another -o."
+                f"{out} holds scores of another probe than {name}. It was left unchanged; use another -o."
             )
         waiting = [transcript for transcript in transcripts if transcript.id not in done]
         with reporter.bar("score", len(waiting)) as tick:

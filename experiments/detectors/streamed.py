@@ -72,9 +72,10 @@ def check_streams(saved: SavedProbe) -> None:
     position = saved.card.position
     if position != COT_TOKENS and not position.startswith(("cot_", "think_")):
         raise HintprobeError(
-            f"The probe reads {position}, which is one place outside the chain of thought; --stream follows the chain "
-            "of thought token by token. Give a probe that reads there, such as probes/reliant/probe_within_cot, or "
-            "one of all its tokens (probe.estimators: max_pooling, mean_pooling, last_token, trajectory)."
+            f"The probe reads {position}, which is a single position outside the chain of thought; --stream follows "
+            "the chain of thought token by token. Give a probe that reads there, such as "
+            "probes/reliant/probe_within_cot, or a probe of all its tokens (probe.estimators: max_pooling, "
+            "mean_pooling, last_token, trajectory)."
         )
 
 
@@ -112,7 +113,7 @@ def stream_transcripts(
         done = {line.id: line for line in table.resume()}
         if any(line.probe != name for line in done.values()):
             raise HintprobeError(
-                f"{out} holds scores of another probe than {name}. It was left as it is; use another -o."
+                f"{out} holds scores of another probe than {name}. It was left unchanged; use another -o."
             )
         waiting = [transcript for transcript in transcripts if transcript.id not in done]
         with reporter.bar("stream", len(waiting)) as tick:

@@ -201,8 +201,8 @@ class Client:
         key = os.environ.get(name, "")
         if not key:
             raise HintprobeError(
-                f"The environment variable {name} is to hold the key for {self.endpoint.base_url} and is not set. Set "
-                "it in the shell that runs this; keys are read from nowhere else."
+                f"The environment variable {name} should hold the key for {self.endpoint.base_url}, but is not set. "
+                "Set it in the shell that runs this; keys are read only from there."
             )
         return key
 
@@ -275,8 +275,8 @@ class Client:
             if over:
                 raise BudgetSpentError(
                     f"The budget of {what} for {limits.model} at {limits.base_url} is used up ({used.requests} "
-                    f"requests, {used.prompt_tokens} + {used.completion_tokens} tokens). What was answered is kept; "
-                    "raise the budget and run again to go on from there."
+                    f"requests, {used.prompt_tokens} + {used.completion_tokens} tokens). Answers so far are kept; "
+                    "raise the budget and run again to resume."
                 )
 
     def _check_model(self, reply: Reply) -> None:

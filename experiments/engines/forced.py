@@ -45,8 +45,8 @@ def frame_tokens(
     following = tuple(ids[shared] for ids in spelled)
     if len(set(following)) < n_options:
         raise HintprobeError(
-            f"After {text!r} the tokenizer starts two option letters with the same token, so their logits cannot be "
-            "told apart. Set `probe.early_answering: []` and `generate.forced_answer: false`."
+            f"After {text!r} the tokenizer starts two option letters with the same token, so their logits are the "
+            "same. Set `probe.early_answering: []` and `generate.forced_answer: false`."
         )
     return spelled[0][:shared], following
 

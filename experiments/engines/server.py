@@ -138,8 +138,8 @@ class ServerEngine:
                 f"The server at {self.endpoint.base_url} refused {len(refused)} of {len(asks)} prompts, the first of "
                 f"{len(asks[first].prompt_ids)} tokens with `generate.max_new_tokens: {self.max_new_tokens}`. The "
                 f"others were answered and are kept. It said: {refused[first]} Serve the model with a longer context "
-                "and run again to go on from here, lower max_new_tokens (which asks everything anew), or leave that "
-                "question out.",
+                "and run again to resume, lower max_new_tokens (this asks every prompt again), or leave that question "
+                "out.",
                 refused[first].status,
             )
 
@@ -197,14 +197,14 @@ class ServerEngine:
     def _check_prompt(self, ask: Ask, reply: Reply) -> None:
         if reply.prompt_ids is not None and reply.prompt_ids != ask.prompt_ids:
             raise _OtherPromptError(
-                f"The server at {self.endpoint.base_url} read other prompt tokens than were sent. It runs another "
+                f"The server at {self.endpoint.base_url} read other prompt tokens than those sent. It uses another "
                 "tokenizer; generate with the model that it serves."
             )
         if reply.prompt_tokens is not None and reply.prompt_tokens != len(ask.prompt_ids):
             raise _OtherPromptError(
-                f"The server at {self.endpoint.base_url} counts {reply.prompt_tokens} prompt tokens where the "
-                f"tokenizer makes {len(ask.prompt_ids)}. It runs another tokenizer, or adds special tokens to a prompt "
-                "that has them already; generate with the model that it serves, or with a server that takes token ids."
+                f"The server at {self.endpoint.base_url} counts {reply.prompt_tokens} prompt tokens, but the tokenizer "
+                f"makes {len(ask.prompt_ids)}. It uses another tokenizer, or adds special tokens to a prompt that "
+                "already has them; generate with the model that it serves, or with a server that takes token ids."
             )
 
     def _complete(self, client: Client, form: _Form, ask: Ask) -> Answered:
@@ -222,8 +222,8 @@ class ServerEngine:
         if reply.completion_ids is not None:
             if beyond := [token for token in reply.completion_ids if not 0 <= token < len(self.tokenizer)]:
                 raise EndpointError(
-                    f"The server at {self.endpoint.base_url} returned the token id {beyond[0]}, and the tokenizer has "
-                    f"{len(self.tokenizer)} tokens. It runs another tokenizer; generate with the model that it serves."
+                    f"The server at {self.endpoint.base_url} returned the token id {beyond[0]}, but the tokenizer has "
+                    f"{len(self.tokenizer)} tokens. It uses another tokenizer; generate with the model that it serves."
                 )
             return self._closed(reply.completion_ids, stopped), "server"
         whole = encode(self.tokenizer, ask.prompt_text + reply.text).ids
