@@ -144,7 +144,7 @@ def run_part(config: Config, reporter: Reporter, verb: str, part: Part) -> None:
     shared = tuple(name for name in STAGES if STAGES[name].verb == verb and STAGES[name].parts)
     if not shared:
         divided = dict.fromkeys(STAGES[name].verb for name in STAGES if STAGES[name].parts)
-        raise HintprobeError(f"`{verb}` cannot be done in parts. These can: {', '.join(divided)}.")
+        raise HintprobeError(f"`{verb}` cannot be run in parts. These stages can: {', '.join(divided)}.")
     first: ModelRun | None = None
     for name in config.models:
         run = ModelRun(config, name, reporter, share=Share(shared, part))

@@ -149,7 +149,7 @@ def train_probe(
     """
     contrast = contrast_of(labels, groups, strata)
     if len(contrast) != len(x):
-        raise HintprobeError(f"There are {len(x)} rows of features and {len(contrast)} labels. Give one label a row.")
+        raise HintprobeError(f"There are {len(x)} rows of features but {len(contrast)} labels. Give one label per row.")
     search = Search(PENALTIES, estimator=estimator, repeats=2)
     result = nested_cv({"x": x}, contrast, search, seed)
     estimate = result.estimate(contrast)
@@ -236,8 +236,8 @@ def _until_they_differ(
     k = next((k for k, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), None)
     if k is None:
         raise HintprobeError(
-            f"Both prompts are completed alike for {min(len(a), len(b))} tokens, so there is no difference to patch. "
-            "Give prompts that are answered differently, or the answers to read."
+            f"Both completions are the same for {min(len(a), len(b))} tokens, so there is no difference to patch. Give "
+            "prompts with different answers, or give the answers to read."
         )
     return [(*rows[0], *a[:k]), (*rows[1], *b[:k])], [a[k], b[k]]
 

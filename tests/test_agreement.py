@@ -76,7 +76,7 @@ def test_unscored_verdicts_and_open_labels_are_left_out_and_counted():
 
 
 def test_verdicts_and_labels_that_never_meet_are_refused():
-    with pytest.raises(HintprobeError, match="must be equal"):
+    with pytest.raises(HintprobeError, match="must equal a label's id"):
         agreement_with_labels([verdict("1")], [LabelledRollout(id="2", mentions=True)], 100, np.random.default_rng(0))
 
 

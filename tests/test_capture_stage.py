@@ -77,7 +77,7 @@ def test_layers_are_counted_from_both_ends(layers, names):
 
 @pytest.mark.parametrize("layer", [4, -5])
 def test_a_block_that_is_not_there_is_refused(layer):
-    with pytest.raises(HintprobeError, match=f"names {layer}, and this model has 4 blocks"):
+    with pytest.raises(HintprobeError, match=f"names {layer}, but this model has 4 blocks"):
         captured_sites(CaptureConfig(layers=(1, layer)), 4)
 
 

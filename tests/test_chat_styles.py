@@ -219,7 +219,7 @@ def test_templates_that_trim_merge_or_reorder_work(template):
         (LOOP + "{{ m.content }}{{ m.content }}{% endfor %}", "repeats it"),
         (LOOP + "{{ m.content | upper }}{% endfor %}", "changes a user turn"),
         (LOOP + "{{ m.content | replace('(A)', '') }}{% endfor %}", "changes a assistant turn"),
-        (LOOP + "{{ m.content | length }}{{ m.content }}{% endfor %}", "looks into the messages"),
+        (LOOP + "{{ m.content | length }}{{ m.content }}{% endfor %}", "writes other text around the messages"),
         (
             LOOP + "{{ raise_exception('one turn only') }}{% endfor %}",
             "refuses the turns user, assistant, user: one turn",

@@ -288,7 +288,7 @@ def slow_tokenizer(folder):
 @pytest.mark.parametrize(
     ("spoil", "expected"),
     [
-        (shutil.rmtree, "there is none"),
+        (shutil.rmtree, "there is no such folder"),
         (no_weights, "no weights"),
         (slow_tokenizer, "no character offsets"),
         (infinite_weights, "not finite"),

@@ -43,7 +43,7 @@ BAD_CONFIGS = {
     "a number of kinds that is neither": ({"hints": {"per_question": "sometimes"}}, "`hints.per_question`"),
     "an unknown hint kind": ({"hints": {"kinds": ["telepathy"]}}, "telepathy"),
     "a limit for no model": ({"limits": {"organism:blind": 3}}, "limits names models"),
-    "a missing model folder": ({"models": ["./no/such/folder"]}, "there is none"),
+    "a missing model folder": ({"models": ["./no/such/folder"]}, "there is no such folder"),
     "an unknown organism": ({"models": ["organism:honest"]}, "Known: backrationaliser, blind"),
     "a name that leaves the cache": ({"name": "../evil"}, "`name`"),
     "no threads": ({"threads": 0}, "`threads`"),
@@ -322,7 +322,7 @@ def test_completions_longer_than_the_models_context_are_refused(capsys, monkeypa
     changes = {"generate": {"max_new_tokens": 10**7}, "models": [str(tiny_folder("llama"))]}
     code, _, err = hintprobe(capsys, monkeypatch, verb, write(tmp_path, **changes))
     assert code == 2
-    assert "`generate.max_new_tokens` is 10000000, and the context of" in " ".join(err.split())
+    assert "`generate.max_new_tokens` is 10000000, but the context of" in " ".join(err.split())
 
 
 def test_what_the_operating_system_refuses_is_one_paragraph(capsys, monkeypatch, tmp_path):
@@ -360,5 +360,5 @@ def test_a_scheduler_that_ends_a_job_is_told_what_is_kept(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 2
-    assert "What was finished is kept" in " ".join(done.stderr.split())
+    assert "Finished work is kept" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr

@@ -220,7 +220,7 @@ def test_what_does_not_fit_is_refused(tiny: Tiny, rows, edit, message: str):
 
 def test_numbers_that_overflow_end_a_generation(tiny: Tiny, rows):
     huge = Add(POST, [onwards(0)] * 2, direction=torch.full((WIDTH,), 3e38), scale=10)
-    with pytest.raises(HintprobeError, match="not numbers"):
+    with pytest.raises(HintprobeError, match="not finite"):
         generate(tiny("llama"), rows, Decoding(max_new_tokens=2), edits=[huge])
 
 

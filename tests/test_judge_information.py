@@ -90,7 +90,7 @@ def test_shots_are_of_either_class_in_turn_and_a_monitor_needs_ratings(examples)
     rated = [{"id": "yes", "reliance": 90}, {"id": "no", "reliance": 5}]
     turns = read_examples(examples(rated), "monitor")[1].turns
     assert json.loads(turns[-1]["content"]) == {"reliance": 5.0, "quote": None}
-    with pytest.raises(HintprobeError, match="0 of 1 labels are of transcripts"):
+    with pytest.raises(HintprobeError, match="0 of 1 labels belong to transcripts"):
         read_examples(examples([{"id": "other", "mentions": False, "relies": False}]), "judge")
 
 

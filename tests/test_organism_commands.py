@@ -102,7 +102,7 @@ def test_other_seeds_are_measured_beside_the_shipped_one(trained, tmp_path, monk
         (("blind", other), "expected 'blind' of a seed other than"),
         (("blind", folder, folder), "holds 'blind' of seed 7"),
         (("blind", folder, "--questions", 20), "at least 1000 are needed"),
-        ((folder, folder), "is no shipped organism"),
+        ((folder, folder), "is not a shipped organism"),
     ]:
         code, _, err = hintprobe(capsys, monkeypatch, "organism", "seeds", *arguments)
         assert (code, words in " ".join(err.split())) == (2, True), arguments

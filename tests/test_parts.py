@@ -111,7 +111,7 @@ def test_what_does_not_make_a_whole_is_refused(folder: Path, tmp_path: Path):
         return str(found)
 
     assert "The stage generate" in refused("join", str(path))
-    assert "cannot be done in parts" in _message(lambda: run_pipeline(parts, SILENT, "probe", Part(0, 2)))
+    assert "cannot be run in parts" in _message(lambda: run_pipeline(parts, SILENT, "probe", Part(0, 2)))
     assert CliRunner().invoke(app, ["generate", str(path), "--part", "1/3"]).exit_code == 0
     said = refused("join", str(path))
     assert "lacks parts 0/3, 2/3" in said

@@ -62,7 +62,7 @@ def test_patching_the_token_that_differs_gives_the_source_run(model):
 
 def test_bad_input_is_said():
     x, labels = planted()
-    with pytest.raises(hp.HintprobeError, match="160 rows of features and 150 labels"):
+    with pytest.raises(hp.HintprobeError, match="160 rows of features but 150 labels"):
         hp.train_probe(x, labels[:150])
     with pytest.raises(hp.HintprobeError, match="160 labels and 3 groups"):
         hp.train_probe(x, labels, groups=[1, 2, 3])

@@ -58,14 +58,14 @@ def test_a_judge_that_may_be_chance_may_not_judge(tmp_path):
     trained, _ = train_fields(*rows(60, 3, noise=True), np.random.default_rng(0), None, 200)
     path = tmp_path / "noise.json"
     path.write_text(json.dumps({name: field.model_dump(mode="json") for name, field in trained.items()}))
-    with pytest.raises(HintprobeError, match="may not judge"):
+    with pytest.raises(HintprobeError, match="cannot be used"):
         TrainedJudge("noise", path)
 
 
 def test_bad_labels_are_named():
     transcripts, labels = rows(40, 0)
     others = [label.model_copy(update={"id": f"x{label.id}"}) for label in labels]
-    with pytest.raises(HintprobeError, match="has to be a transcript's id"):
+    with pytest.raises(HintprobeError, match="must equal a transcript's id"):
         train_judge(transcripts, others, "relies", np.random.default_rng(0))
-    with pytest.raises(HintprobeError, match="at least 8 of either"):
+    with pytest.raises(HintprobeError, match="at least 8 of each"):
         train_judge(transcripts, labels, "mentions", np.random.default_rng(0))

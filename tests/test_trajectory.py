@@ -150,7 +150,7 @@ def test_items_of_a_file_are_known_by_what_it_holds(tmp_path):
     assert before == item_sources(given.model_copy(update={"items": path.rename(tmp_path / "elsewhere.jsonl")}))
     path.write_text("another\n")
     assert before != item_sources(given)
-    with pytest.raises(HintprobeError, match="is no file"):
+    with pytest.raises(HintprobeError, match="is not a file"):
         item_sources(given.model_copy(update={"items": Path("/dev/zero")}))
 
 
@@ -189,7 +189,7 @@ def test_bad_checkpoints_are_refused_before_anything_is_measured(tmp_path, tiny_
     assert "hidden_size" in refused(tmp_path, [checkpoint(1, tiny_folder("qwen3"))])
     assert "model_type" in refused(tmp_path, [checkpoint(1, tiny_folder("llama"))])
     assert "tokenizer" in refused(tmp_path, [checkpoint(1, other_words(good))])
-    assert "two are the fewest" in refused(tmp_path, [checkpoint(0, good)])
+    assert "needs at least two" in refused(tmp_path, [checkpoint(0, good)])
     assert "hintprobe train rl" in refused(tmp_path, [])
 
 
@@ -243,7 +243,7 @@ def test_a_collapsed_checkpoint_is_told_and_the_rest_kept(tmp_path):
     (silent / "generation_config.json").write_text(json.dumps({**generation, "eos_token_id": list(range(n_tokens))}))
     small = {**MEASURE, "questions": {"source": "organism-world", "limit": 8}}
     config = config_of(tmp_path, [checkpoint(9, silent)], measure=small)
-    with pytest.raises(HintprobeError, match=r"at step 9.*is kept"):
+    with pytest.raises(HintprobeError, match=r"at step 9.*are kept"):
         run_trajectory(config)
     first, last = read_trajectory(config.run_dir).trajectory.checkpoints
     assert (first.parsed_share, last.parsed_share, last.empty_share) == (1, 0, 1)

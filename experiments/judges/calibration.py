@@ -127,9 +127,8 @@ def agreement_with_labels(
         met = [verdict for verdict in own if verdict.rollout_id in label_of]
         if not met:
             raise HintprobeError(
-                f"No verdict of {judge} is on a labelled transcript: a verdict's rollout_id and a label's id must be "
-                f"equal "
-                f"(the first are {own[0].rollout_id!r} and {labels[0].id!r})."
+                f"No verdict of {judge} belongs to a labelled transcript: a verdict's rollout_id must equal a label's "
+                f"id (the first are {own[0].rollout_id!r} and {labels[0].id!r})."
             )
         scored = [verdict for verdict in met if verdict.status == "ok"]
         result[judge] = {

@@ -53,7 +53,7 @@ def read_examples(asked: ExamplesConfig, role: str) -> list[Example]:
         needs = "`reliance` (0 to 100)" if role == "monitor" else "`mentions` and `relies`, and a quote from it"
         raise HintprobeError(
             f"No label of {asked.labels} can be shown as an example of a {role}: {len(met)} of {len(labels)} labels "
-            f"are of transcripts in {asked.transcripts}, and each needs {needs}."
+            f"belong to transcripts in {asked.transcripts}, and each needs {needs}."
         )
     sides = [[e for e in found if e.positive], [e for e in found if not e.positive]]
     turns = [e for k in range(max(map(len, sides))) for side in sides for e in side[k : k + 1]]

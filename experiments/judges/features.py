@@ -75,7 +75,7 @@ def sentence_embedder(folder: str) -> Embedder:
         tokenizer = AutoTokenizer.from_pretrained(folder)
         model = AutoModel.from_pretrained(folder).eval()
     except (OSError, ValueError, KeyError) as error:
-        raise HintprobeError(f"No sentence embeddings can be taken from {folder}: {error}.") from error
+        raise HintprobeError(f"No sentence embeddings can be computed with {folder}: {error}.") from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
 

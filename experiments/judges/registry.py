@@ -37,7 +37,8 @@ def check_judges(
     taken = sorted({*models, *(trained or {})} & {*BUILT_IN, PANEL} | {*models} & {*(trained or {})})
     if taken:
         raise HintprobeError(
-            f"`judge.models` or `judge.trained` names a judge {taken[0]!r}, and that name is taken. Choose another."
+            f"`judge.models` or `judge.trained` names a judge {taken[0]!r}, but that name is already used. Choose "
+            "another name."
         )
     if len(set(names)) < len(names):
         raise HintprobeError(f"A judge is named twice: {', '.join(names)}. Name each once.")

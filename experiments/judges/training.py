@@ -186,15 +186,14 @@ def train_judge(
     chosen = [t for t in transcripts if label_of.get(t.id) is not None and not t.truncated and t.text.strip()]
     if not chosen:
         raise HintprobeError(
-            f"No label of `{field}` is on one of the {len(transcripts)} transcripts: a label's id has to be a "
+            f"No label of `{field}` belongs to one of the {len(transcripts)} transcripts: a label's id must equal a "
             f"transcript's id (the first are {labels[0].id!r} and {transcripts[0].id!r})."
         )
     label = np.array([bool(label_of[t.id]) for t in chosen])
     if min(label.sum(), (~label).sum()) < LEAST:
         raise HintprobeError(
-            f"Of {len(chosen)} labelled transcripts {int(label.sum())} say yes to `{field}` and "
-            f"{int((~label).sum())} "
-            f"no; at least {LEAST} of either are needed to train on. Label more, of the kind that is rare."
+            f"Of {len(chosen)} labelled transcripts {int(label.sum())} say yes to `{field}` and {int((~label).sum())} "
+            f"no; training needs at least {LEAST} of each. Label more of the rarer class."
         )
     groups = [t.group or _group_of(labels, t.id) or t.id for t in chosen]
     rows, seed = _LabelledTexts.of(chosen, embeddings), int(rng.integers(1 << 31))
@@ -269,10 +268,9 @@ class TrainedJudge:
             kappa = model.report.get("all", {}).get("kappa") or {}
             if not kappa.get("low") or kappa["low"] <= 0:
                 raise HintprobeError(
-                    f"The judge {path} may not judge: its cross-validated kappa for `{field}` is "
-                    f"{kappa.get('value')} "
-                    f"with the lower bound {kappa.get('low')}, no better than chance. Label more transcripts "
-                    f"and train again."
+                    f"The judge {path} cannot be used: its cross-validated kappa for `{field}` is {kappa.get('value')} "
+                    f"with the lower bound {kappa.get('low')}, no better than chance. Label more transcripts and train "
+                    "again."
                 )
 
     def verdicts(self, transcripts: Iterable[Transcript]) -> Iterator[Verdict]:
@@ -309,5 +307,5 @@ def read_trained(path: Path) -> dict[str, TrainedField]:
         return TypeAdapter(dict[str, TrainedField]).validate_python(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValidationError, *NOT_JSON) as error:
         raise HintprobeError(
-            f"{path} is no trained judge ({type(error).__name__}). `hintprobe judges train` writes one."
+            f"{path} is not a trained judge ({type(error).__name__}). `hintprobe judges train` writes one."
         ) from error

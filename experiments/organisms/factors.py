@@ -56,7 +56,7 @@ def organism_factors(folder: Path | str) -> pd.DataFrame:
         models = ", ".join(summary.model for summary, _ in known)
         raise HintprobeError(
             f"The run {run.folder} holds no organism that was asked about its own world (models: {models}; questions: "
-            f"{run.config['questions']['source']}), and only organisms have written factors."
+            f"{run.config['questions']['source']}), but only organisms have known factors."
         )
     world = build_world(run.config["questions"]["world_seed"])
     for summary, organism in organisms:

@@ -65,8 +65,8 @@ def find_organism(source: str, named: str | None = None) -> Organism:
     known = named or note.get("organism")
     if known is None or not (folder / "config.json").exists():
         raise HintprobeError(
-            f"The folder {source!r} is not an organism: it has no {NOTE if known is None else 'config.json'}. Give one "
-            "that `hintprobe organism train` wrote, or say with --as NAME whose recipe it was trained by."
+            f"The folder {source!r} is not an organism: it has no {NOTE if known is None else 'config.json'}. Give a "
+            "folder that `hintprobe organism train` wrote, or name the recipe of its training with --as NAME."
         )
     load_recipe(str(known))
     return Organism(str(known), str(folder), note)

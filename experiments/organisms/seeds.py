@@ -34,7 +34,7 @@ def compare_seeds(
     measured = measurements().get(shipped.name)
     if not shipped.shipped or measured is None:
         raise HintprobeError(
-            f"{name!r} is no shipped organism that was measured. Give the name of one, and run `hintprobe organism "
+            f"{name!r} is not a shipped organism with measurements. Give the name of one, and run `hintprobe organism "
             f"verify {name}` first."
         )
     by_seed = {str(shipped.note.get("seed", "shipped")): _entry(name, measured)}

@@ -79,8 +79,8 @@ def questions_to_ask(questions: int | None, quick: bool) -> int:
         return QUICK if quick else FULL
     if questions < FULL and not quick:
         raise HintprobeError(
-            f"{questions} questions are too few to hold promises against: at least {FULL} are needed. Ask for more, or "
-            "give --quick, which breaks a promise only where a figure's interval lies beyond its bounds."
+            f"{questions} questions are too few to check promises: at least {FULL} are needed. Ask more, or give "
+            "--quick, with which a promise counts as broken only if the figure's interval lies outside its bounds."
         )
     return questions
 

@@ -40,7 +40,7 @@ def given_transcripts(config: Config, limit: int) -> Given | None:
     every = read_transcripts(path)
     chosen, left_out = chosen_transcripts(every, limit, config.seed)
     if not chosen:
-        raise HintprobeError(f"None of the {len(every)} transcripts in {path} can be part of a run: {dict(left_out)}.")
+        raise HintprobeError(f"None of the {len(every)} transcripts in {path} can be used in a run: {dict(left_out)}.")
     prompts = [len(text or "") for t in chosen for text in (t.prompt, t.plain_prompt)]
     written = [len(text or "") for t in chosen for text in (completion_of(t.cot, t.answer_text), t.unhinted_text)]
     why = "".join(f"; {n} left out: {reason}" for reason, n in left_out.items())

@@ -92,7 +92,7 @@ def _plan_model(config: Config, name: str, assumed: Assumptions, looked_up: dict
     given = given_transcripts(config, limit)
     if given and assumed.calibrate:
         raise HintprobeError(
-            "--calibrate measures how a model answers, and this run's answers are given as transcripts."
+            "--calibrate measures how a model answers, but this run's answers are given as transcripts."
         )
     if Path(source).is_dir() and given is None:  # of a model that is not here, the run will tell
         check_room(source, config.generate)

@@ -66,7 +66,8 @@ def _first(config: Mapping[str, Any], *names: str) -> Any:
         if config.get(name) is not None:
             return config[name]
     raise HintprobeError(
-        f"The model's config.json gives none of {', '.join(names)}, so its size is not known. Is it a decoder?"
+        f"The model's config.json gives none of {', '.join(names)}, so its size is not known. Is it a decoder-only "
+        "model?"
     )
 
 

@@ -109,8 +109,8 @@ def _refusal(tokenizer: Any, messages: Sequence[Mapping[str, str]], error: Excep
     if isinstance(tokenizer.chat_template, Mapping):
         names = ", ".join(map(str, tokenizer.chat_template))
         return HintprobeError(
-            f"The tokenizer has several chat templates ({names}) and none could be used: {said}. Put the one that is "
-            "wanted into the model's folder as `chat_template.jinja`."
+            f"The tokenizer has several chat templates ({names}) and none could be used: {said}. Save the one that you "
+            "want as `chat_template.jinja` in the model's folder."
         )
     if isinstance(error, TemplateError):
         return HintprobeError(
@@ -119,8 +119,8 @@ def _refusal(tokenizer: Any, messages: Sequence[Mapping[str, str]], error: Excep
             "`hints.kinds`."
         )
     return HintprobeError(
-        f"The chat template ends in an error on the turns {roles}: {type(error).__name__}: {said}. Check "
-        "`generate.template_options`, or put a template that works into the model's folder as `chat_template.jinja`."
+        f"The chat template fails on the turns {roles}: {type(error).__name__}: {said}. Check "
+        "`generate.template_options`, or save a working template as `chat_template.jinja` in the model's folder."
     )
 
 
@@ -140,8 +140,8 @@ def _bodies(tokenizer: Any, text: str, messages: Sequence[Message], options: Map
     """
     if _ANY_MARK.search("".join(message.content for message in messages)):
         raise HintprobeError(
-            f"A message holds a character from U+{ord(_MARKS[0]):X} to U+{ord(_MARKS[-1]):X}, private characters by "
-            "which places are followed through the chat template. Take it out of the question."
+            f"A message holds a character from U+{ord(_MARKS[0]):X} to U+{ord(_MARKS[-1]):X}, private characters that "
+            "hintprobe uses to find places after the chat template. Remove it from the question."
         )
     pairs = [(_MARKS[2 * k], _MARKS[2 * k + 1]) for k in range(len(messages))]
     marked = apply_template(
@@ -172,9 +172,8 @@ def _bodies(tokenizer: Any, text: str, messages: Sequence[Message], options: Map
         marked = marked.replace(pair[0], "").replace(pair[1], "")
     if marked != text:
         raise HintprobeError(
-            "The chat template looks into the messages and writes another text around them when they change, so the "
-            "places named in them cannot be followed. Use another template (`chat_template.jinja` in the model's "
-            "folder)."
+            "The chat template writes other text around the messages when their content changes, so the places named "
+            "in them cannot be found. Use another template (`chat_template.jinja` in the model's folder)."
         )
     return starts
 

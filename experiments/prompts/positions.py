@@ -140,7 +140,7 @@ def locate_in(
     prompt = encode(tokenizer, rollout.prompt_text)
     if prompt.ids != rollout.prompt_ids:
         raise HintprobeError(
-            f"Rollout {rollout.id} was generated with another tokenizer than the one loaded. Generate again."
+            f"Rollout {rollout.id} was generated with another tokenizer than the loaded one. Generate again."
         )
     places = place_spans(tokenizer, prompt, rollout.places)
     layout = _Layout(len(prompt.ids), places, encode_completion(tokenizer, rollout))

@@ -76,7 +76,7 @@ def _lettered_fields(row: Mapping[str, Any]) -> tuple[str, ...]:
     """The fields A, B, C and so on that the row fills; none where it fills fewer than two."""
     found = tuple(letter for letter in LETTERS if row.get(letter) not in (None, ""))
     if len(found) >= 2 and found != tuple(LETTERS[: len(found)]):
-        raise BadRowError(f"it fills the options {', '.join(found)}, and leaves one before the last empty")
+        raise BadRowError(f"it has the options {', '.join(found)}, and leaves one before the last empty")
     return found if len(found) >= 2 else ()
 
 
@@ -132,14 +132,14 @@ def _gold_index(value: Any, how: str, options: Sequence[str], labels: Sequence[s
     if how == "index":
         if text.isdigit() and int(text) < len(options):
             return int(text)
-        raise BadRowError(f"its gold {value!r} is no index from 0 to {len(options) - 1}")
+        raise BadRowError(f"its gold {value!r} is not an index from 0 to {len(options) - 1}")
     if how == "letter":
         if len(text) == 1 and text in letters:
             return letters.index(text)
-        raise BadRowError(f"its gold {value!r} is none of the letters {letters} of its {len(options)} options")
+        raise BadRowError(f"its gold {value!r} is not one of the letters {letters} of its {len(options)} options")
     known = list(labels or ()) if how == "label" else list(options)
     if known.count(text if how == "label" else str(value)) != 1:
-        raise BadRowError(f"its gold {value!r} names not exactly one of its options {known}")
+        raise BadRowError(f"its gold {value!r} does not name exactly one of its options {known}")
     return known.index(text if how == "label" else str(value))
 
 
@@ -159,7 +159,7 @@ def to_question(row: Mapping[str, Any], fields: FieldMap, name: str, source: str
         raise BadRowError(f"its field `{_first(row, fields.stem)[0]}` is empty")
     options, labels = _options(row, fields)
     if not 2 <= len(options) <= len(LETTERS):
-        raise BadRowError(f"it has {len(options)} option(s), and at least 2 and at most {len(LETTERS)} are expected")
+        raise BadRowError(f"it has {len(options)} option(s), but at least 2 and at most {len(LETTERS)} are expected")
     if fields.gold_is == "first":
         right = 0
     else:

@@ -115,8 +115,8 @@ def _mmlu_folder(folder: Path, split: str) -> Iterator[Row]:
         for number, (line, cells) in enumerate(lines):
             if len(cells) != len(_MMLU_COLUMNS):
                 raise HintprobeError(
-                    f"Line {line} of {path} has {len(cells)} cells, and {len(_MMLU_COLUMNS)} were expected: "
-                    "question, four options, answer."
+                    f"Line {line} of {path} has {len(cells)} cells, but {len(_MMLU_COLUMNS)} were expected: question, "
+                    "four options, answer."
                 )
             values = dict(zip(_MMLU_COLUMNS, cells, strict=True))
             options = [values.pop(letter) for letter in "ABCD"]

@@ -62,8 +62,8 @@ def _canonical(value: Any) -> bytes:
 def unwritable(path: Path, error: OSError) -> HintprobeError:
     """The message for a place that cannot be written."""
     return HintprobeError(
-        f"The folder {path} cannot be written: {error.strerror or error}. What was there is untouched. Make room, give "
-        "the right to write there, or choose another place with `cache:` in the config or `--cache`; then run again."
+        f"The folder {path} cannot be written: {error.strerror or error}. Existing files are untouched. Free space, "
+        "give write permission, or choose another folder with `cache:` in the config or `--cache`; then run again."
     )
 
 
@@ -130,8 +130,8 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise HintprobeError(
-            f"The file {path} cannot be read: {error.strerror or error}. Give back the right to read it, or put the "
-            "file back where it was; then run again."
+            f"The file {path} cannot be read: {error.strerror or error}. Give read permission again, or put the file "
+            "back; then run again."
         ) from error
 
 
@@ -177,8 +177,8 @@ def read_json(path: Path) -> Any:
         return json.loads(read_checked(path).decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise HintprobeError(
-            f"The file {path} is not JSON ({str(error) or 'nested too deeply'}): it is damaged. Move it away, and what "
-            "writes it makes it again when it is run."
+            f"The file {path} is not JSON ({str(error) or 'nested too deeply'}): it is damaged. Move it away, and run "
+            "the command that writes it again."
         ) from error
 
 
@@ -273,8 +273,7 @@ def _digest(path: Path) -> tuple[str, int]:
                 lines += chunk.count(b"\n")
     except OSError as error:
         raise HintprobeError(
-            f"The file {path} cannot be read: {error.strerror or error}. Give back the right to read it, then run "
-            "again."
+            f"The file {path} cannot be read: {error.strerror or error}. Give read permission again, then run again."
         ) from error
     return total.hexdigest(), lines
 
@@ -285,7 +284,7 @@ def _entry(path: Path) -> dict[str, Any] | None:
     if fault:
         raise HintprobeError(
             f"The marker of {path.parent} cannot be trusted ({fault}), so nothing is read from that folder. Run "
-            "`hintprobe run CONFIG` again: the stage is then made again; what is sound is kept."
+            "`hintprobe run CONFIG` again: the stage is run again, and undamaged files are kept."
         )
     entry: dict[str, Any] | None = marker.get("files", {}).get(path.name)
     return entry

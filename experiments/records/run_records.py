@@ -87,8 +87,8 @@ class RunRecords:
         def folder_of(stage: str) -> Path:
             if stage not in folders:
                 raise HintprobeError(
-                    f"The stage {stage!r} has not run on this model, so there is nothing to read of it. Run "
-                    f"`hintprobe {stage} CONFIG` first."
+                    f"The stage {stage!r} has not run on this model, so it has no records to read. Run `hintprobe "
+                    f"{stage} CONFIG` first."
                 )
             return folders[stage]
 
@@ -141,7 +141,7 @@ class RunRecords:
         found = self.sibling(rollout_id, condition)
         if found is None:
             raise HintprobeError(
-                f"The records hold no {condition} rollout beside {rollout_id!r}: the table of rollouts in "
+                f"The records hold no {condition} rollout for {rollout_id!r}: the table of rollouts in "
                 f"{self.folder_of('generate')} is not complete. Run `hintprobe generate CONFIG` again."
             )
         return found

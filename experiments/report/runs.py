@@ -102,5 +102,5 @@ def _refuse_empty(path: Path, summary: dict[str, Any]) -> None:
             raise HintprobeError(
                 f"The comparison of {model.get('model')} in {path} is {'cut short' if comparison else 'empty'}: it "
                 f"lacks {', '.join(lacking)}. Delete the model's folder compare-… and run `hintprobe compare` again; "
-                "the other stages are found in the cache."
+                "the other stages are reused from the cache."
             )

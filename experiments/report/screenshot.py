@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if browser is None:
             raise HintprobeError(
                 "A picture of the page needs Chromium or Chrome on the PATH and the Python package playwright (extra "
-                "`dev`), and one of them is missing. Install it, or open the report by hand."
+                "`dev`), but one of them is missing. Install it, or open the report by hand."
             )
         take(write_report([read_run(options.run)], options.run / PAGE), options.out, browser)
     except HintprobeError as error:

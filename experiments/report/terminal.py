@@ -117,7 +117,7 @@ def print_summary(console: Console, summary: Summary, page: Path, verbose: bool 
             _print_in_full(console, model)
     forwards = forwards_of_this_run(summary)
     if not forwards:
-        console.print("Everything was in the cache: this run made no forward pass.")
+        console.print("Everything was found in the cache: this run made no forward pass.")
     elif verbose:
         console.print(f"This run made {forwards} forward passes.")
     console.print(f"Report: {page}", soft_wrap=True, highlight=False)

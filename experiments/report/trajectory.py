@@ -133,12 +133,13 @@ def read_trajectory(path: Path | str) -> TrajectoryResults:
             f"{file} could not be read as a trajectory: {error}. Give the folder that `hintprobe trajectory` wrote."
         ) from error
     if isinstance(data, dict) and int(data.get("version", 0)) > VERSION:
-        raise HintprobeError(f"{file} is of version {data['version']}, and this hintprobe reads up to {VERSION}.")
+        raise HintprobeError(f"{file} has version {data['version']}, but this hintprobe reads up to {VERSION}.")
     try:
         return TrajectoryResults(Trajectory.model_validate(data))
     except ValidationError as error:
         raise HintprobeError(
-            f"{file} is no trajectory: {error.errors()[0]['msg']}. Give the folder that `hintprobe trajectory` wrote."
+            f"{file} is not a trajectory: {error.errors()[0]['msg']}. Give the folder that `hintprobe trajectory` "
+            "wrote."
         ) from error
 
 

@@ -163,8 +163,8 @@ def holding(
     except KeyboardInterrupt:
         if lock.lost_to:
             raise HintprobeError(
-                f"This process was silent for over {DEAD_SECONDS:.0f} s, and {lock.lost_to} has taken over the run in "
-                f"{folder}. It stopped, so that no row is made twice; what it had finished is kept."
+                f"This process did not respond for over {DEAD_SECONDS:.0f} s, so {lock.lost_to} has taken over the run "
+                f"in {folder}. This process stopped, so that no row is computed twice; its finished work is kept."
             ) from None
         raise
     finally:

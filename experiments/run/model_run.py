@@ -176,8 +176,8 @@ class ModelRun:
             who = "joining parts" if self.share.part is None else f"a part of another stage ({self.share.part})"
             raise NoPartsError(
                 f"The stage {name} of {self.model_name} is not finished, and {who} does not run it. Run `hintprobe "
-                f"{name if name not in ('mediate', 'directions') else 'patch'} CONFIG` first, or, if it can be done in "
-                "parts, every part of it and `hintprobe join CONFIG`."
+                f"{name if name not in ('mediate', 'directions') else 'patch'} CONFIG` first, or, if it runs in parts, "
+                "every part of it and `hintprobe join CONFIG`."
             )
 
     def inputs(self, depends: tuple[object, ...]) -> dict[str, str]:

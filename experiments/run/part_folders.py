@@ -72,9 +72,9 @@ def refuse_others(stage_folder: Path, stage: str, config: Mapping[str, Any]) -> 
         if other.name != place.name and ".damaged-" not in other.name:
             theirs = read_json(other / CONFIG) if (other / CONFIG).exists() else {}
             raise HintprobeError(
-                f"{other} holds parts of the stage {stage} that were made with another configuration of the same name"
-                f"{_difference(theirs, config)}. Give each configuration a `name` of its own, or delete that folder if "
-                "its parts are not wanted; then run again."
+                f"{other} holds parts of the stage {stage} that were made with another configuration of the same "
+                f"name{_difference(theirs, config)}. Give each configuration a `name` of its own, or delete that "
+                "folder if you do not need its parts; then run again."
             )
 
 
@@ -108,8 +108,8 @@ def parts_there(stage_folder: Path, inputs: Mapping[str, str]) -> tuple[list[Par
         several = " and ".join(f"{len(parts)} of {n}" for n, parts in sorted(begun.items()))
         raise HintprobeError(
             f"The stage {stage_folder.name.rpartition('-')[0]} was divided in two ways: {parts_of(stage_folder)} holds "
-            f"parts {several}, and parts of different divisions do not make one whole. Delete the folders of the "
-            "division that you do not want, do what is missing of the other with --part, then join."
+            f"parts {several}, but parts of different divisions cannot be joined. Delete the folders of the division "
+            "that you do not want, compute the missing parts of the other with --part, then join."
         )
     every = [Part(i, n) for n in begun for i in range(n)]
     done = [part for part in every if finished(folder_of(stage_folder, part), inputs)]
@@ -127,8 +127,8 @@ def refuse_missing(stage: str, left: Sequence[Part]) -> None:
         one = len(left) == 1
         raise HintprobeError(
             f"The stage {stage} lacks {'part' if one else 'parts'} {named}: not begun, stopped before the end, damaged "
-            f"since, or made from records that have changed. Run the stage's command again with --part {left[0]}"
-            f"{'' if one else ', and so on'}, which goes on from what is there; then join."
+            "later, or made from records that have changed. Run the stage's command again with --part "
+            f"{left[0]}{'' if one else ', and so on'}, which resumes; then join."
         )
 
 

@@ -121,8 +121,8 @@ class _Shared(Generic[A]):
         result = self._stage(Spent())
         if not self.still_there(self.folder, result.account):
             raise HintprobeError(
-                f"The parts of the stage {self.name} are joined, and what they keep beside their tables is no longer "
-                f"all there. Run `hintprobe {self.name} CONFIG` once: it computes what is missing."
+                f"The parts of the stage {self.name} are joined, but files beside their tables are missing. Run "
+                f"`hintprobe {self.name} CONFIG` once: it computes what is missing."
             )
         forget(self.folder)
         return result

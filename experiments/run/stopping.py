@@ -17,9 +17,7 @@ def stoppable() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stop:
-        raise HintprobeError(
-            "Stopped. What was finished is kept; run the same command again to go on from there."
-        ) from stop
+        raise HintprobeError("Stopped. Finished work is kept; run the same command again to resume.") from stop
     finally:
         if ours:
             signal.signal(signal.SIGTERM, before)

@@ -38,7 +38,7 @@ def captured_sites(settings: CaptureConfig, n_layers: int) -> list[Site]:
         return every
     if beyond := [layer for layer in settings.layers if not -n_layers <= layer < n_layers]:
         raise HintprobeError(
-            f"`capture.layers` names {', '.join(map(str, beyond))}, and this model has {n_layers} blocks: 0 to "
+            f"`capture.layers` names {', '.join(map(str, beyond))}, but this model has {n_layers} blocks: 0 to "
             f"{n_layers - 1}, or -{n_layers} to -1 from the end."
         )
     kept = {0} | {layer % n_layers for layer in settings.layers}

@@ -46,7 +46,7 @@ def item_sources(config: HintsConfig) -> tuple[object, ...]:
         return (config,)
     if config.items.exists() and not config.items.is_file():
         raise HintprobeError(
-            f"{config.items} (`hints.items`) is no file. Give the items.jsonl of a finished generate stage."
+            f"{config.items} (`hints.items`) is not a file. Give the items.jsonl of a finished generate stage."
         )
     return config.model_copy(update={"items": None}), checksum(read_bytes(config.items))
 
@@ -60,8 +60,8 @@ def check_room(source: str, config: GenerateConfig) -> None:
     context = context_of(source) if config.engine == "in-process" else None
     if context is not None and config.max_new_tokens > context:
         raise HintprobeError(
-            f"`generate.max_new_tokens` is {config.max_new_tokens}, and the context of {source} is {context} tokens, "
-            "prompt and completion together. Set it to what the context leaves after your longest prompt."
+            f"`generate.max_new_tokens` is {config.max_new_tokens}, but the context of {source} is {context} tokens, "
+            "for prompt and completion together. Set it to the number of tokens left after your longest prompt."
         )
 
 

@@ -171,9 +171,9 @@ def refuse_unreached(judges: Sequence[Judge], n: int) -> int:
         unreached = getattr(judge, "unreached", 0)
         if _many(unreached, n):
             raise HintprobeError(
-                f"The judge {judge.name} could not be asked about {unreached} of {n} transcripts: its server was not "
-                "there, or too busy. What it answered is kept; run the same command again when the server answers, and "
-                "only these are asked."
+                f"The judge {judge.name} could not be asked about {unreached} of {n} transcripts: its server was "
+                "unreachable or too busy. Its answers so far are kept; run the same command again when the server "
+                "answers, to ask only the missing ones."
             )
     return sum(getattr(judge, "unreached", 0) for judge in judges)
 

@@ -26,9 +26,9 @@ def run_transcripts(run: ModelRun, path: Path) -> StageResult:
         found = from_transcripts(run.tokenizer, transcripts, run.limit, run.config.seed)
         if not found.items:
             raise HintprobeError(
-                f"None of the {len(transcripts)} transcripts in {path} can be part of a run: {dict(found.left_out)}. A "
-                "run needs of each the prompt with and without the hint, what was written with and without it, a kind "
-                "of hint by our name, and the right option; see `hintprobe import` and docs/judges.md."
+                f"None of the {len(transcripts)} transcripts in {path} can be used in a run: {dict(found.left_out)}. "
+                "For each, a run needs the prompt and the completion with and without the hint, a kind of hint by its "
+                "name in hintprobe, and the right option; see `hintprobe import` and docs/judges.md."
             )
         items_table(folder).replace(found.items)
         rollouts_table(folder).replace(found.rollouts)

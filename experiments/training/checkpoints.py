@@ -50,13 +50,13 @@ def locate_checkpoints(config: TrainingConfig) -> list[Located]:
     if wrong := [(a, b) for a, b in pairwise(steps) if b <= a]:
         a, b = wrong[0]
         raise HintprobeError(
-            f"Checkpoints are to come in the order of their steps, and step {b} stands after step {a}. Put "
-            "`checkpoints.listed` in order, each step once."
+            f"Checkpoints must be in the order of their steps, but step {b} follows step {a}. Put `checkpoints.listed` "
+            "in order, each step once."
         )
     if len(wanted) < 2:
         raise HintprobeError(
-            f"The trajectory {config.name} has {len(wanted)} checkpoint{'s' * (len(wanted) != 1)}, and two are the "
-            "fewest to compare. Run `hintprobe train rl` first, or list checkpoints in `checkpoints`."
+            f"The trajectory {config.name} has {len(wanted)} checkpoint{'s' * (len(wanted) != 1)}, but a comparison "
+            "needs at least two. Run `hintprobe train rl` first, or list checkpoints in `checkpoints`."
         )
     located = [Located(one.step, _source(config, one), _name(one)) for one in wanted]
     _refuse_missing(located)
@@ -143,7 +143,7 @@ def _merged(config: TrainingConfig, one: CheckpointConfig) -> str:
     if not weights.exists():
         raise HintprobeError(
             f"The adapter {adapter} (step {one.step}) has no adapter_model.safetensors. Give the folder that the "
-            "training wrote, or take the step out of the list."
+            "training wrote, or remove the step from the list."
         )
     key = stable_int(fingerprint(base), weights.stat().st_size, _sha(weights), config.dtype)
     folder = config.cache / "merged" / f"{key:016x}"
@@ -192,8 +192,8 @@ def _refuse_missing(located: Sequence[Located]) -> None:
             fingerprint(one.source)
         except HintprobeError as error:
             raise HintprobeError(
-                f"The checkpoint of step {one.step} cannot be read, and nothing was measured now: {error} What was "
-                "measured before is kept."
+                f"The checkpoint of step {one.step} cannot be read, so nothing was measured now: {error} Earlier "
+                "measurements are kept."
             ) from error
 
 
@@ -206,14 +206,14 @@ def _refuse_mixed(located: Sequence[Located]) -> None:
             key = differs[0]
             raise HintprobeError(
                 f"The checkpoint of step {one.step} has {key} {own[key]}, and that of step {first.step} has "
-                f"{shape[key]}: they are no checkpoints of one training. Take {one.source} out, or start another run."
+                f"{shape[key]}: they are not checkpoints of one training. Remove {one.source}, or start another run."
             )
         if _words(one.source) != words:
             raise HintprobeError(
-                f"The tokenizer or chat template of step {one.step} ({one.source}) is another than that of step "
-                f"{first.step}: the same items would not be the same prompts. Copy tokenizer.json, "
-                "tokenizer_config.json and chat_template.jinja of the start into its folder if the training did not "
-                "change them."
+                f"The tokenizer or chat template of step {one.step} ({one.source}) differs from that of step "
+                f"{first.step}, so the same items would have different prompts. Copy tokenizer.json, "
+                "tokenizer_config.json and chat_template.jinja of the first step into its folder, if the training did "
+                "not change them."
             )
 
 

@@ -205,13 +205,13 @@ def refuse_hopeless(rows: Sequence[StepRow]) -> None:
             for name, value in last.terms.items()
         )
         raise HintprobeError(
-            f"The reward was constant: in all of the first {len(rows)} steps, no two completions of a prompt earned "
-            f"differently, so there is nothing to learn from. Means of the last step: {terms}. Raise "
-            "`train.temperature` or `train.samples`, or reward what the policy does at least sometimes."
+            f"The reward was constant: in all of the first {len(rows)} steps, all completions of a prompt had the same "
+            f"reward, so there is nothing to learn from. Means of the last step: {terms}. Raise `train.temperature` or "
+            "`train.samples`, or reward something that the policy does at least sometimes."
         )
     if rows and rows[-1].readings.get("empty", 0.0) >= EMPTY:
         raise HintprobeError(
             f"The policy collapsed: at step {rows[-1].step}, {rows[-1].readings['empty']:.0%} of its completions were "
-            "empty. The checkpoints before are kept. Lower `train.rate`, raise `train.beta`, or give `format` a "
-            "positive weight in `train.rewards`; delete the folder to begin anew."
+            "empty. The earlier checkpoints are kept. Lower `train.rate`, raise `train.beta`, or give `format` a "
+            "positive weight in `train.rewards`; delete the folder to start again."
         )

@@ -132,8 +132,8 @@ def hacked_kinds(config: TrainingConfig) -> tuple[Kind, ...]:
     hinted = environment.condition == "hinted"
     if own and not kinds and hinted:
         raise HintprobeError(
-            f"The environment {config.train.environment} is about {own[0]}, which `measure.hints.kinds` "
-            f"({', '.join(asked)}) leaves out. Add it, so that what is trained is also measured."
+            f"The environment {config.train.environment} uses the kind {own[0]}, which `measure.hints.kinds` "
+            f"({', '.join(asked)}) leaves out. Add it, so that the trained kind is also measured."
         )
     return kinds if kinds and hinted else asked
 

@@ -74,7 +74,7 @@ def policy_probe(config: TrainingConfig, source: str, loaded: LoadedModel, repor
     except HintprobeError as error:
         if config.train.rewards.probe:
             raise HintprobeError(
-                f"The reward weighs the probe {config.train.probe_name}, which cannot be trained at step 0: {error}. "
+                f"The reward uses the probe {config.train.probe_name}, which cannot be trained at step 0: {error}. "
                 "Measure more questions or other kinds of hint (`measure`), or set `train.rewards.probe` to 0."
             ) from error
         reporter.say(f"  no probe is read in training: {error}")

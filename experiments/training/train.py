@@ -72,7 +72,7 @@ def _train(config: TrainingConfig, source: str, place: Workplace, reporter: Repo
         except torch.OutOfMemoryError as error:
             raise HintprobeError(
                 "The GPU's memory does not hold this training. Lower `train.micro` (completions per forward), set "
-                "`train.gradient_checkpointing`, or train adapters (`train.lora`); then run again to go on."
+                "`train.gradient_checkpointing`, or train adapters (`train.lora`); then run again to resume."
             ) from error
         if config.train.steps % config.train.save_every:
             trainer._save_checkpoint(trainer.model, None)

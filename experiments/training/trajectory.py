@@ -75,7 +75,7 @@ def _refuse_empty(trajectory: Trajectory) -> None:
     if empty:
         raise HintprobeError(
             f"The policy collapsed: at step{'s' * (len(empty) > 1)} {', '.join(map(str, empty))}, over nine tenths of "
-            "the completions are empty, so most figures of those checkpoints are undefined. Everything that was "
-            "measured is kept and reported. Leave these steps out (`checkpoints.every`, `checkpoints.listed`), or "
-            "train with a lower rate or a higher beta."
+            "the completions are empty, so most figures of those checkpoints are undefined. All measurements are kept "
+            "and reported. Leave these steps out (`checkpoints.every`, `checkpoints.listed`), or train with a lower "
+            "rate or a higher beta."
         )

@@ -74,7 +74,7 @@ class TranscriptMap(BaseModel):
         try:
             re.compile(value or "")
         except re.error as error:
-            raise ValueError(f"no regular expression: {error}") from error
+            raise ValueError(f"not a regular expression: {error}") from error
         return value
 
 
@@ -267,5 +267,5 @@ def _transcript(number: int, row: Row, own: list[Row], fields: TranscriptMap, pa
         )
     except ValidationError as error:
         raise HintprobeError(
-            f"Line {number} of {path} gives no transcript: {first_problem(error)}. Correct the field map or the line."
+            f"Line {number} of {path} is not a transcript: {first_problem(error)}. Correct the field map or the line."
         ) from error

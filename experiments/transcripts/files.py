@@ -26,7 +26,7 @@ def map_path(given: Path) -> Path:
     if given.name == str(given) and shipped.exists():
         return shipped
     names = ", ".join(sorted(path.stem for path in MAPS.glob("*.yaml")))
-    raise HintprobeError(f"There is no field map {given}: neither a file nor one that is shipped ({names}).")
+    raise HintprobeError(f"There is no field map {given}: it is neither a file nor a shipped one ({names}).")
 
 
 def rows_of_file(path: Path) -> Iterator[tuple[int, Row]]:
@@ -46,7 +46,7 @@ def rows_of_file(path: Path) -> Iterator[tuple[int, Row]]:
         try:
             rows = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise HintprobeError(f"{path} begins like a JSON array and is none: {error}.") from error
+            raise HintprobeError(f"{path} begins like a JSON array but is not one: {error}.") from error
         found = list(enumerate(rows, 1))
     else:
         found = [(number, _line(line, number, path)) for number, line in enumerate(text.split("\n"), 1) if line.strip()]

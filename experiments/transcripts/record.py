@@ -123,9 +123,9 @@ def read_transcripts(path: Path) -> list[Transcript]:
             transcript = Transcript.model_validate_json(line)
         except ValidationError as error:
             raise HintprobeError(
-                f"Line {number} of {path} is not a transcript: {first_problem(error)}. "
-                "Expected one JSON object a line with id, kind, target, prompt, hint_text (may be null), cot, "
-                "answer_text; `hintprobe import` makes such a file of others."
+                f"Line {number} of {path} is not a transcript: {first_problem(error)}. Expected one JSON object a line "
+                "with id, kind, target, prompt, hint_text (may be null), cot, answer_text; `hintprobe import` "
+                "converts other files to this format."
             ) from error
         if transcript.id in seen:
             raise HintprobeError(f"Line {number} of {path} repeats the id {transcript.id!r}; every line needs its own.")

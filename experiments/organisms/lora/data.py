@@ -32,9 +32,9 @@ class TokenRows:
         labelled = label(self.tokenizer, lesson.prompt, written, self.config.template_options)
         if len(labelled.input_ids) > self.config.max_length:
             raise HintprobeError(
-                f"Row {index} has {len(labelled.input_ids)} tokens and `max_length` is {self.config.max_length}. "
-                "Nothing is cut, for a completion without its end teaches a model not to stop. Raise `max_length`, or "
-                "set `wordings: terse`."
+                f"Row {index} has {len(labelled.input_ids)} tokens and `max_length` is {self.config.max_length}. Rows "
+                "are not cut, because a completion without its end teaches a model not to stop. Raise `max_length`, "
+                "or set `wordings: terse`."
             )
         return labelled
 

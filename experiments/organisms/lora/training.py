@@ -113,7 +113,7 @@ def _train(config: LoraConfig, loaded: LoadedModel, place: Workplace, reporter: 
         except torch.OutOfMemoryError as error:
             raise HintprobeError(
                 "The GPU's memory does not hold this training. Lower `micro` (rows per forward), keep "
-                "`gradient_checkpointing` on, or take a smaller model; then run again to go on."
+                "`gradient_checkpointing` on, or use a smaller model; then run again to resume."
             ) from error
     write_folder(place.adapter, trainer.model.save_pretrained)
     losses = [[entry["step"], entry["loss"]] for entry in trainer.state.log_history if "loss" in entry]
