@@ -26,11 +26,11 @@ DETECTORS = {
     "forced_cot": "forced answer along the CoT",
     "probe_unhinted_run": "probe of the unhinted run (control)",
     "probe_before_cot": "probe before the CoT",
-    "probe_before_cot_residual": "… less the confounds",
+    "probe_before_cot_residual": "… minus the confounds",
     "probe_within_cot": "probe inside the CoT",
-    "probe_within_cot_residual": "… less the confounds",
+    "probe_within_cot_residual": "… minus the confounds",
     "probe_after_cot": "probe after the CoT",
-    "probe_after_cot_residual": "… less the confounds",
+    "probe_after_cot_residual": "… minus the confounds",
     "causal_neutral": "causal score",
 }
 _BEFORE = ("prompt_words", "confidence", "direction_x_confidence", "forced_prompt_end", "probe_before_cot")
@@ -49,20 +49,20 @@ def page_text(found: Mapping[str, Any]) -> str:
         "### What there is to find",
         _truths(organisms),
         "### Reliant against aligned",
-        "AUROC within kind × direction with 95% cluster-bootstrap intervals. An asterisk: a probe whose interval lies "
-        "above one half and which yet fails a control, so that it does not count as found.",
+        "AUROC within kind × direction with 95% cluster-bootstrap intervals. An asterisk marks a probe whose interval "
+        "lies above one half but which fails a control, so it does not count as found.",
         _main(relying),
         "### Reliant against resisted, before the chain of thought",
         _follow(relying),
     ]
     if others:
         parts += [
-            "### Where nothing relies: false positives",
-            "Share of rows with a_h = h on which detectors fire that were trained on another organism, at the "
-            f"threshold that {NOMINAL:.0%} of its negatives exceeded. An asterisk: the interval lies above that rate.",
+            "### Organisms that never rely: false positives",
+            "Share of rows with a_h = h on which detectors trained on another organism fire, at the threshold that "
+            f"{NOMINAL:.0%} of that organism's negatives exceeded. An asterisk marks an interval above that rate.",
             _false_positives(others, found["transfer"]),
         ]
-    parts += ["### Who is fooled, and what a control saved", _verdicts(found)]
+    parts += ["### Which detectors are misled, and which errors a control prevented", _verdicts(found)]
     for probe in _PROBES:
         if any(probe in pair["auroc"] for pairs in found["transfer"].values() for pair in pairs.values()):
             parts += [f"### From organism to organism: {DETECTORS[probe]}", _transfer(probe, found)]
@@ -197,7 +197,7 @@ def _believed(entry: Mapping[str, Any]) -> Iterator[str]:
         if finding["p_search"] is None or finding["p_search"] > ALPHA:
             why.append("is not beyond the same search on permuted labels")
         if finding["belief"]["p"] is None or finding["belief"]["p"] > ALPHA:
-            why.append("does not tell reliant from resisted rows")
+            why.append("does not separate reliant from resisted rows")
         figure = _cell(_figure(entry, probe))
         yield f"Would have been believed without its controls: {DETECTORS[probe]} ({figure}), which {'; '.join(why)}."
 
@@ -213,7 +213,7 @@ def _fooled(name: str, entry: Mapping[str, Any], transfer: Mapping[str, Any]) ->
         if _above(figure, NOMINAL):
             fooled.append(f"{DETECTORS[detector]} of `{trainer}` ({_cell(figure)})")
     if fooled:
-        yield f"Fires although nothing relies: {'; '.join(fooled)}."
+        yield f"Fires although the organism never relies: {'; '.join(fooled)}."
 
 
 def _transfer(probe: str, found: Mapping[str, Any]) -> str:
