@@ -6,7 +6,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
-from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 
 class RoomyLayer(DynamicLayer):
@@ -70,21 +70,20 @@ def roomy_cache(model: PreTrainedModel, spare: int) -> DynamicCache:
 
 
 def joined(caches: Sequence[DynamicCache]) -> DynamicCache:
-    """One cache of all rows, padded on the left to the widest. It is the first one; the others are emptied."""
+    """One cache of all rows, padded on the left to the first, which is the widest. The others are emptied."""
     first, *others = caches
     if not others:
         return first
-    width = max(cache.get_seq_length() for cache in caches)
     for layer, *more in zip(*(cache.layers for cache in caches), strict=True):
         if layer.is_initialized:  # a layer may use the keys of another
-            _join([layer, *more], width)
+            _join([layer, *more])
     return first
 
 
-def _join(layers: Sequence[Any], width: int) -> None:
-    """Let the first layer hold the rows of all, as wide as the widest."""
+def _join(layers: Sequence[Any]) -> None:
+    """Let the first layer hold the rows of all; a sliding window of each is as wide as it has tokens."""
     first, *others = layers
-    held = max(layer.keys.shape[-2] for layer in layers)
+    held = first.keys.shape[-2]
     keys, values = (
         torch.cat([torch.nn.functional.pad(part, (0, 0, held - part.shape[-2], 0)) for part in parts])
         for parts in ([layer.keys for layer in layers], [layer.values for layer in layers])
@@ -93,8 +92,6 @@ def _join(layers: Sequence[Any], width: int) -> None:
         layer.reset()
     if isinstance(first, RoomyLayer):
         first.drop_buffers()
-    if isinstance(first, DynamicSlidingWindowLayer):
-        first.cumulative_length = width
     first.keys, first.values = keys, values
 
 

@@ -148,8 +148,8 @@ def test_prompts_of_other_lengths_share_nothing():
 
 def test_noise_is_that_of_the_seed_whatever_is_shared(tiny: Tiny, eager):
     loaded = tiny("llama")
-    beginning, *ends = some_rows(loaded, (40, *[5] * 4))
-    prompts, decoding = alike(beginning, ends), Decoding(max_new_tokens=6, temperature=1.0)
+    beginning, short, *ends = some_rows(loaded, (40, 9, *[5] * 3))
+    prompts, decoding = [*alike(beginning, ends), short], Decoding(max_new_tokens=6, temperature=1.0)
     rows = list(itertools.chain.from_iterable([prompt] * 2 for prompt in prompts))
     together = generate(loaded, rows, decoding, seeds=range(8))
     for k, row in enumerate(rows):
