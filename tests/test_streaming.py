@@ -138,7 +138,7 @@ def test_a_probe_of_the_prompt_has_nothing_to_follow_and_one_without_a_threshold
         raise run(tiny_folder("llama"), folder, file, "-o", tmp_path / "s", "--stream").exception
     folder, _ = probe_in(tmp_path, tiny("llama"), "cot_0.5")
     done = run(tiny_folder("llama"), folder, file, "-o", tmp_path / "s", "--stream", "--device", "cpu")
-    assert "no alarm is given" in done.output
+    assert "no alarms: this probe" in done.output
     assert lines_of(tmp_path / "s")["a"]["alarm"] is None
     with pytest.raises(HintprobeError, match="add --stream"):
         raise run(tiny_folder("llama"), folder, file, "-o", tmp_path / "s2", "--stop-at-alarm").exception

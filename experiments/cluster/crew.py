@@ -160,5 +160,5 @@ def _check(said: dict[str, Any], folder: Path) -> None:
 def _died(over: str) -> str:
     return (
         f"Workers died {_MOST_DEATHS} times over {over}. Too little memory is the usual reason: lower the stage's "
-        "`token_budget`, or give workers more. What was finished is kept; run the same command again to go on from it."
+        "`token_budget`, or give workers more. Finished work is kept; run the same command again to resume."
     )

@@ -43,10 +43,10 @@ def init(
     }
     path = out or Path("FILE.yaml")
     heading = (
-        f"A run of hintprobe on {model}. Lines that start with # are defaults, with what they mean: "
-        "take the first # away to set one.\n"
-        f"hintprobe plan {path}   # what it would cost, and whether it could show anything\n"
-        f"hintprobe run {path}    # run it; stop and run it again at any time"
+        f"A run of hintprobe on {model}. Lines that start with # are defaults with their meaning: "
+        "remove the first # to set one.\n"
+        f"hintprobe plan {path}   # its cost, and which effects it could detect\n"
+        f"hintprobe run {path}    # run it; it can be stopped at any time, and resumes when run again"
     )
     text = config_text(chosen, heading)
     if out is None:

@@ -144,14 +144,14 @@ def _cached(cached: dict[str, Any]) -> str:
             f"{size(n_bytes['present'])} there, {size(n_bytes['missing'])} missing"
         )
     else:
-        parts.append("activations: counted once all rollouts are there")
+        parts.append("activations: counted when all rollouts are present")
     return f"In the cache: {'; '.join(parts)}."
 
 
 def _basis(assumed: dict[str, Any], measured: dict[str, Any] | None, given: bool) -> str:
     rates = assumed["rates"]
     if given:
-        return "Times are arithmetic from the card's data sheet, good to a factor of three."
+        return "Times are calculated from the card's data sheet and may be wrong by a factor of three."
     if measured:
         return (
             f"Measured on {measured['questions']} questions: speed, completions of {assumed['completion_tokens']:.0f} "
@@ -160,8 +160,8 @@ def _basis(assumed: dict[str, Any], measured: dict[str, Any] | None, given: bool
         )
     return (
         f"Assumed: completions of {assumed['completion_tokens']:.0f} tokens, accuracy {rates['accuracy']:.2f}, "
-        f"{rates['following']:.2f} switch to the hint; times are arithmetic from the card's data sheet, good to a "
-        "factor of three. --calibrate measures instead."
+        f"{rates['following']:.2f} switch to the hint; times are calculated from the card's data sheet and may be "
+        "wrong by a factor of three. --calibrate measures instead."
     )
 
 
@@ -180,8 +180,11 @@ def _verdict(power: dict[str, Any], labels: dict[str, int] | None) -> str:
         )
     detectable = power["smallest_auroc_told_from_chance"]
     if detectable is None:
-        return "No AUROC within kind and direction could be told from chance: no stratum would hold both classes."
+        return (
+            "No AUROC within kind and direction could be distinguished from chance: no kind × direction would have "
+            "both classes."
+        )
     return (
-        f"Enough rows for an AUROC within kind and direction of {detectable:.2f} or more to be told from 0.5 in four "
+        f"Enough rows to distinguish an AUROC within kind and direction of {detectable:.2f} or more from 0.5 in four "
         "runs out of five (rows of one question counted as independent)."
     )

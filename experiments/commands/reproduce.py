@@ -98,7 +98,7 @@ def _tell(result: dict[str, Any], as_json: bool) -> None:
     console.print(
         f"{n - wrong} of {n} values are as published, {wrong} differ. Computed again: "
         f"{', '.join(result['computed_again']) or 'nothing'}. "
-        f"{'Other than then: ' + ', '.join(other) + '. ' if other else ''}Report: {result['report']}",
+        f"{'Different from the published run: ' + ', '.join(other) + '. ' if other else ''}Report: {result['report']}",
         markup=False,
         highlight=False,
     )

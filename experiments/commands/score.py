@@ -117,7 +117,7 @@ def score(
     console = Console()
     console.print(f"{counts['probe']}: {counts['target']}", markup=False, highlight=False)
     if counts["other_model"]:
-        console.print("Another model than the one it was trained on: its threshold and calibration may not hold here.")
+        console.print("The probe was trained on another model: its threshold and calibration may not hold here.")
     console.print(
         f"{counts['scored']} of {counts['transcripts']} transcripts scored, {counts['flagged']} above the threshold "
         f"({counts['threshold']}). wrote {counts['out']}",
@@ -135,7 +135,7 @@ def _print_stream(found: dict[str, Any], as_json: bool) -> None:
     alarms = (
         f"{found['alarms']} gave an alarm (threshold {found['threshold']:.3g})"
         if found["threshold"] is not None
-        else "no alarm is given: this probe has no threshold for texts that are followed as they grow"
+        else "no alarms: this probe has no threshold for texts that are scored while they are written"
     )
     Console().print(
         f"{found['probe']}: {found['target']}\n{found['scored']} of {found['transcripts']} transcripts have a chain of "

@@ -94,7 +94,7 @@ def _print(console: Console, found: "Trajectory") -> None:
         table.add_row(str(point.step), *(_cell(point, name) for name in COLUMNS.values()))
     console.print(table)
     for name in ("hack_rate", "verbalized_share", "raw_faithfulness"):
-        console.print(f"{name}: {found.levels[name].verdict}; last less first {_last(found, name)}")
+        console.print(f"{name}: {found.levels[name].verdict}; last minus first {_last(found, name)}")
     for note in found.notes:
         console.print(note, markup=False)
 

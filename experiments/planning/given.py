@@ -44,7 +44,10 @@ def given_transcripts(config: Config, limit: int) -> Given | None:
     prompts = [len(text or "") for t in chosen for text in (t.prompt, t.plain_prompt)]
     written = [len(text or "") for t in chosen for text in (completion_of(t.cot, t.answer_text), t.unhinted_text)]
     why = "".join(f"; {n} left out: {reason}" for reason, n in left_out.items())
-    note = f"{len(chosen)} of {len(every)} transcripts are read and nothing is sampled; rows are counted in them{why}."
+    note = (
+        f"{len(chosen)} of {len(every)} transcripts are used; nothing is sampled, and rows are counted in the "
+        f"transcripts{why}."
+    )
     return Given(
         [item_of(t) for t in chosen],
         sum(prompts) / len(prompts),

@@ -231,9 +231,9 @@ def _said(path: Path, holder: dict[str, Any]) -> str:
     if path.name.startswith("."):
         return (
             f"The file {path.name[1:].removesuffix('.lock')} in {path.parent} is being worked on by {who}. Let it end, "
-            "then run again to go on from what it left, or write to another file."
+            "then run again to resume, or write to another file."
         )
     return (
         f"The run in {path.parent} is being worked on by {who}. Wait for it with `hintprobe run CONFIG --wait`, which "
-        "then goes on from what it left; end that process; or run under another `name` or `--cache`."
+        "then continues from its results; end that process; or run under another `name` or `--cache`."
     )

@@ -206,13 +206,11 @@ class ModelRun:
         A table with checksums of its lines stays: the stage keeps its sound lines and makes the others again.
         """
         if found.outdated:
-            self.reporter.say(
-                f"  {name}: what it was made from has been made again since, and differs; it is made again"
-            )
+            self.reporter.say(f"  {name}: its inputs have changed since it finished; it is run again")
             set_aside(folder)
             return
         for file, fault in found.faults.items():
-            self.reporter.warn(f"  {name}: {file} {fault.removeprefix(MARKER).strip()}; the stage is made again")
+            self.reporter.warn(f"  {name}: {file} {fault.removeprefix(MARKER).strip()}; the stage is run again")
             if not (folder / (file + SUMS)).exists():
                 set_aside(folder / file)
         set_aside(folder / MARKER)

@@ -67,7 +67,7 @@ class Reporter:
     def say_lost(self, table: Path, lines: int) -> None:
         """Say how many damaged lines of a table are made again."""
         if lines:
-            self.warn(f"  {lines} damaged lines of {table.name} were left out and are made again")
+            self.warn(f"  {lines} damaged lines of {table.name} were skipped; their rows are computed again")
 
     def step(self, token: int, most: int, rows: int) -> None:
         """Show how far a batch has come in which rows may not end for minutes; beside the bar, or in the log."""

@@ -100,7 +100,7 @@ class _Judging:
             self.unreached = before
             self.run.reporter.warn(
                 f"  judge: {before} verdicts are missing since an earlier run, because a judge's server did not give "
-                f"them. They were asked for again, and this failed; the stage stays as it was. {error}"
+                f"them. Asking for them again failed; the stage is unchanged. {error}"
             )
 
     def close(self) -> dict[str, Any]:

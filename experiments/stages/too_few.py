@@ -39,7 +39,7 @@ def _cause(run: ModelRun) -> str:
         advice = (
             "raise `generate.max_new_tokens`"
             if cut > 0.5 * unparsed
-            else "read some in the report, and say in `generate.instruction` how the answer is to be stated"
+            else "read some of them in the report, and state in `generate.instruction` how to give the answer"
         )
         return f"{unparsed} of {rollouts} completions state no answer ({cut} were cut by the token limit): {advice}."
     answers = Counter(

@@ -62,7 +62,7 @@ def _train(config: TrainingConfig, source: str, place: Workplace, reporter: Repo
     found = place.found()
     last = found[max(found)] if found else None
     if last is not None:
-        reporter.say(f"  going on from {last.name}")
+        reporter.say(f"  resuming from {last.name}")
     title = f"{config.name}: {config.train.environment}"
     bar = reporter.bar(title, config.train.steps)
     with limited_threads(config.threads), kept_random_states(), quiet(), bar as tick:
