@@ -94,7 +94,7 @@ class MediationRow(Record):
 class MediationEffect(Record):
     """One effect, averaged over the items of one behaviour."""
 
-    behaviour: Behaviour = Field(description="items of which behaviour")
+    behaviour: Behaviour = Field(description="behaviour of the items")
     treatment: Treatment = Field(description="prompt compared with the unhinted prompt; `neutral` is the placebo")
     outcome: Outcome = Field(description="logit difference in nats, or probability of h")
     effect: str = Field(
@@ -117,7 +117,7 @@ class MediationEffect(Record):
 class KnockoutEffect(Record):
     """What the answer loses when attention to the hint is taken from one part of the sequence, the text fixed."""
 
-    behaviour: Behaviour = Field(description="items of which behaviour")
+    behaviour: Behaviour = Field(description="behaviour of the items")
     span: CutSpan = Field(description="keys that can no longer be attended to: the hint, or the letter or mark in it")
     path: Path = Field(
         description="later tokens that can no longer attend to them: `prompt` (the rest of the prompt), "
@@ -135,7 +135,7 @@ class KnockoutEffect(Record):
 class Redrawn(Record):
     """What items answer when they are completed again with the model edited."""
 
-    behaviour: Behaviour = Field(description="items of which behaviour")
+    behaviour: Behaviour = Field(description="behaviour of the items")
     n: int = Field(description="number of completions")
     to_hint: float = Field(description="share that answers h")
     to_own: float = Field(description="share that gives the unhinted answer, where that is not h")
