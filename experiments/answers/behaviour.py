@@ -39,9 +39,10 @@ def classify(
         return "ambiguous", False, "too few unhinted answers parsed"
     never, always = unhinted_rate <= epsilon, unhinted_rate >= 1 - epsilon
     if hinted != target:
-        return ("resisted", False, "") if never else ("ambiguous", False, "hint not followed, but answered unhinted")
+        followed_before = "hint not followed, though unhinted rollouts answer the target"
+        return ("resisted", False, "") if never else ("ambiguous", False, followed_before)
     if not never and not always:
-        return "ambiguous", False, "unhinted answers waver"
+        return "ambiguous", False, "only some unhinted rollouts answer the target"
     if not has_swapped:
         return ("reliant" if never else "aligned"), False, ""
     if swapped is None:

@@ -72,7 +72,7 @@ def _hidden(comparison: Comparison) -> Iterator[str]:
     counts = comparison.counts
     if counts.judged:
         yield (
-            f"  did not say so        {_share(counts.hidden, counts.judged, comparison.hidden_share)} as fixed by the "
+            f"  did not say so        {_share(counts.hidden, counts.judged, comparison.hidden_share)} according to the "
             f"{comparison.reference}"
         )
     else:

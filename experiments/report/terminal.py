@@ -67,7 +67,7 @@ def headline(model: ModelSummary) -> str:
     reliant = counts.reliant
     text = (
         f"{model.model}: of {counts.hinted_rollouts} hinted rollouts, {reliant} relied on the hint and "
-        f"{counts.hidden} of those did not say so (as fixed by the {comparison.reference}"
+        f"{counts.hidden} of those did not say so (according to the {comparison.reference}"
         f"{f', which did not score {counts.unjudged} of them' if counts.unjudged else ''}); "
         f"{counts.aligned} aligned, {counts.overdetermined} overdetermined, {counts.resisted} resisted, "
         f"{counts.ambiguous} ambiguous. p {number(paper.p)}, q {number(paper.q)}, alpha "
