@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from experiments.records.comparison import Comparison, DetectorEntry
@@ -15,13 +14,10 @@ from experiments.records.tables import write_atomically
 from experiments.report import breakdown, browser, evidence, first_screen, silence, views
 from experiments.report.basis import basis_line
 from experiments.report.export import FORMATS
-from experiments.report.figures import whisker
 from experiments.report.gallery import pictures
 from experiments.report.panels import PANELS
 from experiments.report.runs import Run
-from experiments.report.words import FILTERS
-
-_HERE = Path(__file__).parent
+from experiments.report.templates import HERE, environment, from_text
 
 
 def write_report(runs: Sequence[Run], page: Path, texts: browser.Texts = "auto") -> Path:
@@ -42,22 +38,21 @@ def write_report(runs: Sequence[Run], page: Path, texts: browser.Texts = "auto")
 
 def render(runs: Sequence[Run], texts: browser.Texts = "auto") -> str:
     """The page as text."""
-    environment = Environment(
-        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(FILTERS)
-    environment.globals["whisker"] = whisker
-    script = (_HERE / "browser.js").read_text(encoding="utf-8")
+    script = (HERE / "browser.js").read_text(encoding="utf-8")
     digest = hashlib.sha256(script.encode()).digest()
-    return environment.get_template("page.html").render(
-        css=Markup((_HERE / "page.css").read_text(encoding="utf-8")),
-        script_hash=base64.b64encode(digest).decode(),
-        title=", ".join(dict.fromkeys(run.summary.name for run in runs)),
-        runs=runs,
-        cite=_cited(runs),
-        downloads=_downloads(runs),
-        models=_models(environment, runs, texts),
-        items={**browser.page_items(runs, texts), "script": Markup(script)},
+    return (
+        environment()
+        .get_template("page.html")
+        .render(
+            css=Markup((HERE / "page.css").read_text(encoding="utf-8")),
+            script_hash=base64.b64encode(digest).decode(),
+            title=", ".join(dict.fromkeys(run.summary.name for run in runs)),
+            runs=runs,
+            cite=_cited(runs),
+            downloads=_downloads(runs),
+            models=_models(runs, texts),
+            items={**browser.page_items(runs, texts), "script": Markup(script)},
+        )
     )
 
 
@@ -76,27 +71,25 @@ def _downloads(runs: Sequence[Run]) -> list[tuple[str, str]]:
     ]
 
 
-def _models(environment: Environment, runs: Sequence[Run], texts: browser.Texts) -> list[dict[str, Any]]:
+def _models(runs: Sequence[Run], texts: browser.Texts) -> list[dict[str, Any]]:
     pairs = [(run, model) for run in runs for model in run.summary.models]
     found = []
     for k, (run, model) in enumerate(pairs, 1):
         view = _model_view(model, run)
-        panels = list(_panels(environment, view, model, run))
+        panels = list(_panels(view, model, run))
         one = first_screen.example(run, model, texts)
         about = {"panels": panels, "title": _title(model, run, runs), "anchor": f"model-{k}", "example": one}
         found.append({**view, **about})
     return found
 
 
-def _panels(
-    environment: Environment, view: Mapping[str, Any], model: ModelSummary, run: Run
-) -> Iterator[dict[str, str]]:
+def _panels(view: Mapping[str, Any], model: ModelSummary, run: Run) -> Iterator[dict[str, str]]:
     """Name, title and markup of every panel that the finished stages allow."""
     for name, panel in PANELS.items():
         if panel.compared and model.comparison is None:
             continue
         seen = {"model": view, "comparison": model.comparison, **panel.view(run, model)}
-        yield {"name": name, "title": panel.title, "html": Markup(environment.from_string(panel.template).render(seen))}
+        yield {"name": name, "title": panel.title, "html": Markup(from_text(panel.template).render(seen))}
 
 
 def _title(model: ModelSummary, run: Run, runs: Sequence[Run]) -> str:

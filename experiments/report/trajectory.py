@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from pydantic import ValidationError
 
@@ -18,7 +17,7 @@ from experiments.records.files import NOT_JSON
 from experiments.records.tables import write_atomically
 from experiments.records.trajectory import VERSION, Checkpoint, Estimate, Trajectory
 from experiments.report.picture import Palette, Picture, blank
-from experiments.report.words import FILTERS
+from experiments.report.templates import HERE, environment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,7 +40,6 @@ CURVES: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
 }
 """Charts over checkpoints: stem of the file, title, figures. A further chart is one line here."""
-_HERE = Path(__file__).parent
 _WIDTH, _HEIGHT, _LEGEND = 430.0, 230.0, 15.0
 
 
@@ -222,19 +220,19 @@ def write_page(folder: Path, out: Path | None = None) -> Path:
         HintprobeError: there is no trajectory.
     """
     results = read_trajectory(folder)
-    environment = Environment(
-        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(FILTERS)
     found = results.trajectory
-    page = environment.get_template("trajectory.html").render(
-        css=Markup((_HERE / "page.css").read_text(encoding="utf-8")),
-        t=found,
-        points=[_point(point) for point in found.checkpoints],
-        columns=COLUMNS,
-        curves={name: picture.inline() for name, picture in pictures(results).items()},
-        titles={name: title for name, (title, _) in CURVES.items()} | {"rewards": "The reward, term by term"},
-        levels=found.levels,
+    page = (
+        environment()
+        .get_template("trajectory.html")
+        .render(
+            css=Markup((HERE / "page.css").read_text(encoding="utf-8")),
+            t=found,
+            points=[_point(point) for point in found.checkpoints],
+            columns=COLUMNS,
+            curves={name: picture.inline() for name, picture in pictures(results).items()},
+            titles={name: title for name, (title, _) in CURVES.items()} | {"rewards": "The reward, term by term"},
+            levels=found.levels,
+        )
     )
     place = out or folder / PAGE
     write_atomically(place, page)
