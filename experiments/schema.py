@@ -38,7 +38,9 @@ from experiments.records import (
     TransferCell,
     Verdict,
     accounts,
+    behaviour_figures,
     comparison,
+    detector_tables,
     judging,
     monitoring,
     parts,
@@ -75,7 +77,11 @@ RECORDS: tuple[type[BaseModel], ...] = (
 )  # fmt: skip
 
 RESULTS: tuple[type[BaseModel], ...] = (
-    *(model for module in (accounts, summary, parts, judging, monitoring, comparison) for model in _models_of(module)),
+    *(
+        model
+        for module in (accounts, summary, parts, judging, monitoring, behaviour_figures, detector_tables, comparison)
+        for model in _models_of(module)
+    ),
 )
 """What accounts, ``summary.json`` and ``comparison.json`` are made of."""
 

@@ -5,7 +5,7 @@ import io
 import pytest
 from report_summary import figure, model_summary, run_summary, typed
 
-from experiments.records.comparison import Finding
+from experiments.records.detector_tables import Finding
 from experiments.report.brief import WIDTH, brief, why_not
 from experiments.report.figure_text import show
 from experiments.report.names import readable

@@ -8,7 +8,7 @@ import pytest
 from experiments.comparison.findings import findings, strata_account
 from experiments.comparison.table import align, difference, realised_rate, refusal, subset, table
 from experiments.records import DetectorSummary, ScoreRow, TargetRow
-from experiments.records.comparison import Figure
+from experiments.records.parts import Figure
 
 KINDS = ("sycophancy", "metadata")
 

@@ -13,7 +13,7 @@ from test_report import Page
 
 from experiments.comparison.effects import hidden_share
 from experiments.judges.reference import Reference
-from experiments.records.comparison import Figure
+from experiments.records.parts import Figure
 from experiments.report import Run
 from experiments.report.breakdown import strata
 from experiments.report.evidence import findings, leaders, targets

@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib import rcParams
 from report_summary import cell, compared, comparison, model_summary, run_summary, typed
 
-from experiments.records.comparison import Figure
+from experiments.records.parts import Figure
 from experiments.records.summary import PatchSummary
 from experiments.report import Run
 from experiments.report.figures import Grid, heatmap, whisker

@@ -22,7 +22,8 @@ from experiments.cli import app
 from experiments.config import Config
 from experiments.planning import plan as planning
 from experiments.questions.pool import load_questions
-from experiments.records.comparison import Comparison, DetectorEntry
+from experiments.records.comparison import Comparison
+from experiments.records.detector_tables import DetectorEntry
 from experiments.training.config import TrainingConfig
 
 ROOT = Path(__file__).parent.parent

@@ -9,7 +9,7 @@ from experiments.comparison.effects import coincidences, hidden_share, hint_effe
 from experiments.config import LabelsConfig
 from experiments.judges.reference import Reference
 from experiments.records import Condition, Item, Label, Prompt, Question, Rollout
-from experiments.records.comparison import Figure
+from experiments.records.parts import Figure
 
 LETTERS = "ABCD"
 CONDITIONS: tuple[Condition, ...] = ("unhinted", "hinted", "swapped", "neutral")

@@ -12,7 +12,8 @@ from experiments.comparison.parse_bounds import parse_bounds
 from experiments.judges.agreement import corrected_rate
 from experiments.judges.calibration import independent_share, read_calibration
 from experiments.records import Label
-from experiments.records.comparison import CorrectedRate, Faithfulness, FaithfulnessSummary, ParseBounds
+from experiments.records.behaviour_figures import Faithfulness, FaithfulnessSummary, ParseBounds
+from experiments.records.judging import CorrectedRate
 from experiments.run.model_run import ModelRun
 from probes import cluster_bootstrap
 

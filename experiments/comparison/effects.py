@@ -7,7 +7,8 @@ import numpy as np
 from experiments.comparison.table import figure
 from experiments.judges.reference import Reference
 from experiments.records import Label, Reliance
-from experiments.records.comparison import Coincidence, Figure, HintEffect, RelianceSummary
+from experiments.records.behaviour_figures import Coincidence, HintEffect, RelianceSummary
+from experiments.records.parts import Figure
 from probes import DIFFERENCE, SHARE, Bootstrap, Limits, cluster_bootstrap
 
 

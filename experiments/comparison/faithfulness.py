@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.records.comparison import Faithfulness
+from experiments.records.behaviour_figures import Faithfulness
 from probes import SHARE, cluster_bootstrap
 
 METRIC_ROWS = {"p": "used", "q": "used", "alpha": "wide_to", "raw": "scored", "normalised": "scored"}

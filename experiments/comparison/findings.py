@@ -26,7 +26,8 @@ from experiments.comparison.table import (
     p_value,
     refusal,
 )
-from experiments.records.comparison import Belief, Finding, Lead, Stratum
+from experiments.records.comparison import Stratum
+from experiments.records.detector_tables import Belief, Finding, Lead
 from probes import MIN_GROUPS_PER_CLASS, AurocEstimate, holm
 
 ALPHA = 0.05

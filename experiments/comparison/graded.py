@@ -8,7 +8,8 @@ import numpy as np
 from experiments.comparison.table import figure
 from experiments.detectors.graded import PROBE
 from experiments.records import GradedScore, GradedSummary, Reliance
-from experiments.records.comparison import Figure, GradedEntry, GradedTable
+from experiments.records.detector_tables import GradedEntry, GradedTable
+from experiments.records.parts import Figure
 from probes import DIFFERENCE, SHARE, Bootstrap, Estimate, Limits, cluster_bootstrap, concordance, fold_strata
 from probes.arrays import Array
 

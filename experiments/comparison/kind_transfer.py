@@ -8,7 +8,7 @@ import numpy as np
 from experiments.comparison.table import Subset, auroc_figure, estimate_on, of_kinds, refusal
 from experiments.detectors.training import Trained
 from experiments.records import KindScores, TargetRow
-from experiments.records.comparison import KindTransferCell
+from experiments.records.detector_tables import KindTransferCell
 from probes import scores_by_level
 
 

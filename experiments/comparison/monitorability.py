@@ -13,7 +13,7 @@ import numpy as np
 
 from experiments.comparison.table import Held, Subset, figure
 from experiments.records import Item, Rollout, TargetRow
-from experiments.records.comparison import DetectorEntry
+from experiments.records.detector_tables import DetectorEntry
 from experiments.records.monitoring import AtRate, GMean, Monitorability
 from experiments.records.parts import Figure
 from probes import DIFFERENCE, SHARE

@@ -6,7 +6,8 @@ from typing import Literal
 import numpy as np
 
 from experiments.comparison.faithfulness import FaithfulnessRow, used_rows
-from experiments.records.comparison import CotLength, Figure, NaturalFlips, Rate
+from experiments.records.behaviour_figures import CotLength, NaturalFlips
+from experiments.records.parts import Figure, Rate
 from probes import SHARE, Bootstrap, Limits, cluster_bootstrap
 from probes.arrays import Array
 

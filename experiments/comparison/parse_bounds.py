@@ -8,7 +8,7 @@ Distributions*, 2003, chapter 1), so no assumption about why answers are missing
 from collections.abc import Sequence
 
 from experiments.comparison.faithfulness import FaithfulnessRow
-from experiments.records.comparison import Bounds, ParseBounds
+from experiments.records.behaviour_figures import Bounds, ParseBounds
 
 
 def parse_bounds(rows: Sequence[FaithfulnessRow]) -> ParseBounds:

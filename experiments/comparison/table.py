@@ -9,7 +9,8 @@ from jaxtyping import Float, Int
 
 from experiments.comparison.metrics import METRICS
 from experiments.records import DetectorSummary, ScoreRow, TargetRow
-from experiments.records.comparison import Basis, DetectorEntry, Figure, KindFigure
+from experiments.records.detector_tables import Basis, DetectorEntry, KindFigure
+from experiments.records.parts import Figure
 from probes import (
     DIFFERENCE,
     SHARE,

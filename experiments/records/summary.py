@@ -14,7 +14,8 @@ from experiments.records.causal import (
     PatchRedrawn,
     SubspaceEffect,
 )
-from experiments.records.comparison import Comparison, Part
+from experiments.records.comparison import Comparison
+from experiments.records.parts import Part
 
 A = TypeVar("A", bound=Account)
 SUMMARY = "summary.json"

@@ -3,7 +3,8 @@
 from typing import Any, NamedTuple
 
 from experiments.records.accounts import GenerateAccount, ParseRate
-from experiments.records.comparison import Comparison, ParseBounds
+from experiments.records.behaviour_figures import ParseBounds
+from experiments.records.comparison import Comparison
 from experiments.records.summary import ModelSummary
 from experiments.report.panel import Panel
 from experiments.report.runs import Run

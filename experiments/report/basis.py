@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from experiments.records.comparison import Basis, Comparison, DetectorEntry
+from experiments.records.comparison import Comparison
+from experiments.records.detector_tables import Basis, DetectorEntry
 
 
 def basis_line(comparison: Comparison, hidden: bool = False) -> str | None:

@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from experiments.records.comparison import Comparison, DetectorEntry, Faithfulness, KindTransferCell
+from experiments.records.behaviour_figures import Faithfulness
+from experiments.records.comparison import Comparison
 from experiments.records.comparison import Stratum as StratumRows
+from experiments.records.detector_tables import DetectorEntry, KindTransferCell
 from experiments.report.evidence import is_side
 from experiments.report.figures import Cell, Grid
 from experiments.report.terminal import detector_rows

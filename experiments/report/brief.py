@@ -7,7 +7,9 @@ import textwrap
 from collections.abc import Iterator
 
 from experiments.records.accounts import ProbeAccount
-from experiments.records.comparison import Comparison, DetectorEntry, Figure, Finding
+from experiments.records.comparison import Comparison
+from experiments.records.detector_tables import DetectorEntry, Finding
+from experiments.records.parts import Figure
 from experiments.records.summary import ModelSummary, Summary
 from experiments.report.figure_text import number, show
 from experiments.report.names import readable

@@ -4,8 +4,10 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from experiments.comparison.findings import ALPHA
-from experiments.records.comparison import Comparison, DetectorEntry, Figure
-from experiments.records.comparison import Finding as FoundOrNot
+from experiments.records.comparison import Comparison
+from experiments.records.detector_tables import DetectorEntry
+from experiments.records.detector_tables import Finding as FoundOrNot
+from experiments.records.parts import Figure
 from experiments.report.figure_text import show
 from experiments.report.terminal import detector_rows
 from experiments.report.words import null_figures, typeset

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from io import StringIO
 from typing import Any
 
-from experiments.records.comparison import DetectorEntry, Figure
+from experiments.records.detector_tables import DetectorEntry
+from experiments.records.parts import Figure
 from experiments.records.summary import ModelSummary
 from experiments.report.markdown import TABLES, as_markdown
 from experiments.report.runs import Run

@@ -1,6 +1,6 @@
 """Figures as plain text."""
 
-from experiments.records.comparison import Figure
+from experiments.records.parts import Figure
 
 
 def show(entry: Figure | None, digits: int = 2) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from experiments.records.comparison import Figure as Estimate
+from experiments.records.parts import Figure as Estimate
 from experiments.report.picture import Palette, Picture, blank
 from experiments.report.words import typeset
 

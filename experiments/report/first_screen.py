@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from markupsafe import Markup, escape
 
 from experiments.records import Rollout
-from experiments.records.comparison import Comparison, Figure
+from experiments.records.comparison import Comparison
+from experiments.records.parts import Figure
 from experiments.records.run_records import RunRecords
 from experiments.records.summary import ModelSummary
 from experiments.report.basis import basis_line

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from experiments.records.causal import DirectionEffect, MediationEffect
-from experiments.records.comparison import Figure
+from experiments.records.parts import Figure
 from experiments.records.summary import ModelSummary
 from experiments.report.figure_text import number, show
 from experiments.report.views import patch_grid

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from experiments.records.comparison import Comparison, DetectorEntry
+from experiments.records.comparison import Comparison
+from experiments.records.detector_tables import DetectorEntry
 from experiments.records.summary import ModelSummary
 from experiments.report.figure_text import show
 from experiments.report.panel import Panel

@@ -8,7 +8,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from experiments.records.comparison import Comparison, DetectorEntry
+from experiments.records.comparison import Comparison
+from experiments.records.detector_tables import DetectorEntry
 from experiments.records.summary import ModelSummary
 from experiments.records.tables import write_atomically
 from experiments.report import breakdown, browser, evidence, first_screen, silence, views

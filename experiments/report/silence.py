@@ -2,7 +2,10 @@
 
 from typing import NamedTuple
 
-from experiments.records.comparison import Comparison, CorrectedRate, Counts, Figure
+from experiments.records.behaviour_figures import Counts
+from experiments.records.comparison import Comparison
+from experiments.records.judging import CorrectedRate
+from experiments.records.parts import Figure
 
 
 class Share(NamedTuple):

@@ -6,7 +6,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from experiments.records.comparison import Comparison, DetectorEntry, Figure, Frozen
+from experiments.records.comparison import Comparison, Frozen
+from experiments.records.detector_tables import DetectorEntry
+from experiments.records.parts import Figure
 from experiments.records.summary import ModelSummary, Summary
 from experiments.report.answered import answer_lines
 from experiments.report.basis import basis_line

@@ -6,8 +6,10 @@ from typing import NamedTuple
 from experiments.prompts.positions import NAMES
 from experiments.records import CellFigure
 from experiments.records.accounts import CaptureAccount, GenerateAccount, PatchAccount
-from experiments.records.comparison import Comparison, DetectorEntry, Figure
+from experiments.records.comparison import Comparison
 from experiments.records.comparison import Frozen as FrozenDetectors
+from experiments.records.detector_tables import DetectorEntry
+from experiments.records.parts import Figure
 from experiments.records.summary import ModelSummary, PatchSummary
 from experiments.report.figure_text import show
 from experiments.report.figures import Cell, Grid

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from experiments.records import Choice
+from experiments.records.behaviour_figures import Faithfulness
 from experiments.records.causal import CutRedrawn, DirectionEffect, KnockoutEffect, MediationEffect, PatchCell
-from experiments.records.comparison import Faithfulness, Figure
+from experiments.records.parts import Figure
 from experiments.report.figure_text import number, show
 from experiments.report.names import readable
 

@@ -22,14 +22,10 @@ from experiments.detectors.training import SELECTED
 from experiments.judges.reference import Reference, reference_of
 from experiments.records import Label, TargetRow
 from experiments.records.accounts import CompareAccount, ProbeAccount
-from experiments.records.comparison import (
-    Comparison,
-    Counts,
-    DetectorEntry,
-    GradedTable,
-    JudgeSensitivity,
-    TargetEntry,
-)
+from experiments.records.behaviour_figures import Counts
+from experiments.records.comparison import Comparison
+from experiments.records.detector_tables import DetectorEntry, GradedTable, TargetEntry
+from experiments.records.judging import JudgeSensitivity
 from experiments.records.monitoring import Cascade
 from experiments.records.seeds import stream
 from experiments.records.tables import read_json, write_json

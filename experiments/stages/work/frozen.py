@@ -12,7 +12,8 @@ from experiments.detectors.covariates import of_covariates
 from experiments.detectors.saved import RATE, TEXT, saved_folder
 from experiments.detectors.text import TEXT_DETECTORS
 from experiments.records.accounts import CaptureAccount
-from experiments.records.comparison import Figure, Frozen
+from experiments.records.comparison import Frozen
+from experiments.records.parts import Figure
 from experiments.run.model_run import ModelRun
 from experiments.stages.probe import store_of
 from probes import SHARE, Estimate, SavedProbe, auroc_estimate, cluster_bootstrap, load_probe
