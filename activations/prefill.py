@@ -35,7 +35,8 @@ def read_prompts(
         spare: tokens that the cache has room for.
     """
     lengths = [len(prompt) for prompt in prompts]
-    pieces = [[prompts[i] for i in piece] for piece in by_length(lengths, sum(lengths))]
+    whole = len(prompts) * lengths[0]
+    pieces = [[prompts[i] for i in piece] for piece in by_length(lengths, whole)]
     read = [_read(loaded, piece, roomy_cache(loaded.model, spare)) for piece in pieces]
     return torch.cat([logits for logits, _ in read]), joined([cache for _, cache in read])
 
