@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from experiments.comparison.findings import findings, strata_account
-from experiments.comparison.table import align, difference, realised_rate, refusal, subset, table
+from experiments.comparison.held import align, subset
+from experiments.comparison.table import difference, realised_rate, refusal, table
 from experiments.records import DetectorSummary, ScoreRow, TargetRow
 from experiments.records.parts import Figure
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from activations.errors import HintprobeError
+from experiments.comparison.held import subset
 from experiments.comparison.kind_transfer import kind_matrix, kind_scores
-from experiments.comparison.table import subset
 from experiments.detectors.cells import DetectorCells
 from experiments.detectors.training import Trained
 from experiments.records import TargetRow

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from experiments.comparison.findings import findings
-from experiments.comparison.table import Held, subset, table
+from experiments.comparison.held import Held, subset
+from experiments.comparison.table import table
 from experiments.questions.fields import stem_group
 from experiments.records import DetectorSummary, TargetRow
 from probes import (

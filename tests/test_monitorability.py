@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from experiments.comparison.cascade import cascade
+from experiments.comparison.held import Held, subset
 from experiments.comparison.monitorability import Confirmed, at_rates_of, confirmed, monitorability
-from experiments.comparison.table import Held, subset
 from experiments.records import DetectorSummary, TargetRow
 
 FOLDS = 5

@@ -15,7 +15,8 @@ from report_run import make_run
 from report_summary import STAGES, run_summary, typed
 from test_cli import assert_one_paragraph, hintprobe
 
-from experiments.comparison.table import Held, basis, detector_entry, subset
+from experiments.comparison.held import Held, subset
+from experiments.comparison.table import basis, detector_entry
 from experiments.records import DetectorSummary, TargetRow
 from experiments.report.browser import entries_of, pack, page_items
 from experiments.report.curves import curves_of, reliability, roc_of

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import norm
 
 from experiments.comparison.findings import findings
-from experiments.comparison.table import Held, Subset, subset
+from experiments.comparison.held import Held, Subset, subset
 from experiments.records import DetectorSummary, Family, TargetRow
 from probes import Contrast, NestedResult, Search, nested_cv, quantile_bins
 from probes.arrays import Array, Bools

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from experiments.comparison.table import Held, Subset, figure
+from experiments.comparison.held import Held, Subset
+from experiments.comparison.table import figure
 from experiments.records.monitoring import Cascade, CascadePoint
 from experiments.records.parts import Figure
 from probes import SHARE, held_out_auroc, threshold_at

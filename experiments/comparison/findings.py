@@ -16,16 +16,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from experiments.comparison.table import (
-    Held,
-    Subset,
-    auroc_figure,
-    difference,
-    estimate,
-    gap,
-    p_value,
-    refusal,
-)
+from experiments.comparison.held import Held, Subset
+from experiments.comparison.table import auroc_figure, difference, estimate, gap, p_value, refusal
 from experiments.records.comparison import Stratum
 from experiments.records.detector_tables import Belief, Finding, Lead
 from probes import MIN_GROUPS_PER_CLASS, AurocEstimate, holm

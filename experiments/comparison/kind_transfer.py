@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from experiments.comparison.table import Subset, auroc_figure, estimate_on, of_kinds, refusal
+from experiments.comparison.held import Subset
+from experiments.comparison.table import auroc_figure, estimate_on, of_kinds, refusal
 from experiments.detectors.training import Trained
 from experiments.records import KindScores, TargetRow
 from experiments.records.detector_tables import KindTransferCell

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.comparison.table import Held, Subset, figure
+from experiments.comparison.held import Held, Subset
+from experiments.comparison.table import figure
 from experiments.records import Item, Rollout, TargetRow
 from experiments.records.detector_tables import DetectorEntry
 from experiments.records.monitoring import AtRate, GMean, Monitorability

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from experiments.comparison.table import Held, Subset, align, subset
+from experiments.comparison.held import Held, Subset, align, subset
 from experiments.detectors import MAIN
 from experiments.records.summary import ModelSummary
 from experiments.report.runs import Run

@@ -12,10 +12,11 @@ from experiments.comparison.cascade import cascade
 from experiments.comparison.effects import coincidences, hidden_share, hint_effect, reliance_summary
 from experiments.comparison.findings import findings, strata_account
 from experiments.comparison.graded import graded_table
+from experiments.comparison.held import Held, Subset, align, subset
 from experiments.comparison.judge_sensitivity import judge_sensitivity
 from experiments.comparison.kind_transfer import kind_matrix
 from experiments.comparison.monitorability import confirmed, monitored
-from experiments.comparison.table import Held, Subset, align, difference, subset, table
+from experiments.comparison.table import difference, table
 from experiments.detectors import MAIN, TARGETS, Rows, labelled_rows
 from experiments.detectors.belief import BELIEF
 from experiments.detectors.training import SELECTED
