@@ -225,7 +225,7 @@ def test_labels_agree_with_the_grammar_and_with_an_intervention(demo):
     contested = [row for row in rows if row.label.behaviour in ("reliant", "aligned")]
     by_grammar = [(row.label.behaviour == "reliant") == row.factors.relies for row in contested]
     assert sum(by_grammar) / len(contested) >= 0.9
-    found = intervened(run, rows, stream(0, "test"))
+    found = intervened(run, rows[::2], stream(0, "test"))
     assert found["labels_agree_with_hiding"]["value"] >= 0.95
     assert found["hiding_another_token_changes_nothing"]["value"] >= 0.9
     assert found["corrupted_recall_is_followed"]["value"] >= 0.9

@@ -79,22 +79,22 @@ def look(folder: Path, entries, expected, which: np.ndarray) -> bool:
     return True
 
 
-def test_five_hundred_damaged_shards_never_give_a_wrong_number(shard, entries, expected):
+def test_hundreds_of_damaged_shards_never_give_a_wrong_number(shard, entries, expected):
     rng = np.random.default_rng(0)
     whole, folder, head = shard.read_bytes(), shard.parent, structures_end(shard)
     noticed = 0
-    for _ in range(500):
+    for _ in range(300):
         bad = damage(whole, rng, head)
         shard.write_bytes(bad)
         noticed += not look(folder, entries, expected, rng.permutation(len(entries))[:50])
-    assert 350 < noticed < 500, "some bytes are nobody's"
+    assert 210 < noticed < 300, "some bytes are nobody's"
 
 
 def test_the_command_line_names_the_damaged_shard_and_repairs(shard, entries, expected):
     rng = np.random.default_rng(1)
     whole, store, head = shard.read_bytes(), shard.parent.parent, structures_end(shard)
     runner, named = CliRunner(), 0
-    for _ in range(40):
+    for _ in range(24):
         shard.write_bytes(damage(whole, rng, head))
         done = runner.invoke(app, ["cache", "verify", str(store), "--json"])
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
@@ -112,7 +112,7 @@ def test_the_command_line_names_the_damaged_shard_and_repairs(shard, entries, ex
             assert Path(moved["to"]).exists()
             assert not shard.exists()
             assert runner.invoke(app, ["cache", "verify", str(store)]).exit_code == 0
-    assert named > 25
+    assert named > 15
 
 
 def test_an_undamaged_shard_is_read_and_left_alone(shard, entries, expected):

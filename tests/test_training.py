@@ -61,15 +61,17 @@ def test_a_stopped_training_goes_on_to_the_same_weights(tmp_path, monkeypatch):
 
 def test_a_checkpoint_of_another_recipe_is_not_continued(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "CHECKPOINT_EVERY", 2)
-    training.train(RECIPE, 0, tmp_path / "a.pt")
     steps = []
-    training.train(
-        RECIPE.model_copy(update={"summary": "another"}),
-        0,
-        tmp_path / "a.pt",
-        report=lambda step, _: steps.append(step),
-    )
-    assert steps[0] == 1
+
+    def stop(step, _loss):
+        steps.append(step)
+        if steps in ([1, 2, 3], [1, 2, 3, 1]):
+            raise Stop
+
+    for recipe in (RECIPE, RECIPE.model_copy(update={"summary": "another"})):
+        with pytest.raises(Stop):
+            training.train(recipe, 0, tmp_path / "a.pt", report=stop)
+    assert steps == [1, 2, 3, 1]
 
 
 def test_training_learns(tmp_path):
