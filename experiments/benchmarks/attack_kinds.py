@@ -12,6 +12,7 @@ from pathlib import Path
 from experiments.benchmarks.attack_arena import VERBS, Arena, Outcome, start
 from experiments.benchmarks.attack_counts import KEYS
 from experiments.benchmarks.attack_servers import FAULTS, Served
+from experiments.run.stopping import STOPPED
 
 HOSTILE = (
     "[/bold] [red]x[/red] [link=file:///etc/passwd]y",
@@ -62,7 +63,7 @@ class Attack:
         if outcome.how != "ok":  # killed: it was still starting, and no handler stood yet
             self.counts["stops"] += 1
             self._no_traceback(outcome, what)
-            if outcome.how == "told" and not outcome.said.startswith("Stopped. What was finished is kept"):
+            if outcome.how == "told" and not outcome.said.startswith(STOPPED):
                 self._wrong("stops_wrong", f"{what}: {outcome.said[:300]}")
             self._ends_right(cache, verb, "stops_wrong", what)
         shutil.rmtree(cache)

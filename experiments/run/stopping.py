@@ -8,6 +8,8 @@ from types import FrameType
 
 from activations.errors import HintprobeError
 
+STOPPED = "Stopped. Finished work is kept; run the same command again to resume."
+
 
 @contextmanager
 def stoppable() -> Iterator[None]:
@@ -17,7 +19,7 @@ def stoppable() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stop:
-        raise HintprobeError("Stopped. Finished work is kept; run the same command again to resume.") from stop
+        raise HintprobeError(STOPPED) from stop
     finally:
         if ours:
             signal.signal(signal.SIGTERM, before)
