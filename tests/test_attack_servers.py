@@ -17,7 +17,7 @@ from experiments.benchmarks.attack_arena import start
 from experiments.benchmarks.attack_counts import KEYS, add, read_sum
 from experiments.benchmarks.attack_kinds import Attack
 from experiments.benchmarks.attack_servers import FAULTS, Served, StandIn
-from experiments.run.stopping import stoppable
+from experiments.run.stopping import STOPPED, stoppable
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
@@ -125,9 +125,9 @@ def test_a_process_that_is_ended_says_so_and_one_without_a_handler_does_not(tmp_
 @pytest.mark.parametrize(
     ("how", "said", "right", "wrong", "tracebacks"),
     [
-        ("told", "Stopped. What was finished is kept; …", True, 0, 0),
+        ("told", STOPPED, True, 0, 0),
         ("told", "Something else.", True, 1, 0),
-        ("told", "Stopped. What was finished is kept; …", False, 1, 0),
+        ("told", STOPPED, False, 1, 0),
         ("traceback", "KeyboardInterrupt", True, 0, 1),
     ],
 )
