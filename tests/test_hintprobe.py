@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import hintprobe
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -19,9 +21,10 @@ def test_the_import_is_lazy(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_public_names_are_reached(tmp_path):
-    done = run("import hintprobe; hintprobe.load_model, hintprobe.nested_cv, hintprobe.experiments", tmp_path)
-    assert done.returncode == 0, done.stderr
+def test_public_names_are_reached():
+    assert callable(hintprobe.load_model)
+    assert callable(hintprobe.nested_cv)
+    assert hintprobe.experiments.__name__ == "experiments"
 
 
 SHADOWS = (

@@ -210,6 +210,7 @@ def test_a_probe_stage_that_was_stopped_leaves_no_double_rows(letters_folder, tm
     assert (folder / "scores.jsonl").read_text() == before
 
 
+@pytest.mark.slow  # the demo of tests/test_demo.py works on two models side by side too
 def test_stages_can_be_left_out_and_models_worked_on_side_by_side(letters_folder, tmp_path):
     """The same records as one process writes; what is left out is not missing, and the run says what it did."""
     first, second = letters_folder("qwen3"), "organism:blind"
