@@ -65,9 +65,7 @@ def stream_file(
 
 
 def score(
-    model: Annotated[
-        str, typer.Argument(help="Folder, hub id or organism:NAME of the model that wrote the transcripts.")
-    ],
+    model: Annotated[str, typer.Argument(help="Folder, hub id or organism:NAME of the transcripts' model.")],
     probe: Annotated[Path, typer.Argument(help="Folder of a saved probe: RUN/MODEL/probe-…/probes/TARGET/NAME.")],
     transcripts: Annotated[Path, typer.Argument(help="JSON lines: id, prompt_text or messages, completion.")],
     out: Annotated[
